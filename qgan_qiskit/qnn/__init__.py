@@ -1,0 +1,5 @@
+"""Circuit + estimator -> EstimatorQNN -> TorchConnector, and P of them as one module."""
+
+from qgan_qiskit.qnn.sub_generators import SubGenerators
+
+__all__ = ["SubGenerators"]

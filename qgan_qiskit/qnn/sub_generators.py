@@ -1,0 +1,133 @@
+"""SubGenerators: P quantum circuits, each a Qiskit EstimatorQNN in a TorchConnector, as one torch module.
+
+Shape letters: B batch · P sub-generators · Q inputs of one circuit · O observables · K weights of one circuit.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import torch
+from qiskit.primitives import BaseEstimatorV2
+from qiskit_machine_learning.connectors import TorchConnector
+from qiskit_machine_learning.gradients import BaseEstimatorGradient, ParamShiftEstimatorGradient
+from qiskit_machine_learning.neural_networks import EstimatorQNN
+from torch import Tensor, nn
+
+from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.errors import UsageError
+from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
+from qgan_qiskit.simulation.cache import engine_for_ansatz
+
+
+class SubGenerators(nn.Module):
+    """P sub-generators that share a circuit and differ in their weights.
+
+    ``connectors`` holds the P ``TorchConnector`` objects; their weights are this module's parameters. On an
+    :class:`~qgan_qiskit.simulation.ExactEstimator` all of them and the whole batch are evaluated, and differentiated by one
+    vector-Jacobian product, in one torch program; on any other estimator the connectors are called one by one.
+    """
+
+    def __init__(
+        self,
+        ansatz: Ansatz,
+        count: int,
+        estimator: BaseEstimatorV2 | None = None,
+        *,
+        gradient: Callable[[BaseEstimatorV2], BaseEstimatorGradient] | None = None,
+        precision: float = 0.015625,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Build the connectors.
+
+        Args:
+            ansatz: the circuit, its parameters and its observables.
+            count: number of sub-generators P, at least 1.
+            estimator: what evaluates the circuits; None for an exact one.
+            gradient: makes the gradient of one connector from the estimator, such as the class ``ParamShiftEstimatorGradient``;
+                None for adjoint gradients on an exact estimator, else parameter shift. (Not one gradient for all: Qiskit's
+                cache their circuits by a key that does not tell two connectors apart.)
+            precision: target precision handed to an estimator that samples (1/64 is 4,096 shots).
+            generator: source of the initial weights, uniform in [-pi, pi) radians; None for torch's own.
+
+        Raises:
+            UsageError: count is below 1.
+        """
+        super().__init__()
+        if count < 1:
+            raise UsageError(f"count of sub-generators is {count}: at least 1 is needed")
+        self.ansatz = ansatz
+        self.estimator = estimator if estimator is not None else ExactEstimator()
+        make_gradient = gradient or (AdjointEstimatorGradient if self._exact else _parameter_shift)
+        self.connectors = nn.ModuleList(self._connector(make_gradient, precision, generator) for _ in range(count))
+
+    @property
+    def _exact(self) -> bool:
+        return isinstance(self.estimator, ExactEstimator)
+
+    def _connector(
+        self,
+        make_gradient: Callable[[BaseEstimatorV2], BaseEstimatorGradient],
+        precision: float,
+        generator: torch.Generator | None,
+    ) -> TorchConnector:
+        qnn = EstimatorQNN(
+            circuit=self.ansatz.circuit,
+            estimator=self.estimator,
+            observables=list(self.ansatz.observables),
+            input_params=list(self.ansatz.input_parameters),
+            weight_params=list(self.ansatz.weight_parameters),
+            gradient=make_gradient(self.estimator),
+            input_gradients=True,
+            default_precision=precision,
+        )
+        weights_K = (torch.rand(self.ansatz.num_weights, generator=generator) * 2 - 1) * math.pi
+        return TorchConnector(qnn, initial_weights=weights_K.numpy())
+
+    @property
+    def fused(self) -> bool:
+        """Whether the connectors are evaluated together instead of one by one."""
+        return self._exact and all(
+            isinstance(connector.neural_network.gradient, AdjointEstimatorGradient) for connector in self.connectors
+        )
+
+    def weights_PK(self) -> Tensor:
+        """Return the weights of all sub-generators in radians, shape (P, K); gradients flow back to the connectors."""
+        return torch.stack([connector.weight for connector in self.connectors])
+
+    def forward(self, angles_BPQ: Tensor) -> Tensor:
+        """Evaluate every circuit for every image.
+
+        Args:
+            angles_BPQ: input angles in radians, float32 or float64.
+
+        Returns:
+            Expectations in [-1, 1] for observables of eigenvalues ±1, shape (B, P, O), in the dtype of the angles (the
+            connectors one by one: float32).
+
+        Raises:
+            UsageError: the shape of the angles does not fit.
+        """
+        expected = (len(self.connectors), self.ansatz.num_inputs)
+        if angles_BPQ.dim() != 3 or tuple(angles_BPQ.shape[1:]) != expected:
+            raise UsageError(
+                f"angles have shape {tuple(angles_BPQ.shape)}, expected (batch, {expected[0]}, {expected[1]})"
+            )
+        if not self.fused:
+            outputs = [connector(angles_BPQ[:, p]) for p, connector in enumerate(self.connectors)]
+            return torch.stack(outputs, dim=1).to(angles_BPQ.dtype)
+        engine = engine_for_ansatz(self.ansatz, angles_BPQ.dtype, angles_BPQ.device)
+        return engine.expectations(angles_BPQ, self.weights_PK().to(angles_BPQ.dtype))
+
+    def extra_repr(self) -> str:
+        """Describe the module in one line of ``print(model)``."""
+        return f"{self.ansatz.name}, count={len(self.connectors)}, estimator={type(self.estimator).__name__}"
+
+
+def _parameter_shift(estimator: BaseEstimatorV2) -> ParamShiftEstimatorGradient:
+    with warnings.catch_warnings():
+        # Qiskit Machine Learning warns that no pass manager was given; circuits for hardware are transpiled before this.
+        warnings.simplefilter("ignore")
+        return ParamShiftEstimatorGradient(estimator)

@@ -1,0 +1,11 @@
+"""Exact, batched, differentiable simulation of parametrised circuits, behind Qiskit's own interfaces.
+
+A circuit is lowered to three kinds of operation (``lowering``), put into stages (``schedule``), compiled to tables
+(``program``) and run in torch (``engine``). :class:`ExactEstimator` and :class:`AdjointEstimatorGradient` are the doors for
+any ``EstimatorQNN``; ``qnn.SubGenerators`` goes to the engine directly.
+"""
+
+from qgan_qiskit.simulation.estimator import ExactEstimator
+from qgan_qiskit.simulation.gradient import AdjointEstimatorGradient
+
+__all__ = ["AdjointEstimatorGradient", "ExactEstimator"]

@@ -1,0 +1,92 @@
+"""Remembering compiled programs and engines, so that a circuit met again costs a look-up."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from threading import Lock
+
+import numpy as np
+import torch
+from qiskit.circuit import Instruction, Parameter, ParameterExpression, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.simulation.engine import Engine
+from qgan_qiskit.simulation.program import compile_circuit
+
+_MAX_ENGINES = 64
+_engines: OrderedDict[Hashable, Engine] = OrderedDict()
+_lock = Lock()
+
+
+def engine_for(
+    circuit: QuantumCircuit,
+    inputs: Sequence[Parameter],
+    weights: Sequence[Parameter],
+    observables: Sequence[SparsePauliOp],
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | None = None,
+) -> Engine:
+    """Return the engine of a circuit, compiling it if it has not been met lately.
+
+    Raises:
+        CircuitError: the circuit cannot be simulated; the message names the offender.
+    """
+    device = device or torch.device("cpu")
+    key = (
+        circuit_key(circuit),
+        tuple(inputs),
+        tuple(weights),
+        tuple(_observable_key(observable) for observable in observables),
+        dtype,
+        device,
+    )
+    with _lock:
+        engine = _engines.pop(key, None)
+        if engine is None:
+            engine = Engine(compile_circuit(circuit, inputs, weights, observables), dtype, device)
+        _engines[key] = engine
+        while len(_engines) > _MAX_ENGINES:
+            _engines.popitem(last=False)
+    return engine
+
+
+def engine_for_ansatz(ansatz: Ansatz, dtype: torch.dtype, device: torch.device) -> Engine:
+    """Return the engine of an ansatz: inputs per image, weights per sub-generator."""
+    return engine_for(
+        ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables, dtype, device
+    )
+
+
+def circuit_key(circuit: QuantumCircuit) -> Hashable:
+    """Return a hashable description of everything that decides the circuit's unitary."""
+    return circuit.num_qubits, tuple(
+        (*_gate_key(item.operation), tuple(circuit.find_bit(qubit).index for qubit in item.qubits))
+        for item in circuit.data
+    )
+
+
+def _gate_key(gate: Instruction) -> tuple[Hashable, ...]:
+    parameters = tuple(_value_key(value) for value in gate.params)
+    if getattr(gate, "_standard_gate", None) is not None or gate.definition is None:
+        return gate.name, parameters
+    # A user's gate: its name says nothing, what it is made of does.
+    return gate.name, parameters, circuit_key(gate.definition)
+
+
+def _value_key(value: object) -> Hashable:
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    if isinstance(value, ParameterExpression):
+        return value if isinstance(value, Parameter) else (str(value), frozenset(value.parameters))
+    return value if isinstance(value, Hashable) else repr(value)
+
+
+def _observable_key(observable: SparsePauliOp) -> Hashable:
+    return (
+        observable.paulis.x.tobytes(),
+        observable.paulis.z.tobytes(),
+        observable.coeffs.tobytes(),
+        observable.num_qubits,
+    )

@@ -1,0 +1,188 @@
+"""The state vector through a program, and back: gates applied to, and differentiated on, 2**num_qubits amplitudes.
+
+Backward is the adjoint method (Jones and Gacon, arXiv 2009.02823): the final state is walked back gate by gate beside the
+cotangent, so memory does not grow with depth. Gates made of weights only are multiplied into blocks of up to five qubits
+and applied, and differentiated, as matrix products over the whole batch.
+
+Shape letters: P instances · B batch · D = 2**num_qubits · M = 2**(qubits of a block). States are (P, F, D, L) with
+F * L = B: the batch lies last (F = 1) where it is wide enough to keep rows of amplitudes contiguous, else first (L = 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Up to this many instances one matrix product each is faster than a batched one (measured: 0.55 against 0.78 ms for 10).
+_LOOPED_INSTANCES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Monomial:
+    """``out[i] = phase[i] * in[source[i]]`` with its inverse, on a device."""
+
+    source: Tensor
+    inverse: Tensor
+    phase: Tensor | None
+    permutes: bool
+
+    def apply(self, state: Tensor, out: Tensor) -> None:
+        """Map a state (P, F, D, L) into ``out``."""
+        if self.permutes:
+            _gather(state, self.source, out)
+            state = out
+        if self.phase is not None:
+            torch.mul(state, self.phase[:, None], out=out)
+
+    def undo(self, state: Tensor, out: Tensor) -> None:
+        """Map back by the conjugate transpose, into ``out``; ``state`` is overwritten."""
+        if self.phase is not None:
+            state = torch.mul(state, self.phase.conj()[:, None], out=state if self.permutes else out)
+        if self.permutes:
+            _gather(state, self.inverse, out)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One step of the evolution, pointing into the tensors handed to :func:`forward`.
+
+    Attributes:
+        kind: ``block`` (matrix ``tensors[group][index]`` of shape (P, M, M)), ``slot`` (``tensors[group][index]`` of shape
+            (P, B, 2, 2)) or ``monomial`` (``index`` into the monomials).
+        group: index of the tensor that holds the matrix.
+        index: index of the matrix in that tensor, or of the monomial.
+        first: lowest qubit that it acts on.
+        width: number of qubits that it acts on.
+    """
+
+    kind: str
+    group: int
+    index: int
+    first: int
+    width: int
+
+
+def _gather(state: Tensor, source: Tensor, out: Tensor) -> None:
+    instances, front, size, last = state.shape
+    if last == 1:
+        torch.index_select(state.view(-1, size), 1, source, out=out.view(-1, size))
+        return
+    # Rows of `last` contiguous numbers: selecting along the first dimension is twice as fast as along the second.
+    rows = (torch.arange(instances * front, device=state.device)[:, None] * size + source).flatten()
+    torch.index_select(state.view(-1, last), 0, rows, out=out.view(-1, last))
+
+
+def _block_view(state: Tensor, move: Move) -> Tensor:
+    """View (P, F, D, L) as (P, F * upper, M, lower * L)."""
+    return state.view(len(state), -1, 1 << move.width, (1 << move.first) * state.shape[3])
+
+
+def apply_block(matrix_PMM: Tensor, state: Tensor, move: Move, out: Tensor) -> None:
+    view, target = _block_view(state, move), _block_view(out, move)
+    if view.shape[3] == 1:
+        torch.bmm(view[..., 0], matrix_PMM.mT, out=target[..., 0])
+    elif view.shape[1] == 1:
+        torch.bmm(matrix_PMM, view[:, 0], out=target[:, 0])
+    elif len(view) <= _LOOPED_INSTANCES:
+        for matrix, instance, result in zip(matrix_PMM, view, target, strict=True):
+            # One matrix for all rows of this instance: expanded, not copied.
+            torch.bmm(matrix.expand(len(instance), -1, -1), instance, out=result)
+    else:
+        torch.matmul(matrix_PMM[:, None], view, out=target)
+
+
+def block_gradient(cotangent: Tensor, state: Tensor, move: Move, out_PMM: Tensor) -> None:
+    """Sum of cotangent state^dagger over everything but the block, into shape (P, M, M)."""
+    left, right = _block_view(cotangent, move), _block_view(state, move)
+    if left.shape[3] == 1:
+        torch.bmm(left[..., 0].mT, right[..., 0].conj(), out=out_PMM)
+    elif left.shape[1] == 1 and len(left) > _LOOPED_INSTANCES:
+        torch.bmm(left[:, 0], right[:, 0].mH, out=out_PMM)
+    elif left.shape[1] == 1:
+        for a, b, result in zip(left[:, 0], right[:, 0], out_PMM, strict=True):
+            torch.mm(a, b.mH, out=result)
+    else:
+        torch.sum(torch.matmul(left, right.mH), dim=1, out=out_PMM)
+
+
+def _slot_entries(matrix_PB22: Tensor, state: Tensor) -> Tensor:
+    """Reshape (P, B, 2, 2) to (2, 2, P, F, 1, 1, L) so that an entry multiplies a (P, F, upper, lower, L) half state."""
+    front, last = state.shape[1], state.shape[3]
+    return matrix_PB22.unflatten(1, (front, last)).permute(3, 4, 0, 1, 2)[:, :, :, :, None, None, :]
+
+
+def _slot_view(state: Tensor, qubit: int) -> Tensor:
+    """View (P, F, D, L) as (P, F, upper, 2, lower, L)."""
+    return state.view(state.shape[0], state.shape[1], -1, 2, 1 << qubit, state.shape[3])
+
+
+def apply_slot(matrix_PB22: Tensor, state: Tensor, qubit: int, out: Tensor) -> None:
+    entries = _slot_entries(matrix_PB22, state)
+    low, high = _slot_view(state, qubit).unbind(3)
+    for row, target in enumerate(_slot_view(out, qubit).unbind(3)):
+        torch.mul(low, entries[row, 0], out=target).addcmul_(high, entries[row, 1])
+
+
+def slot_gradient(cotangent: Tensor, state: Tensor, qubit: int) -> Tensor:
+    """Cotangent state^dagger of one qubit for every image, shape (P, B, 2, 2)."""
+    left, right = (_slot_view(tensor, qubit).unbind(3) for tensor in (cotangent, state))
+    rows = [[(a * b.conj()).sum(dim=(2, 3)) for b in right] for a in left]
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2).flatten(1, 2)
+
+
+def forward(
+    moves: tuple[Move, ...], monomials: tuple[Monomial, ...], tensors: Sequence[Tensor], state: Tensor, spare: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Run the moves from one buffer to the other; returns (the final state, the free buffer)."""
+    for move in moves:
+        if move.kind == "block":
+            apply_block(tensors[move.group][move.index], state, move, spare)
+        elif move.kind == "slot":
+            apply_slot(tensors[move.group][move.index], state, move.first, spare)
+        else:
+            monomials[move.index].apply(state, spare)
+        state, spare = spare, state
+    return state, spare
+
+
+def backward(
+    moves: tuple[Move, ...],
+    monomials: tuple[Monomial, ...],
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    states: tuple[Tensor, Tensor],
+    cotangents: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Walk a final state and its cotangent back to the start, filling one small gradient per matrix.
+
+    Args:
+        moves, monomials, tensors: as in :func:`forward`.
+        gradients: written to; same shapes as ``tensors``.
+        states: the final state and a free buffer; both are overwritten.
+        cotangents: the gradient of the loss by the final state and a free buffer; both are overwritten.
+
+    Returns:
+        The gradient of the loss by the initial state, and a free buffer.
+    """
+    (state, spare), (cotangent, other) = states, cotangents
+    for move in reversed(moves):
+        if move.kind == "monomial":
+            monomials[move.index].undo(state, spare)
+            monomials[move.index].undo(cotangent, other)
+        else:
+            gradient = gradients[move.group][move.index]
+            inverse = tensors[move.group][move.index].mH
+            if move.kind == "block":
+                apply_block(inverse, state, move, spare)
+                block_gradient(cotangent, spare, move, gradient)
+                apply_block(inverse, cotangent, move, other)
+            else:
+                apply_slot(inverse, state, move.first, spare)
+                gradient.copy_(slot_gradient(cotangent, spare, move.first))
+                apply_slot(inverse, cotangent, move.first, other)
+        state, spare = spare, state
+        cotangent, other = other, cotangent
+    return cotangent, other

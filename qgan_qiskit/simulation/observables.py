@@ -1,0 +1,68 @@
+"""Pauli sums as tables: what has to be measured on a state vector, and in which basis.
+
+A Pauli string with X-part ``x`` and Z-part ``z`` (bit masks) acts as ``P|j> = i**|x&z| (-1)**|j&z| |j^x>``. Strings of the
+same ``x`` share one elementwise product of the state with its shuffled self; ``x = 0`` needs probabilities only. When all
+strings agree on a letter per qubit, a fixed one-qubit gate per qubit turns all of them into ``x = 0``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from qiskit.quantum_info import SparsePauliOp
+
+from qgan_qiskit.errors import CircuitError
+from qgan_qiskit.simulation.lowering import Fixed
+
+_TO_Z = {
+    "X": np.array([[1, 1], [1, -1]]) / np.sqrt(2),
+    "Y": np.array([[1, -1j], [1, 1j]]) / np.sqrt(2),
+}
+
+
+def common_basis(observables: Sequence[SparsePauliOp]) -> list[Fixed] | None:
+    """Return the gates that make every observable diagonal, or None when their Pauli letters clash on some qubit."""
+    letters: dict[int, str] = {}
+    for observable in observables:
+        for label in observable.paulis.to_labels():
+            for qubit, letter in enumerate(reversed(label.lstrip("-i"))):
+                if letter != "I" and letters.setdefault(qubit, letter) != letter:
+                    return None
+    return [Fixed(qubit, _TO_Z[letter].astype(complex)) for qubit, letter in letters.items() if letter != "Z"]
+
+
+def diagonalised(observables: Sequence[SparsePauliOp]) -> list[SparsePauliOp]:
+    """Replace X and Y by Z, for use after the gates of :func:`common_basis`."""
+    to_z = str.maketrans("XY", "ZZ")
+    return [SparsePauliOp([label.translate(to_z) for label in op.paulis.to_labels()], op.coeffs) for op in observables]
+
+
+def tables(observables: Sequence[SparsePauliOp], num_qubits: int) -> dict[int, np.ndarray]:
+    """Return, for each X-mask, the table ``T[o, j]`` with ``O_o = sum_x sum_j T_x[o, j] |j^x><j|``.
+
+    Returns:
+        X-mask -> array of shape (number of observables, 2**num_qubits), complex128.
+
+    Raises:
+        CircuitError: an observable acts on another number of qubits or is not Hermitian.
+    """
+    index = np.arange(1 << num_qubits)
+    result: dict[int, np.ndarray] = {}
+    for row, observable in enumerate(observables):
+        if observable.num_qubits != num_qubits:
+            raise CircuitError(
+                f"observable {row} acts on {observable.num_qubits} qubits, the circuit on {num_qubits}: pad it with I"
+            )
+        for label, coefficient in observable.to_list():
+            if abs(np.imag(coefficient)) > 1e-12:
+                raise CircuitError(
+                    f"observable {row} is not Hermitian: coefficient {coefficient} of {label} must be real"
+                )
+            bits = label[::-1]
+            x = sum(1 << q for q, letter in enumerate(bits) if letter in "XY")
+            z = sum(1 << q for q, letter in enumerate(bits) if letter in "YZ")
+            signs = 1.0 - 2.0 * (np.bitwise_count(index & z) & 1)
+            table = result.setdefault(x, np.zeros((len(observables), len(index)), dtype=complex))
+            table[row] += coefficient.real * 1j ** int(x & z).bit_count() * signs
+    return result
