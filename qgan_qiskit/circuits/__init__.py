@@ -1,0 +1,19 @@
+"""Trainable circuits in plain Qiskit: builders, checks, OpenQASM 3 files, drawings and the cabinet of references."""
+
+from qgan_qiskit.circuits.affine import affine_form
+from qgan_qiskit.circuits.ansatz import Ansatz
+from qgan_qiskit.circuits.draw import draw
+from qgan_qiskit.circuits.hybridq import hybridq_ansatz
+from qgan_qiskit.circuits.metrics import CircuitMetrics, circuit_metrics
+from qgan_qiskit.circuits.qasm import ansatz_to_qasm, read_ansatz
+
+__all__ = [
+    "Ansatz",
+    "CircuitMetrics",
+    "affine_form",
+    "ansatz_to_qasm",
+    "circuit_metrics",
+    "draw",
+    "hybridq_ansatz",
+    "read_ansatz",
+]

@@ -1,0 +1,115 @@
+"""The card of a circuit: a small JSON file that says how it was built, what is measured and how large it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from qiskit.quantum_info import SparsePauliOp
+
+from qgan_qiskit.circuits.ansatz import Ansatz
+from qgan_qiskit.circuits.metrics import circuit_metrics
+from qgan_qiskit.errors import CircuitError
+
+_FORMAT = 1
+_LABEL = re.compile(r"[IXYZ]+")
+
+
+def card_of(ansatz: Ansatz, builder: str | None = None, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the card of an ansatz, ready for :func:`json.dumps`.
+
+    Args:
+        ansatz: the circuit.
+        builder: dotted name of the function that built it, if one did.
+        arguments: keyword arguments of that call.
+
+    Returns:
+        Keys ``format``, ``name``, ``source``, ``builder``, ``arguments``, the counts ``inputs``, ``weights``,
+        ``qubits``, ``gates``, ``two_qubit_gates``, ``depth``, ``two_qubit_depth``, and ``observables``: for each one
+        its coefficients by Pauli label, with qubit 0 written last.
+    """
+    return {
+        "format": _FORMAT,
+        "name": ansatz.name,
+        "source": ansatz.source,
+        "builder": builder,
+        "arguments": arguments or {},
+        "inputs": ansatz.num_inputs,
+        "weights": ansatz.num_weights,
+        **asdict(circuit_metrics(ansatz.circuit)),
+        "observables": [_terms(observable) for observable in ansatz.observables],
+    }
+
+
+def card_text(card: dict[str, Any]) -> str:
+    """Return the text of a card file."""
+    return json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Read a card; for a circuit of one's own ``{"observables": [{"ZI": 1.0}, …]}`` is enough.
+
+    Raises:
+        CircuitError: if the file cannot be read, is not a JSON object, or is of a later format.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CircuitError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise CircuitError(f"{path}: is not JSON ({error}); correct or remove it") from error
+    if not isinstance(card, dict):
+        raise CircuitError(f'{path}: is not a JSON object; write {{"observables": [{{"Z": 1.0}}]}}')
+    if card.get("format", _FORMAT) != _FORMAT:
+        raise CircuitError(f"{path}: has format {card['format']!r}, this version reads format {_FORMAT}")
+    return card
+
+
+def observables_of(card: dict[str, Any], path: Path) -> tuple[SparsePauliOp, ...]:
+    """Return the observables that a card lists.
+
+    Args:
+        card: what :func:`read_card` returned.
+        path: its file, for messages.
+
+    Raises:
+        CircuitError: if the list is missing or an entry is not a non-empty map from Pauli labels to numbers.
+    """
+    entries = card.get("observables")
+    if not isinstance(entries, list):
+        raise CircuitError(f'{path}: has no list \'observables\'; write "observables": [{{"Z": 1.0}}]')
+    return tuple(_observable(entry, f"{path}: observable {number}") for number, entry in enumerate(entries))
+
+
+def check_counts(card: dict[str, Any], ansatz: Ansatz, path: Path) -> None:
+    """Refuse a card that was written for another circuit.
+
+    Raises:
+        CircuitError: naming the first count in which card and circuit differ.
+    """
+    for key, count in (("qubits", ansatz.num_qubits), ("inputs", ansatz.num_inputs), ("weights", ansatz.num_weights)):
+        if card.get(key, count) != count:
+            raise CircuitError(f"{path}: says {card[key]} {key}, the circuit has {count}; correct or remove the card")
+
+
+def _terms(observable: SparsePauliOp) -> dict[str, float]:
+    terms: dict[str, float] = {}
+    for label, coefficient in observable.to_list():
+        terms[label] = terms.get(label, 0.0) + coefficient.real
+    return terms
+
+
+def _observable(entry: Any, what: str) -> SparsePauliOp:
+    if not isinstance(entry, dict) or not entry:
+        raise CircuitError(f'{what} is {entry!r}; write its coefficients by Pauli label, such as {{"ZI": 1.0}}')
+    for label, coefficient in entry.items():
+        if not _LABEL.fullmatch(label):
+            raise CircuitError(f"{what} has the label {label!r}; use the letters I, X, Y, Z, one per qubit")
+        if isinstance(coefficient, bool) or not isinstance(coefficient, int | float):
+            raise CircuitError(f"{what} has the coefficient {coefficient!r} of {label}; give a real number")
+    if len({len(label) for label in entry}) > 1:
+        raise CircuitError(f"{what} has labels of different lengths; use one letter per qubit")
+    return SparsePauliOp.from_list(list(entry.items()))

@@ -1,0 +1,44 @@
+"""``python -m qgan_qiskit.cli``: runs a command; whatever goes wrong ends in one line and an exit status of its kind.
+
+Exit status: 0 done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 6 storage, 130 and 143 stopped by a signal.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from qgan_qiskit.cli import cli
+from qgan_qiskit.errors import QganError
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        sys.exit(cli.main(prog_name="python -m qgan_qiskit.cli", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "python -m qgan_qiskit.cli"
+        _fail(f"{error.format_message()} (see {where} --help)", error.exit_code)
+    except click.Abort:
+        _fail("stopped", 130)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except QganError as error:
+        _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone (``| head``); there is nobody left to tell.
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _fail(message: str, status: int) -> None:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""``circuit``: draw a circuit, and print or compare the cabinet of reference circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import click
+from click.core import ParameterSource
+
+from qgan_qiskit.config import HybridQConfig
+from qgan_qiskit.errors import UsageError
+
+_BUILDER_OPTIONS = ("num_qubits", "reps", "encoding", "entangler", "readout")
+
+
+def _from_config(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option of a field of the HybridQ configuration, with its help, range and default."""
+    field = HybridQConfig.model_fields[name]
+    kind: click.ParamType
+    if field.annotation is int:
+        limits = {end: getattr(limit, end) for limit in field.metadata for end in ("ge", "le") if hasattr(limit, end)}
+        kind = click.IntRange(limits["ge"], limits["le"])
+    else:
+        kind = click.Choice(get_args(field.annotation))
+    return click.option(
+        f"--{name.replace('_', '-')}", name, type=kind, default=field.default, show_default=True, help=field.description
+    )
+
+
+class _DrawerName(click.ParamType):
+    """The name of a reference circuit; Qiskit is imported only once the names are needed."""
+
+    name = "drawer"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        from qgan_qiskit.circuits.cabinet import DRAWERS
+
+        return f"[{'|'.join(DRAWERS)}]"
+
+
+@click.group()
+def command() -> None:
+    """Draw circuits; print and compare the reference circuits."""
+
+
+@command.command()
+@click.option(
+    "--model",
+    type=click.Choice(get_args(HybridQConfig.model_fields["name"].annotation)),
+    default=HybridQConfig.model_fields["name"].default,
+    show_default=True,
+    help="Whose sub-generator circuit to build.",
+)
+@_from_config("num_qubits")
+@_from_config("reps")
+@_from_config("encoding")
+@_from_config("entangler")
+@_from_config("readout")
+@click.option(
+    "--ansatz",
+    metavar="FILE",
+    show_default="none",
+    help="OpenQASM 3 file of your own circuit, instead of building one.",
+)
+@click.option("--drawer", type=_DrawerName(), show_default="none", help="Reference circuit, instead of building one.")
+@click.option(
+    "--style",
+    type=click.Choice(("text", "mpl", "latex")),
+    default="text",
+    show_default=True,
+    help="Box drawing, a picture by matplotlib, or LaTeX source.",
+)
+@click.option(
+    "--output",
+    metavar="FILE",
+    show_default="standard output",
+    help="File to write; a picture needs one ending in .png, .svg or .pdf.",
+)
+@click.option(
+    "--fold",
+    type=click.IntRange(min=-1),
+    show_default="width of the terminal, or 25 layers",
+    help="Break lines after so many columns of text (from 20) or layers of a picture (from 1); -1 never breaks.",
+)
+@click.pass_context
+def draw(
+    ctx: click.Context,
+    model: str,
+    ansatz: str | None,
+    drawer: str | None,
+    style: str,
+    output: str | None,
+    fold: int | None,
+    **builder_options: Any,
+) -> None:
+    """Draw a circuit: built from options, read from a file, or a reference circuit."""
+    _refuse_two_sources(ctx)
+    from qgan_qiskit.circuits import cabinet, hybridq_ansatz, read_ansatz
+    from qgan_qiskit.circuits import draw as draw_ansatz
+
+    if ansatz is not None:
+        circuit = read_ansatz(ansatz)
+    elif drawer is not None:
+        circuit = cabinet.drawer(drawer)
+    else:
+        circuit = hybridq_ansatz(**builder_options)
+    drawing = draw_ansatz(circuit, style, output=output, fold=fold)
+    click.echo(f"wrote {output}" if drawing is None else drawing)
+
+
+@command.command()
+@click.argument("folder", default="circuits")
+def export(folder: str) -> None:
+    """Write the reference circuits into FOLDER [default: circuits]."""
+    from qgan_qiskit.circuits import cabinet
+
+    cabinet.export(folder)
+    click.echo(f"wrote {len(cabinet.DRAWERS)} drawers to {folder}")
+
+
+@command.command()
+@click.argument("folder", default="circuits")
+@click.pass_context
+def check(ctx: click.Context, folder: str) -> None:
+    """Compare FOLDER [default: circuits] with what the builders give; exit status 1 if a file differs."""
+    from qgan_qiskit.circuits import cabinet
+
+    differences = cabinet.check(folder)
+    for difference in differences:
+        click.echo(difference)
+    if differences:
+        ctx.exit(1)
+    click.echo(f"{len(cabinet.DRAWERS)} drawers match")
+
+
+def _refuse_two_sources(ctx: click.Context) -> None:
+    """Refuse options that would be silently ignored: the circuit comes from one place."""
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ("ansatz", "drawer", "model", *_BUILDER_OPTIONS)
+        if ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    ]
+    if len(given) > 1 and given[0] in ("--ansatz", "--drawer"):
+        raise UsageError(f"{given[0]} cannot be used with {', '.join(given[1:])}; the circuit comes from one of them")

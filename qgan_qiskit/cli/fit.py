@@ -1,0 +1,142 @@
+"""``fit``: train a GAN per class, or go on with a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qgan_qiskit.cli.options import apply, config_options, given, option_name
+from qgan_qiskit.config import RunConfig
+from qgan_qiskit.errors import CheckpointError, UsageError
+from qgan_qiskit.presets import PRESETS, preset
+
+# What may differ when a run goes on: how long it lasts and how often it reports. Anything else would be another run.
+_RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard")
+
+
+@click.command()
+@click.option("--model", type=click.Choice(list(PRESETS)), default=None, help="Which model. [default: hybridq]")
+@click.option(
+    "--preset",
+    "preset_name",
+    default=None,
+    metavar="NAME",
+    help="Settings to start from: "
+    + "; ".join(f"{model}: {', '.join(names)}" for model, names in PRESETS.items())
+    + ". [default: default]",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="JSON file of settings, such as a run's config.json; options given here win over it. [default: none]",
+)
+@click.option(
+    "--outdir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    help="Where the numbered run folder goes. [default: runs]",
+)
+@click.option(
+    "--resume",
+    default=None,
+    metavar="RUN",
+    help="Go on with this run folder, or 'auto' for the newest one in --outdir. [default: none]",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Print the resolved settings and stop. [default: off]")
+@config_options
+def command(
+    model: str | None,
+    preset_name: str | None,
+    config_file: Path | None,
+    outdir: Path,
+    resume: str | None,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Train a GAN on images: one run folder per class, with settings, log, pictures and checkpoints.
+
+    Defaults are those of the preset 'default' of HybridQ; another preset or model may have others (see -n).
+    """
+    changes = given(options)
+    if resume is not None:
+        if model or preset_name or config_file:
+            raise UsageError("--resume goes on with the settings of the run: leave --model, --preset and --config out")
+        _resume(resume, outdir, changes, dry_run)
+        return
+    config = _resolve(model, preset_name, config_file, changes)
+    if dry_run:
+        click.echo(config.model_dump_json(indent=1))
+        return
+    from qgan_qiskit.experiment import fit
+
+    fit(config, outdir, _say)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _resolve(
+    model: str | None, preset_name: str | None, config_file: Path | None, changes: dict[str, dict[str, Any]]
+) -> RunConfig:
+    """Preset, then file, then options."""
+    content: dict[str, Any] = {} if config_file is None else _read(config_file)
+    section = content.get("model", {})
+    file_model = section.get("name") if isinstance(section, dict) else None
+    config = preset(model or file_model or "hybridq", preset_name or content.get("preset", "default"))
+    if config_file is not None:
+        if model is not None and file_model not in (None, model):
+            raise UsageError(f"--model {model}: {config_file} is for {file_model}; leave one of them out")
+        if content.get("format", 1) != 1:
+            raise UsageError(f"{config_file}: format {content['format']}, this version reads 1")
+        sections = {key: value for key, value in content.items() if key not in ("format", "preset")}
+        config = apply(config, sections, str(config_file))
+    return apply(config, changes, "")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"--config {path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UsageError(f"--config {path}: not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"--config {path}: not a JSON object of settings")
+    return content
+
+
+def _resume(target: str, outdir: Path, changes: dict[str, dict[str, Any]], dry_run: bool) -> None:
+    from qgan_qiskit.experiment import resume
+    from qgan_qiskit.training.run_folder import RunFolder
+
+    path = _newest(outdir) if target == "auto" else Path(target)
+    for section, fields in changes.items():
+        for name in fields:
+            if section != "training" or name not in _RESUMABLE:
+                allowed = ", ".join(option_name(field) for field in _RESUMABLE)
+                raise UsageError(
+                    f"{option_name(name)} would make another run of {path}; with --resume only {allowed} may be given"
+                )
+    if "epochs" in changes.get("training", {}) and "steps" not in changes["training"]:
+        changes["training"]["steps"] = None
+    config = apply(RunFolder.open(path).config(), changes, "")
+    if dry_run:
+        click.echo(config.model_dump_json(indent=1))
+        return
+    resume(path, changes, _say)
+
+
+def _newest(outdir: Path) -> Path:
+    runs = (
+        sorted(path for path in outdir.glob("[0-9]*-*") if (path / "config.json").is_file()) if outdir.is_dir() else []
+    )
+    if not runs:
+        raise CheckpointError(f"{outdir}: no run to go on with; name one with --resume, or another --outdir")
+    return runs[-1]

@@ -1,0 +1,145 @@
+"""Command-line options made from the fields of the configuration: help, type, range and default are written there once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from qgan_qiskit.config import DataConfig, DcganConfig, HybridQConfig, RunConfig, Settings, TrainingConfig
+from qgan_qiskit.errors import UsageError
+
+_MODELS: tuple[type[Settings], ...] = (HybridQConfig, DcganConfig)
+_NAMES = {"path": "data", "class_name": "class"}
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _fields() -> Iterator[tuple[str, str, FieldInfo, str]]:
+    """Yield (section, field name, field, models that have it) for every setting that is an option."""
+    for name, field in DataConfig.model_fields.items():
+        yield "data", name, field, ""
+    seen = set()
+    for model in _MODELS:
+        for name, field in model.model_fields.items():
+            if name != "name" and name not in seen:
+                seen.add(name)
+                users = [m.model_fields["name"].default for m in _MODELS if name in m.model_fields]
+                yield "model", name, field, ", ".join(users)
+    for name, field in TrainingConfig.model_fields.items():
+        yield "training", name, field, ""
+
+
+def option_name(field: str) -> str:
+    """Return the option of a field, such as ``--batch-size``."""
+    return "--" + _NAMES.get(field, field).replace("_", "-")
+
+
+def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add one option per setting; values arrive as ``section__field`` keyword arguments, None where not given."""
+    for section, name, field, users in reversed(list(_fields())):
+        function = _option(section, name, field, users)(function)
+    return function
+
+
+def _option(section: str, name: str, field: FieldInfo, users: str) -> Decorator:
+    flag = option_name(name)
+    text = field.description or ""
+    if users and users != ", ".join(m.model_fields["name"].default for m in _MODELS):
+        text += f" ({users} only)"
+    if "[default" not in text:
+        default = field.default
+        shown = (
+            "on"
+            if default is True
+            else "off"
+            if default is False
+            else "none"
+            if default is None
+            else f"{default:g}"
+            if isinstance(default, float)
+            else default
+        )
+        text += f" [default: {shown}]"
+    kind = _plain_type(field)
+    if kind is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", f"{section}__{name}", default=None, help=text)
+    return click.option(flag, f"{section}__{name}", type=_click_type(kind, field), default=None, help=text)
+
+
+def _plain_type(field: FieldInfo) -> Any:
+    """Return the type of a field without ``| None``."""
+    kind = field.annotation
+    if get_origin(kind) in (Union, UnionType):
+        return next(member for member in get_args(kind) if member is not type(None))
+    return kind
+
+
+def _click_type(kind: Any, field: FieldInfo) -> click.ParamType | None:
+    if get_origin(kind) is Literal:
+        return click.Choice([str(value) for value in get_args(kind)])
+    limits = {
+        e: getattr(m, e) for m in field.metadata for e in ("ge", "le", "gt", "lt") if getattr(m, e, None) is not None
+    }
+    if kind in (int, float):
+        ranged = click.IntRange if kind is int else click.FloatRange
+        return ranged(
+            min=limits.get("ge", limits.get("gt")),
+            max=limits.get("le", limits.get("lt")),
+            min_open="gt" in limits,
+            max_open="lt" in limits,
+        )
+    return click.STRING
+
+
+def given(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the options that were given, as ``{section: {field: value}}``."""
+    changes: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        if value is not None:
+            section, _, name = key.partition("__")
+            changes.setdefault(section, {})[name] = value
+    return changes
+
+
+def apply(config: RunConfig, changes: dict[str, dict[str, Any]], source: str) -> RunConfig:
+    """Return a configuration with changes from the command line or a file, checked.
+
+    Args:
+        config: what the changes are made to.
+        changes: ``{section: {field: value}}``.
+        source: what the changes come from, for messages: a file name, or ``""`` for options.
+
+    Raises:
+        UsageError: a name is unknown, or a value is out of range or does not fit the others.
+    """
+    prefix = f"{source}: " if source else ""
+    for section, fields in changes.items():
+        known = (
+            set(getattr(config, section).__class__.model_fields) if section in ("model", "data", "training") else set()
+        )
+        if not known or not isinstance(fields, dict):
+            raise UsageError(f"{prefix}'{section}' is not a section of settings; there are model, data, training")
+        for name in fields:
+            if name not in known:
+                shown = name if source else option_name(name)
+                raise UsageError(f"{prefix}{shown} is not a setting of {section} of {config.model.name}")
+    try:
+        return config.updated(changes)
+    except ValidationError as error:
+        raise UsageError(prefix + first_problem(error, options=not source)) from None
+
+
+def first_problem(error: ValidationError, *, options: bool) -> str:
+    """Return one line for a validation error: which setting, what is wrong, what was given."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in ("hybridq", "dcgan")]
+    message = first["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    shown = option_name(place[-1]) if options else ".".join(place)
+    return f"{shown}: {message}, not {first['input']!r}"

@@ -1,0 +1,112 @@
+"""Batches of real images for training: any step can be asked for on its own, so resuming needs no state.
+
+Shape letters: B batch, N images, C H W image. The only file of this room that needs torch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from qgan_qiskit.data.image_set import ImageSet
+from qgan_qiskit.errors import DataError
+
+# Numbers of the random streams, so that order and turns never share random bits.
+ORDER, TURNS = 1, 2
+
+
+class Batches:
+    """Batches in an order that is a pure function of seed and step.
+
+    Each epoch is a fresh permutation of all images, cut into whole batches; the rest of less than a batch is dropped
+    (other images the next time).
+
+    Args:
+        image_set: the real images.
+        batch_size: images in a batch.
+        seed: seed of order and augmentation, 0 to 2**64 - 1.
+        augment: ``none``; ``flip``: left-right at random; ``dihedral``: one of the eight turns and flips of the square.
+
+    Raises:
+        DataError: fewer images than a batch holds.
+    """
+
+    def __init__(
+        self, image_set: ImageSet, batch_size: int, seed: int, augment: Literal["none", "flip", "dihedral"] = "dihedral"
+    ) -> None:
+        if batch_size > len(image_set):
+            raise DataError(
+                f"a batch of {batch_size:,} does not fit {len(image_set):,} images of class "
+                f"{', '.join(image_set.classes)}: lower --batch-size or give more images"
+            )
+        self.image_set = image_set
+        self.batch_size = batch_size
+        self.seed = seed
+        self.augment = augment
+        self.steps_per_epoch = len(image_set) // batch_size
+        self._epoch = -1
+        self._order_N = np.zeros(0, np.int64)
+
+    def rows(self, step: int) -> np.ndarray:
+        """Return the indices (int64, shape (B,)) into the image set of the images of ``step`` (counted from 0)."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            # Sorting raw Philox words: unlike Generator.permutation, NumPy may not change it between versions.
+            words_N = _words(self.seed, ORDER, epoch, len(self.image_set))
+            self._order_N, self._epoch = np.argsort(words_N, kind="stable"), epoch
+        return self._order_N[position * self.batch_size : (position + 1) * self.batch_size]
+
+    def batch(self, step: int) -> torch.Tensor:
+        """Return the batch of ``step`` (counted from 0 over all epochs).
+
+        Returns:
+            real_BCHW: float32 on the CPU, -1 to 1, of shape (batch_size, 3, H, W).
+        """
+        images_BHWC = self.image_set.images_NHWC[self.rows(step)]
+        if self.augment != "none":
+            # Both 2 and 8 divide 2**64, so the remainders are exactly uniform.
+            turns = 2 if self.augment == "flip" else 8
+            turn_B = _words(self.seed, TURNS, step, self.batch_size) % turns
+            for turn in range(1, turns):
+                chosen_B = turn_B == turn
+                images_BHWC[chosen_B] = _turned(images_BHWC[chosen_B], turn)
+        return to_unit(images_BHWC)
+
+
+def to_unit(images_NHWC: np.ndarray) -> torch.Tensor:
+    """Convert uint8 images of shape (N, H, W, 3) to the networks' float32 of shape (N, 3, H, W): 0 -> -1, 255 -> 1."""
+    images_NCHW = np.array(images_NHWC.transpose(0, 3, 1, 2), order="C")
+    return torch.from_numpy(images_NCHW).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_uint8(fake_BCHW: torch.Tensor) -> np.ndarray:
+    """Convert networks' images to uint8, rounding to the nearest level; exactly undoes :func:`to_unit`.
+
+    Args:
+        fake_BCHW: any float type and device, -1 to 1; values outside are clamped.
+
+    Returns:
+        uint8 of shape (B, H, W, C).
+
+    Raises:
+        ValueError: a value is NaN (it would silently become some colour).
+    """
+    levels_BCHW = fake_BCHW.detach().to("cpu", torch.float32).add(1.0).mul(127.5)
+    if torch.isnan(levels_BCHW).any():
+        raise ValueError(f"{int(torch.isnan(levels_BCHW).sum()):,} of {levels_BCHW.numel():,} pixel values are NaN")
+    levels_BCHW = levels_BCHW.round().clamp(0, 255).to(torch.uint8)
+    return levels_BCHW.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _words(seed: int, stream: int, index: int, count: int) -> np.ndarray:
+    """Return ``count`` random uint64, a pure function of the three numbers (Philox, whose key and counter they are)."""
+    philox = np.random.Philox(key=np.array([seed, index], np.uint64), counter=np.array([0, 0, 0, stream], np.uint64))
+    return philox.random_raw(count)
+
+
+def _turned(images_BHWC: np.ndarray, turn: int) -> np.ndarray:
+    """Apply turn 0 to 7: bit 0 flips left-right, the upper bits then turn by 0, 90, 180 or 270 degrees."""
+    flipped_BHWC = images_BHWC[:, :, ::-1] if turn & 1 else images_BHWC
+    return np.rot90(flipped_BHWC, turn >> 1, axes=(1, 2))

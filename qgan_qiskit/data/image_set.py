@@ -1,0 +1,116 @@
+"""The one form every source of images ends in: decoded squares, their classes and where each came from.
+
+Shape letters: N images, H W height and width, C colour channels (red, green, blue).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from qgan_qiskit.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled RGB images of one size.
+
+    Attributes:
+        images_NHWC: uint8 of shape (N, H, W, 3), 0 to 255; may be a read-only memory map.
+        labels_N: int64 of shape (N,); index into ``classes``.
+        classes: class names.
+        names: name of each image inside its source (``folder/file.jpg``, ``train_images[7]``, ``made/nevus/7``).
+        groups: what each image must not be split from (the lesion_id of ISIC and HAM10000); ``""`` where unknown.
+        notes: sentences about what was found, left out or assumed while reading.
+
+    Raises:
+        ValueError: when the parts do not fit together (a mistake of the caller, not of the data).
+    """
+
+    images_NHWC: np.ndarray  # noqa: N815 - shape letters
+    labels_N: np.ndarray  # noqa: N815
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        images, labels = self.images_NHWC, self.labels_N
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"images_NHWC must be uint8 of shape (N, H, W, 3), not {images.dtype} {images.shape}")
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            raise ValueError(f"labels_N must be int64 of shape {images.shape[:1]}, not {labels.dtype} {labels.shape}")
+        if not len(self.names) == len(self.groups) == len(images):
+            raise ValueError(f"{len(images)} images, but {len(self.names)} names and {len(self.groups)} groups")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
+            raise ValueError(f"labels_N runs from {labels.min()} to {labels.max()} with {len(self.classes)} classes")
+
+    def __len__(self) -> int:
+        return len(self.images_NHWC)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of images of each class, in the order of ``classes``."""
+        numbers = np.bincount(self.labels_N, minlength=len(self.classes))
+        return {name: int(number) for name, number in zip(self.classes, numbers, strict=True)}
+
+    def select(self, class_name: str) -> ImageSet:
+        """Return the images of one class, whose name then is the only one in ``classes``.
+
+        Args:
+            class_name: a name of ``classes``; upper and lower case are not told apart.
+
+        Raises:
+            DataError: no such class; the message lists those there are.
+        """
+        index = class_index(self.classes, class_name)
+        if len(self.classes) == 1:
+            return self
+        rows_M = np.flatnonzero(self.labels_N == index)
+        return self._rows(rows_M, np.zeros(len(rows_M), np.int64), (self.classes[index],))
+
+    def limit(self, n_per_class: int) -> ImageSet:
+        """Return the first ``n_per_class`` images of each class, in their present order.
+
+        Raises:
+            ValueError: ``n_per_class`` is not positive.
+        """
+        if n_per_class < 1:
+            raise ValueError(f"n_per_class must be at least 1, not {n_per_class}")
+        rows_M = first_of_each(self.labels_N, n_per_class)
+        return self if len(rows_M) == len(self) else self._rows(rows_M, self.labels_N[rows_M], self.classes)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (64 hex digits) of images, labels and class names; names, groups and notes do not count."""
+        head = json.dumps([list(self.images_NHWC.shape), list(self.classes)])
+        sha = hashlib.sha256(head.encode())
+        sha.update(np.ascontiguousarray(self.images_NHWC).data if len(self) else b"")
+        sha.update(self.labels_N.astype("<i8").tobytes())
+        return sha.hexdigest()
+
+    def _rows(self, rows_M: np.ndarray, labels_M: np.ndarray, classes: tuple[str, ...]) -> ImageSet:
+        names = tuple(self.names[row] for row in rows_M.tolist())
+        groups = tuple(self.groups[row] for row in rows_M.tolist())
+        return ImageSet(self.images_NHWC[rows_M], labels_M, classes, names, groups, self.notes)
+
+
+def class_index(classes: tuple[str, ...], class_name: str) -> int:
+    """Return the index of ``class_name`` in ``classes``, in any case.
+
+    Raises:
+        DataError: no such class; the message lists those there are.
+    """
+    folded = [name.casefold() for name in classes]
+    if class_name.casefold() not in folded:
+        raise DataError(f"no class '{class_name}' in the data: choose one of {', '.join(classes)}, or 'all'")
+    return folded.index(class_name.casefold())
+
+
+def first_of_each(labels_N: np.ndarray, n_per_class: int) -> np.ndarray:
+    """Return the rising row numbers of the first ``n_per_class`` rows of each label."""
+    kept = [np.flatnonzero(labels_N == label)[:n_per_class] for label in np.unique(labels_N)]
+    return np.sort(np.concatenate(kept)) if kept else np.zeros(0, np.int64)

@@ -1,0 +1,150 @@
+"""From ``DataConfig`` to images: the one place that knows all kinds of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+
+from qgan_qiskit.config import DataConfig
+from qgan_qiskit.data import fitzpatrick, ham, isic, made_lesions, skin
+from qgan_qiskit.data.archive import ZipFiles
+from qgan_qiskit.data.cache import cached, default_folder
+from qgan_qiskit.data.decode_all import decode_all
+from qgan_qiskit.data.files import Files, FolderFiles, shown
+from qgan_qiskit.data.folders import list_folders
+from qgan_qiskit.data.image_set import ImageSet, class_index
+from qgan_qiskit.data.listing import Listing
+from qgan_qiskit.data.npz import list_npz, read_npz
+from qgan_qiskit.errors import DataError
+
+# Tables that may lie beside the named folder: what they say decides the listing, so their state is in the cache's key.
+TABLES = (isic.TABLE, isic.METADATA, *ham.TABLES, fitzpatrick.TABLE)
+
+
+def read_images(config: DataConfig, seed: int = 0) -> ImageSet:
+    """Read, or make, all images that a run needs.
+
+    ``config.path`` may be None (made lesions), an .npz, a .zip, or a folder; folders and zips may hold ISIC 2019,
+    HAM10000, Fitzpatrick17k or a folder per class. With ``config.class_name`` naming a class, only that one is decoded
+    and it is the only one in the result.
+
+    Args:
+        config: source, size and choice of the images.
+        seed: seed of made lesions; no other source depends on it.
+
+    Returns:
+        The images, sorted by name; a read-only memory map when they come from the cache.
+
+    Raises:
+        DataError: nothing that fits, an inconsistent table, a hostile archive, unreadable images, or no such class.
+    """
+    if config.path is None:
+        return _made(config, seed)
+    path = existing_path(config.path)
+    settings = config.model_dump(exclude={"path", "class_name", "made_per_class", "cache_dir", "augment"})
+    source = [str(path), (config.class_name or "all").casefold(), settings]
+    folder = _cache_folder(config)
+    if path.suffix.lower() == ".npz":
+        return cached(folder, source, [_state(path), PIL.__version__], lambda: read_npz(path, config))
+    with _opened(path) as files:
+
+        def decode() -> ImageSet:
+            listing = list_images(files, config).narrowed(config.class_name, config.limit)
+            return decode_all(files, listing, config.resolution, config.skip_bad)
+
+        # Another Pillow may decode or filter a little differently.
+        state = [PIL.__version__, files.stamp(), [_state(files.outer_folder / table) for table in TABLES]]
+        return cached(folder, source, state, decode)
+
+
+def class_names(config: DataConfig) -> tuple[str, ...]:
+    """Return the names of all classes of the source without decoding an image.
+
+    Raises:
+        DataError: nothing that fits, an inconsistent table or a hostile archive.
+    """
+    if config.path is None:
+        return made_lesions.CLASSES
+    path = existing_path(config.path)
+    if path.suffix.lower() == ".npz":
+        return list_npz(path).classes
+    with _opened(path) as files:
+        return list_images(files, config).classes
+
+
+def list_images(files: Files, config: DataConfig) -> Listing:
+    """Find out what ``files`` holds and list all its labelled images.
+
+    Raises:
+        DataError: no layout fits, or the one that fits is inconsistent.
+    """
+    for layout in (isic.list_isic, ham.list_ham, fitzpatrick.list_fitzpatrick):
+        listing = layout(files, config)
+        if listing is not None:
+            return listing
+    return list_folders(files, config)
+
+
+def existing_path(text: str) -> Path:
+    """Return the absolute path of a source.
+
+    Raises:
+        DataError: there is nothing of that name.
+    """
+    path = Path(text).expanduser()
+    try:
+        if not path.exists():
+            raise DataError(f"no data at {shown(str(path))}: name a folder, .zip or .npz of images")
+        return path.resolve()
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot look at {shown(text)}: {error}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Files]:
+    """Open a folder or zip, and close it in the end."""
+    files: Files
+    if path.is_dir():
+        files = FolderFiles(path)
+    elif path.suffix.lower() == ".zip":
+        files = ZipFiles(path)
+    else:
+        raise DataError(f"{shown(str(path))} is neither a folder nor a .zip or .npz file: name one of these")
+    try:
+        yield files
+    finally:
+        files.close()
+
+
+def _state(path: Path) -> Any:
+    """Return size and time of a file, None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _made(config: DataConfig, seed: int) -> ImageSet:
+    """Make lesions: of all classes or of the one that is asked for."""
+    classes: tuple[str, ...] = made_lesions.CLASSES
+    if config.class_name is not None and config.class_name.casefold() != "all":
+        classes = (classes[class_index(classes, config.class_name)],)
+    count = min(config.made_per_class, config.limit or config.made_per_class)
+    # The formulas' own text is the state: whoever edits them meets no images of the old ones.
+    formulas = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (made_lesions, skin)]
+    return cached(
+        _cache_folder(config),
+        ["made lesions", count, config.resolution, seed, classes],
+        [formulas, np.__version__],
+        lambda: made_lesions.make_lesions(count, config.resolution, seed, classes),
+    )
+
+
+def _cache_folder(config: DataConfig) -> Path:
+    return Path(config.cache_dir).expanduser() if config.cache_dir is not None else default_folder()

@@ -1,0 +1,163 @@
+"""HybridQ (arXiv 2506.21015v1): noise -> angles -> quantum sub-generators -> expectations -> decoder -> image.
+
+The paper leaves its training flow open; its three readings are modes over the same parts:
+
+- ``image``: the discriminator compares images; noise alone makes the angles.
+- ``latent``: the discriminator compares encoder(real image) with the expectations; the decoder learns to reconstruct.
+- ``fusion``: while training, encoder(real image) is fused with noise into the angles; when generating, draws from a Gaussian
+  fitted to the encoder's latents take its place.
+
+Shape letters: B batch · Z latent size · P sub-generators · Q inputs · O observables · C H W image.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from qiskit.primitives import BaseEstimatorV2
+from torch import Tensor, nn
+
+from qgan_qiskit.circuits import Ansatz, hybridq_ansatz, read_ansatz
+from qgan_qiskit.config import HybridQConfig
+from qgan_qiskit.models.decoders import PaperDecoder, UpsampleDecoder
+from qgan_qiskit.models.encoders import ImageEncoder
+from qgan_qiskit.models.initialise import dcgan_initialise
+from qgan_qiskit.models.pair import Generator, Pair
+from qgan_qiskit.models.twin import ClassicalTwin
+from qgan_qiskit.qnn import SubGenerators
+
+# Share of each new batch in the running mean and covariance of the encoder's latents (fusion).
+_LATENT_MOMENTUM = 0.02
+
+
+def ansatz_of(config: HybridQConfig) -> Ansatz:
+    """Return the sub-generator's circuit that a configuration asks for.
+
+    Raises:
+        CircuitError: the file given as ``ansatz`` cannot be used.
+    """
+    if config.ansatz is not None:
+        return read_ansatz(config.ansatz)
+    return hybridq_ansatz(
+        config.num_qubits, config.reps, encoding=config.encoding, entangler=config.entangler, readout=config.readout
+    )
+
+
+class HybridQGenerator(Generator):
+    """The hybrid generator; see the module's text for the modes.
+
+    Attributes:
+        sub_generators: the quantum part, or its classical twin; (B, P, Q) radians to (B, P, O).
+        encoder: identity or one linear layer, noise to angles.
+        decoder: expectations to an image.
+        image_encoder: real image to latent, in latent and fusion modes only.
+    """
+
+    latent_mean: Tensor
+    latent_covariance: Tensor
+
+    def __init__(
+        self,
+        config: HybridQConfig,
+        resolution: int,
+        generator: torch.Generator,
+        estimator: BaseEstimatorV2 | None = None,
+    ) -> None:
+        """Build and initialise.
+
+        Args:
+            config: sizes, circuit and mode.
+            resolution: side of the images in pixels: a power of two for the upsampling decoder.
+            generator: source of the initial weights.
+            estimator: what evaluates the circuits; None for the exact simulator.
+        """
+        super().__init__()
+        self.config = config
+        ansatz = ansatz_of(config)
+        count = config.sub_generators
+        self.angles_shape = (count, ansatz.num_inputs)
+        angles, features = count * ansatz.num_inputs, count * ansatz.num_observables
+        # Fusion draws twice when it generates: uniform noise, and normal numbers for the fitted latent distribution.
+        self.latent_size = 2 * angles if config.mode == "fusion" else angles
+        self.encoder: nn.Module = nn.Identity()
+        if config.encoder == "linear":
+            self.encoder = nn.Linear(angles, angles)
+            dcgan_initialise(self.encoder, generator)
+            # Start as the identity, so that the angles keep the range that the noise has.
+            with torch.no_grad():
+                self.encoder.weight.add_(torch.eye(angles))
+        if config.twin:
+            self.sub_generators: nn.Module = ClassicalTwin(
+                ansatz.num_inputs, ansatz.num_observables, ansatz.num_weights, count, generator
+            )
+        else:
+            self.sub_generators = SubGenerators(ansatz, count, estimator, generator=generator)
+        if config.decoder == "paper":
+            self.decoder: nn.Module = PaperDecoder(features, resolution, generator)
+        else:
+            self.decoder = UpsampleDecoder(features, config.decoder_width, resolution, generator)
+        if config.mode != "image":
+            size = features if config.mode == "latent" else angles
+            self.image_encoder = ImageEncoder(size, resolution, generator)
+        if config.mode == "fusion":
+            self.register_buffer("latent_mean", torch.zeros(angles))
+            self.register_buffer("latent_covariance", torch.eye(angles))
+
+    def sample_latent(self, count: int, generator: torch.Generator, noise_high: float | None = None) -> Tensor:
+        """Draw z ~ U[0, noise_high) radians, shape (count, Z); in fusion mode the second half is N(0, 1)."""
+        size = math.prod(self.angles_shape)
+        high = self.config.noise_high if noise_high is None else noise_high
+        noise = torch.rand(count, size, generator=generator) * high
+        if self.config.mode != "fusion":
+            return noise
+        return torch.cat([noise, torch.randn(count, size, generator=generator)], dim=1)
+
+    def features(self, angles_BX: Tensor) -> Tensor:
+        """Return all expectations of each image, shape (B, P * O), from its angles in radians, shape (B, P * Q)."""
+        # The circuits compute in single precision, also where the convolutions around them run in bfloat16.
+        with torch.autocast(angles_BX.device.type, enabled=False):
+            return self.sub_generators(angles_BX.float().unflatten(1, self.angles_shape)).flatten(1)
+
+    def forward(self, z_BZ: Tensor) -> Tensor:
+        """Return images (B, 3, H, W) in [-1, 1]."""
+        if self.config.mode != "fusion":
+            return self.decoder(self.features(self.encoder(z_BZ)))
+        noise, normal = z_BZ.chunk(2, dim=1)
+        latent = self.latent_mean + normal @ _root(self.latent_covariance).T
+        return self.decoder(self.features(self._fuse(latent, noise)))
+
+    def _fuse(self, latent_BZ: Tensor, noise_BZ: Tensor) -> Tensor:
+        """Angles around pi/2 from a latent in [-1, 1], moved by noise of at most half its range, in radians."""
+        return self.encoder(math.pi / 2 * (1 + latent_BZ) + 0.5 * (noise_BZ - self.config.noise_high / 2))
+
+    def training_pair(self, real_BCHW: Tensor, z_BZ: Tensor) -> Pair:
+        """Return what the discriminator compares, and the reconstruction error, for this mode."""
+        if self.config.mode == "image":
+            return Pair(real_BCHW, self(z_BZ))
+        latent = self.image_encoder(real_BCHW)
+        if self.config.mode == "latent":
+            reconstruction = (self.decoder(latent) - real_BCHW).square().mean()
+            return Pair(latent.detach(), self.features(self.encoder(z_BZ)), reconstruction)
+        self._follow(latent.detach().float())
+        noise, _ = z_BZ.chunk(2, dim=1)
+        fake = self.decoder(self.features(self._fuse(latent, noise)))
+        return Pair(real_BCHW, fake, (fake - real_BCHW).square().mean())
+
+    @torch.no_grad()
+    def _follow(self, latent_BZ: Tensor) -> None:
+        """Update the running mean and covariance of the encoder's latents."""
+        mean = latent_BZ.mean(dim=0)
+        centred = latent_BZ - mean
+        self.latent_mean.lerp_(mean, _LATENT_MOMENTUM)
+        self.latent_covariance.lerp_(centred.T @ centred / max(len(latent_BZ) - 1, 1), _LATENT_MOMENTUM)
+
+    def quantum_parameters(self) -> list[nn.Parameter]:
+        """Return the weights of the sub-generators (or of their twin, trained in the same group)."""
+        return list(self.sub_generators.parameters())
+
+
+def _root(covariance_ZZ: Tensor) -> Tensor:
+    """Return a matrix whose square is the covariance, also where that is singular."""
+    values, vectors = torch.linalg.eigh(covariance_ZZ)
+    return vectors * values.clamp_min(0).sqrt()

@@ -1,0 +1,59 @@
+"""What a model hands to training at each step, and what every generator can do.
+
+Shape letters: B batch · Z latent size · C H W image.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the discriminator is to tell apart at one step.
+
+    Attributes:
+        real: real samples, images (B, C, H, W) or latents (B, Z), without gradient.
+        fake: generated samples of the same shape, with gradient to the generator.
+        reconstruction: mean squared error of a reconstruction that the generator also minimises, or None.
+    """
+
+    real: Tensor
+    fake: Tensor
+    reconstruction: Tensor | None = None
+
+
+class Generator(nn.Module, ABC):
+    """A map from latent vectors to images, with the noise it is meant for.
+
+    Attributes:
+        latent_size: Z, the length of a latent vector.
+    """
+
+    latent_size: int
+
+    @abstractmethod
+    def sample_latent(self, count: int, generator: torch.Generator, noise_high: float | None = None) -> Tensor:
+        """Draw latent vectors, shape (count, Z).
+
+        Args:
+            count: number of vectors.
+            generator: source of randomness (on the processor, so that a seed means the same everywhere).
+            noise_high: upper end of uniform noise in radians where the model has such a range; None for its own.
+        """
+
+    @abstractmethod
+    def forward(self, z_BZ: Tensor) -> Tensor:
+        """Return images (B, 3, H, W), float32 in [-1, 1]."""
+
+    def training_pair(self, real_BCHW: Tensor, z_BZ: Tensor) -> Pair:
+        """Return what the discriminator compares at one step; by default real images and generated ones."""
+        return Pair(real_BCHW, self(z_BZ))
+
+    def quantum_parameters(self) -> list[nn.Parameter]:
+        """Return the weights that the quantum optimiser group trains; none by default."""
+        return []

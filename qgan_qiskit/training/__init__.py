@@ -1,0 +1,1 @@
+"""Losses, the two updates of a step, the loop, checkpoints and the run folder."""

@@ -1,0 +1,176 @@
+"""Checkpoints: safetensors and JSON in a folder that appears whole or not at all.
+
+A save stages its files in a hidden folder, syncs each, writes the manifest (sizes and SHA-256) last, renames the folder and
+syncs the parent; older checkpoints go only after that. A folder without a manifest that fits it is not a checkpoint. Nothing
+that is loaded can run code.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from qgan_qiskit.errors import CheckpointError, StorageError
+
+FORMAT = 1
+_PREFIX = "step-"
+_STAGING = ".staging-"
+_MANIFEST = "manifest.json"
+
+
+def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any], keep: int) -> Path:
+    """Publish a checkpoint and remove all but the newest ones.
+
+    Args:
+        folder: the ``checkpoints`` folder of a run; made if missing.
+        step: steps done.
+        tensors: file name without suffix -> named tensors.
+        values: JSON-able rest, written to ``state.json``.
+        keep: number of newest checkpoints left, this one included.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        StorageError: the disk refused; what was published before is whole.
+    """
+    target = folder / f"{_PREFIX}{step:08d}"
+    staging = folder / f"{_STAGING}{target.name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        clean(folder)
+        staging.mkdir()
+        for name, members in tensors.items():
+            # contiguous(): safetensors refuses the channels-last layout; loading copies into the layout in use.
+            data = safetensors.torch.save({key: value.cpu().contiguous() for key, value in members.items()})
+            _write(staging / f"{name}.safetensors", data)
+        _write(staging / "state.json", json.dumps(values, indent=1).encode())
+        manifest = {path.name: _entry(path) for path in sorted(staging.iterdir())}
+        _write(staging / _MANIFEST, json.dumps({"format": FORMAT, "step": step, "files": manifest}, indent=1).encode())
+        _sync_folder(staging)
+        if target.exists():
+            # The same step again, after a resume: what is there may be the damaged one that was passed over.
+            shutil.rmtree(target)
+        staging.rename(target)
+        _sync_folder(folder)
+        for old in published(folder)[:-keep]:
+            shutil.rmtree(old)
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        reason = "no space left on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or error
+        raise StorageError(f"{target}: checkpoint not written, {reason}; earlier checkpoints are whole") from None
+    return target
+
+
+def clean(folder: Path) -> None:
+    """Remove what interrupted saves left behind."""
+    for path in folder.glob(f"{_STAGING}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def published(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, oldest first, checked by name only."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.name.startswith(_PREFIX) and p.name[len(_PREFIX) :].isdigit())
+
+
+def load(checkpoint: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Read a checkpoint, every byte checked against its manifest.
+
+    Returns:
+        Tensors by file name without suffix, and the values of ``state.json``.
+
+    Raises:
+        CheckpointError: the folder is not a checkpoint, is damaged, or was written by a newer version.
+    """
+    manifest = _manifest(checkpoint)
+    tensors: dict[str, dict[str, Tensor]] = {}
+    values: dict[str, Any] = {}
+    for name, entry in manifest.items():
+        path = checkpoint / name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror}); use an older checkpoint") from None
+        if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise CheckpointError(f"{path}: damaged (its SHA-256 is not that of the manifest); use an older checkpoint")
+        try:
+            if path.suffix == ".safetensors":
+                tensors[path.stem] = safetensors.torch.load(data)
+            elif name == "state.json":
+                values = json.loads(data)
+        except (safetensors.SafetensorError, ValueError) as error:
+            raise CheckpointError(f"{path}: not readable ({error}); use an older checkpoint") from None
+    return tensors, values
+
+
+def load_newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
+    """Read the newest whole checkpoint of a folder.
+
+    Returns:
+        Its path, tensors and values, and one line for each damaged one that was passed over.
+
+    Raises:
+        CheckpointError: there is no whole checkpoint.
+    """
+    complaints: list[str] = []
+    for checkpoint in reversed(published(folder)):
+        try:
+            tensors, values = load(checkpoint)
+        except CheckpointError as error:
+            complaints.append(str(error))
+            continue
+        return checkpoint, tensors, values, complaints
+    reason = f": {complaints[0]}" if complaints else ""
+    raise CheckpointError(f"{folder}: no whole checkpoint{reason}; start the run anew or name another one")
+
+
+def _manifest(checkpoint: Path) -> dict[str, dict[str, Any]]:
+    path = checkpoint / _MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+        version, files = content["format"], content["files"]
+        checked = {str(name): {"bytes": int(e["bytes"]), "sha256": str(e["sha256"])} for name, e in files.items()}
+    except OSError:
+        raise CheckpointError(
+            f"{checkpoint}: not a checkpoint (it has no {_MANIFEST}); name a run or a checkpoint in it"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CheckpointError(f"{path}: damaged; use an older checkpoint") from None
+    if version != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {version}, this version reads {FORMAT}; install the version that wrote it"
+        )
+    if any(Path(name).name != name for name in checked):
+        raise CheckpointError(f"{path}: names a file outside the checkpoint; do not use it")
+    return checked
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

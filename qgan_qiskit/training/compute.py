@@ -1,0 +1,63 @@
+"""What the processor is good at: number format of the convolutions, memory layout, and keeping freed memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+
+from qgan_qiskit.errors import UsageError
+
+# glibc's mallopt parameters (malloc.h).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def check_device(name: str) -> torch.device:
+    """Return the torch device of a name.
+
+    Raises:
+        UsageError: there is no such device on this machine.
+    """
+    device = torch.device(name)
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise UsageError(f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices here; use --device cpu")
+    return device
+
+
+def gains_from_bfloat16(device: torch.device) -> bool:
+    """Return whether the device multiplies bfloat16 in hardware (AMX or AVX512-BF16 on a processor)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which convolutions run in the chosen number format.
+
+    Args:
+        precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the device has it in hardware (without, it is emulated and
+            ten times slower than fp32).
+        device: where the convolutions run.
+    """
+    if precision == "bf16" or (precision == "auto" and gains_from_bfloat16(device)):
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def place(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to a device and its convolutions to channels-last, which is faster for them in every number format."""
+    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def keep_freed_memory() -> None:
+    """Ask glibc to keep freed memory for the next tensor instead of returning it and faulting it in again every step."""
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)

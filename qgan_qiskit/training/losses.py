@@ -1,0 +1,48 @@
+"""Adversarial losses on logits: what the discriminator and the generator minimise.
+
+Shape letters: B batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+
+def discriminator_loss(name: str, real_B: Tensor, fake_B: Tensor) -> Tensor:
+    """Return the discriminator's loss, a scalar: pushes logits of real samples up and of generated ones down.
+
+    Args:
+        name: ``bce`` (Goodfellow et al. 2014), ``hinge`` (Lim and Ye 2017) or ``wgan-gp`` (Gulrajani et al. 2017; add
+            :func:`gradient_penalty`).
+        real_B, fake_B: logits.
+    """
+    if name == "bce":
+        return softplus(-real_B).mean() + softplus(fake_B).mean()
+    if name == "hinge":
+        return relu(1 - real_B).mean() + relu(1 + fake_B).mean()
+    return fake_B.mean() - real_B.mean()
+
+
+def generator_loss(name: str, fake_B: Tensor) -> Tensor:
+    """Return the generator's loss, a scalar: pushes logits of generated samples up (bce: the non-saturating form)."""
+    return softplus(-fake_B).mean() if name == "bce" else -fake_B.mean()
+
+
+def gradient_penalty(
+    discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Return the mean of (|gradient| - 1)**2 at random points between real and generated samples (Gulrajani et al. 2017).
+
+    Args:
+        discriminator: samples to logits.
+        real, fake: samples of one shape, first dimension B; no gradient flows into them.
+        generator: source of the points.
+    """
+    share = torch.rand(len(real), generator=generator).to(real).view(-1, *[1] * (real.dim() - 1))
+    points = torch.lerp(real.detach(), fake.detach(), share).requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -1,0 +1,23 @@
+"""Randomness without state: every draw comes from a generator made for it from the run's seed and a key.
+
+A run that is resumed at step 700 draws for step 700 what the uninterrupted run drew; there is no state to save or lose.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import torch
+
+
+def seeded(seed: int, *key: str | int) -> torch.Generator:
+    """Return a torch generator (on the processor) that is a pure function of a seed and a key.
+
+    Args:
+        seed: the run's seed, or an image's.
+        key: what the numbers are for, such as ``("noise", step)``.
+    """
+    words = [part if isinstance(part, int) else zlib.crc32(part.encode()) for part in key]
+    state = np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))

@@ -1,0 +1,198 @@
+"""A run's folder: numbered, locked while it is written, with its settings, log, pictures and checkpoints.
+
+Files: ``config.json``, ``versions.json``, ``data.json``, ``stats.jsonl``, ``reals.png``, ``fakes_init.png``,
+``fakes_NNNNNN.png``, ``checkpoints/step-NNNNNNNN/`` and, if asked for, TensorBoard events.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import re
+import socket
+from importlib import metadata
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from qgan_qiskit.config import RunConfig
+from qgan_qiskit.errors import CheckpointError, StorageError
+
+_NUMBER = re.compile(r"^(\d{5})-")
+_LIBRARIES = (
+    "qgan_qiskit",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "qiskit",
+    "qiskit-machine-learning",
+    "safetensors",
+)
+
+
+class RunFolder:
+    """A run on disk. Use as a context manager while writing: it holds the run's lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Point to a folder that exists; see :meth:`create` and :meth:`open`."""
+        self.path = path
+        self._lock: Any = None
+
+    @classmethod
+    def create(cls, outdir: Path, config: RunConfig, label: str) -> RunFolder:
+        """Make the next numbered folder, such as ``00003-hybridq-default-MEL``, and write config and versions.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        try:
+            outdir.mkdir(parents=True, exist_ok=True)
+            number = 1 + max((int(m[1]) for p in outdir.iterdir() if (m := _NUMBER.match(p.name))), default=-1)
+            name = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{config.model.name}-{config.preset}-{label}")
+            while True:
+                path = outdir / f"{number:05d}-{name}"
+                taken = any(p.name.startswith(f"{number:05d}-") for p in outdir.iterdir())
+                try:
+                    if not taken:
+                        path.mkdir()
+                        break
+                except FileExistsError:
+                    pass
+                number += 1
+            run = cls(path)
+            run.write_text("config.json", config.model_dump_json(indent=1) + "\n")
+            run.write_text("versions.json", json.dumps(versions(), indent=1) + "\n")
+        except OSError as error:
+            raise StorageError(
+                f"{outdir}: cannot make a run folder ({error.strerror}); choose another --outdir"
+            ) from None
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open the folder of an earlier run.
+
+        Raises:
+            CheckpointError: there is no run at this path.
+        """
+        if not (path / "config.json").is_file():
+            raise CheckpointError(f"{path}: not a run folder (it has no config.json); name one such as runs/00000-…")
+        return cls(path)
+
+    def __enter__(self) -> RunFolder:
+        lock = (self.path / ".lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            lock.close()
+            raise StorageError(f"{self.path}: in use by {holder}; wait for it or stop it") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        self._lock = lock
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        # Closing releases the lock; the system does so too when the process dies, so a stale lock cannot stay.
+        self._lock.close()
+        self._lock = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the run's checkpoints."""
+        return self.path / "checkpoints"
+
+    def config(self) -> RunConfig:
+        """Read the run's settings; the circuit that a user brought is the copy kept in the run folder.
+
+        Raises:
+            CheckpointError: ``config.json`` is damaged or of another version.
+        """
+        config = read_config(self.path / "config.json")
+        if getattr(config.model, "ansatz", None) is None:
+            return config
+        return config.updated({"model": {"ansatz": str(self.path / "circuit.qasm")}})
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a small text file whole."""
+        self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a small file whole: staged beside it, then renamed.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        target = self.path / name
+        staging = self.path / f".{name}.staging"
+        try:
+            staging.write_bytes(data)
+            staging.replace(target)
+        except OSError as error:
+            raise StorageError(
+                f"{target}: not written ({error.strerror}); free space and --resume {self.path}"
+            ) from None
+
+    def write_picture(self, name: str, picture: Any) -> None:
+        """Write a Pillow image as PNG."""
+        buffer = BytesIO()
+        picture.save(buffer, format="PNG")
+        self.write_bytes(name, buffer.getvalue())
+
+    def append_stats(self, row: dict[str, Any]) -> None:
+        """Append one line to ``stats.jsonl``.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        path = self.path / "stats.jsonl"
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise StorageError(f"{path}: not written ({error.strerror}); free space and --resume {self.path}") from None
+
+    def stats(self) -> list[dict[str, Any]]:
+        """Read ``stats.jsonl``; a last line that was cut short by a kill is left out."""
+        path = self.path / "stats.jsonl"
+        rows = []
+        for line in path.read_text().splitlines() if path.is_file() else []:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def cut_stats(self, step: int) -> None:
+        """Drop the lines of steps after the checkpoint that a run resumes from: they will come again."""
+        kept = [row for row in self.stats() if row["step"] <= step]
+        self.write_text("stats.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read a run's ``config.json``.
+
+    Raises:
+        CheckpointError: the file is damaged, or of another version.
+    """
+    try:
+        return RunConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"{path}: {place}: {first['msg']}; was it written by another version?") from None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide a run's numbers."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    return found | {name: metadata.version(name) for name in _LIBRARIES}

@@ -1,0 +1,163 @@
+"""Everything that a step changes, and how it becomes tensors and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qgan_qiskit.config import HybridQConfig, RunConfig
+from qgan_qiskit.errors import CheckpointError
+from qgan_qiskit.models import Generator
+from qgan_qiskit.models.noise import AdaptiveNoise
+from qgan_qiskit.training.ema import Ema
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass
+class TrainingState:
+    """The two networks, their optimisers, the average, the noise range and the number of steps done."""
+
+    generator: Generator
+    discriminator: nn.Module
+    ema: Ema
+    generator_optimiser: torch.optim.Adam
+    discriminator_optimiser: torch.optim.Adam
+    noise: AdaptiveNoise | None
+    step: int = 0
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def create(cls, config: RunConfig, generator: Generator, discriminator: nn.Module) -> TrainingState:
+        """Make the optimisers: Adam groups ``quantum`` and ``classical`` in the generator's, and the discriminator's own."""
+        training = config.training
+        quantum = {id(p) for p in generator.quantum_parameters()}
+        groups: dict[str, list[tuple[str, nn.Parameter]]] = {"quantum": [], "classical": []}
+        for name, parameter in generator.named_parameters():
+            groups["quantum" if id(parameter) in quantum else "classical"].append((name, parameter))
+        rates = {"quantum": training.lr_quantum, "classical": training.lr_classical}
+        betas = (training.beta1, training.beta2)
+        generator_optimiser = torch.optim.Adam(
+            [
+                {"params": [p for _, p in members], "lr": rates[group], "name": group}
+                for group, members in groups.items()
+                if members
+            ],
+            betas=betas,
+        )
+        discriminator_optimiser = torch.optim.Adam(
+            discriminator.parameters(), lr=training.lr_discriminator, betas=betas
+        )
+        adaptive = isinstance(config.model, HybridQConfig) and config.model.noise == "adaptive"
+        names = {
+            "generator": [name for members in groups.values() for name, _ in members],
+            "discriminator": [name for name, _ in discriminator.named_parameters()],
+        }
+        return cls(
+            generator,
+            discriminator,
+            Ema(generator, training.ema_decay),
+            generator_optimiser,
+            discriminator_optimiser,
+            AdaptiveNoise() if adaptive else None,
+            names=names,
+        )
+
+    def quantum_gradient_norm(self) -> float | None:
+        """Return the Euclidean norm of the last gradient of the quantum weights, None without such weights."""
+        for group in self.generator_optimiser.param_groups:
+            if group["name"] == "quantum":
+                gradients = [p.grad.flatten() for p in group["params"] if p.grad is not None]
+                return float(torch.cat(gradients).norm()) if gradients else None
+        return None
+
+    def tensors(self) -> dict[str, Tensors]:
+        """Return all tensors by file name, as they are (not copied)."""
+        return {
+            "generator": _module_tensors(self.generator),
+            "ema": dict(self.ema.average),
+            "discriminator": _module_tensors(self.discriminator),
+            "generator_optimiser": _optimiser_tensors(self.generator_optimiser, self.names["generator"]),
+            "discriminator_optimiser": _optimiser_tensors(self.discriminator_optimiser, self.names["discriminator"]),
+        }
+
+    def values(self) -> dict[str, Any]:
+        """Return what is not a tensor, for JSON."""
+        noise = None if self.noise is None else {"high": self.noise.high, "first_ratio": self.noise.first_ratio}
+        return {"step": self.step, "noise": noise}
+
+    def load(self, tensors: dict[str, Tensors], values: dict[str, Any]) -> None:
+        """Take over a saved state; every tensor is copied.
+
+        Raises:
+            CheckpointError: a tensor is missing, left over, of another shape, or not finite.
+        """
+        load_module(self.generator, tensors["generator"], "generator")
+        _copy_all(self.ema.average, tensors["ema"], "ema")
+        load_module(self.discriminator, tensors["discriminator"], "discriminator")
+        for key, optimiser in (
+            ("generator", self.generator_optimiser),
+            ("discriminator", self.discriminator_optimiser),
+        ):
+            _load_optimiser(optimiser, self.names[key], tensors[f"{key}_optimiser"], key)
+        self.step = int(values["step"])
+        if self.noise is not None:
+            self.noise = AdaptiveNoise(**values["noise"])
+
+
+def _module_tensors(module: nn.Module) -> Tensors:
+    # named_parameters lists a tensor that is registered twice (TorchConnector does so) once.
+    return {n: p.detach() for n, p in module.named_parameters()} | {n: b.detach() for n, b in module.named_buffers()}
+
+
+def load_module(module: nn.Module, tensors: Tensors, file: str) -> None:
+    """Copy saved tensors into a module.
+
+    Raises:
+        CheckpointError: a tensor is missing, left over, of another shape, or not finite.
+    """
+    _copy_all(_module_tensors(module), tensors, file)
+
+
+def _copy_all(targets: Tensors, sources: Tensors, file: str) -> None:
+    if set(targets) != set(sources):
+        odd = sorted(set(targets) ^ set(sources))
+        raise CheckpointError(
+            f"{file}.safetensors does not fit the model: {len(odd)} tensors differ, such as '{odd[0]}'; "
+            "was the model changed after the run began?"
+        )
+    with torch.no_grad():
+        for name, target in targets.items():
+            source = sources[name]
+            if source.shape != target.shape or source.dtype != target.dtype:
+                raise CheckpointError(
+                    f"{file}.safetensors: '{name}' is {source.dtype} {tuple(source.shape)}, the model has "
+                    f"{target.dtype} {tuple(target.shape)}; was the model changed after the run began?"
+                )
+            if source.is_floating_point() and not source.isfinite().all():
+                raise CheckpointError(
+                    f"{file}.safetensors: '{name}' holds values that are not finite; use an older checkpoint"
+                )
+            target.copy_(source)
+
+
+def _optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> Tensors:
+    saved = optimiser.state_dict()["state"]
+    return {f"{names[i]}.{key}": value for i, entries in saved.items() for key, value in entries.items()}
+
+
+def _load_optimiser(optimiser: torch.optim.Optimizer, names: list[str], tensors: Tensors, key: str) -> None:
+    index = {name: i for i, name in enumerate(names)}
+    state: dict[int, Tensors] = {}
+    for full_name, tensor in tensors.items():
+        name, _, entry = full_name.rpartition(".")
+        if name not in index:
+            raise CheckpointError(f"{key}_optimiser.safetensors: '{name}' is not a parameter of the model")
+        # Cloned, and in the layout it had: load_state_dict keeps a reference, and steps are taken in place.
+        state.setdefault(index[name], {})[entry] = tensor.clone()
+    full = optimiser.state_dict()
+    full["state"] = state
+    optimiser.load_state_dict(full)

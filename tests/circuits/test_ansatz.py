@@ -1,0 +1,172 @@
+"""Every circuit that an ansatz refuses, by the words of the refusal; and what it keeps."""
+
+import numpy as np
+import pytest
+from qiskit.circuit import ClassicalRegister, Gate, Parameter, QuantumCircuit, QuantumRegister
+from qiskit.circuit.library import DiagonalGate, RVGate, UnitaryGate
+from qiskit.quantum_info import SparsePauliOp
+
+from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.errors import CircuitError, UsageError
+
+X, T = Parameter("x_000"), Parameter("theta_000")
+ZZ = SparsePauliOp(["ZZ"])
+
+
+def circuit_of(change=lambda circuit: None):
+    circuit = QuantumCircuit(2)
+    circuit.ry(X, 0)
+    circuit.ry(T, 1)
+    circuit.cx(0, 1)
+    change(circuit)
+    return circuit
+
+
+def ansatz_of(circuit, inputs=(X,), weights=(T,), observables=(ZZ,)):
+    return Ansatz("test", circuit, inputs, weights, observables)
+
+
+def gate_with(angle):
+    inner = QuantumCircuit(1, name="mine")
+    inner.rz(angle, 0)
+    return inner.to_gate()
+
+
+def opaque(circuit):
+    circuit.append(Gate("box", 1, [T]), [1])
+
+
+def instruction_with_reset(circuit):
+    inner = QuantumCircuit(1, name="again")
+    inner.reset(0)
+    circuit.append(inner.to_instruction(), [0])
+
+
+def annotated(circuit):
+    circuit.append(gate_with(T).control(1, annotated=True), [0, 1])
+
+
+def branch(circuit):
+    circuit.add_register(ClassicalRegister(1))
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.x(0)
+
+
+def loop(circuit):
+    with circuit.for_loop(range(2)):
+        circuit.x(0)
+
+
+REFUSED_GATES = {
+    "measure": (lambda c: c.measure_all(), r"'measure' on qubit 0 is not a unitary gate; remove measurements"),
+    "reset": (lambda c: c.reset(1), r"'reset' on qubit 1 is not a unitary gate"),
+    "inner reset": (instruction_with_reset, r"'reset' on qubit 0 in 'again' is not a unitary gate"),
+    "if": (branch, r"'if_else' on qubit 0 is not a unitary gate; .*control flow"),
+    "loop": (loop, r"'for_loop' on qubit 0 is not a unitary gate"),
+    "delay": (lambda c: c.delay(10, 0), r"'delay' on qubit 0 is not a unitary gate"),
+    "initialize": (lambda c: c.initialize([1, 0], 0), r"'reset' on qubit 0 in 'initialize' is not a unitary gate"),
+    "clbits": (lambda c: c.add_register(ClassicalRegister(3)), r"3 classical bit\(s\); remove them"),
+    "variable": (lambda c: c.add_var("flag", True), r"'store'|classical variable 'flag'"),
+    "opaque": (opaque, r"gate 'box' on qubit 1 has no definition"),
+    "rv": (lambda c: c.append(RVGate(T, 0, 0), [0]), r"gate 'rv' on qubit 0 has no definition .*standard gates"),
+    "annotated": (annotated, r"'annotated' on qubit 0, 1 is not written out in gates; use control\(annotated=False\)"),
+    "product": (lambda c: c.rz(X * T, 1), r"angle .* of gate 'rz' on qubit 1 is not affine in 'theta_000'"),
+    "sine": (lambda c: c.cp(X.sin(), 0, 1), r"gate 'cp' on qubit 0, 1 is not affine in 'x_000'"),
+    "inner": (lambda c: c.append(gate_with(T * T), [0]), r"'rz' on qubit 0 in 'mine' is not affine in 'theta_000'"),
+    "complex": (lambda c: c.append(Gate("p", 1, [1j * T]), [0]), r"gate 'p' on qubit 0 is not a finite real number"),
+    "phase": (lambda c: setattr(c, "global_phase", T * T), r"the global phase is not affine in 'theta_000'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_GATES)
+def test_gates_refused(case):
+    change, pattern = REFUSED_GATES[case]
+    with pytest.raises(CircuitError, match=pattern) as caught:
+        ansatz_of(circuit_of(change))
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, UsageError)
+
+
+def test_no_qubits():
+    with pytest.raises(CircuitError, match="no qubits"):
+        ansatz_of(QuantumCircuit())
+
+
+EXTRA = Parameter("extra")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "weights", "pattern"),
+    [
+        ((X,), (), "no weights"),
+        ((), (T,), "'x_000' is neither an input nor a weight"),
+        ((X, T), (T,), "'theta_000' is both an input and a weight"),
+        ((X, X), (T,), "'x_000' is listed 2 times"),
+        ((X,), (T, T), "'theta_000' is listed 2 times"),
+        ((X,), (T, EXTRA), "'extra' is not in the circuit"),
+        # Qiskit tells parameters apart by identity, not by name.
+        ((Parameter("x_000"),), (T,), "'x_000' is not in the circuit"),
+    ],
+)
+def test_lists_refused(inputs, weights, pattern):
+    with pytest.raises(CircuitError, match=pattern):
+        ansatz_of(circuit_of(), inputs, weights)
+
+
+def test_weight_of_the_global_phase_alone():
+    circuit = circuit_of()
+    circuit.global_phase = EXTRA
+    with pytest.raises(CircuitError, match="'extra' turns no gate"):
+        ansatz_of(circuit, weights=(T, EXTRA))
+
+
+@pytest.mark.parametrize(
+    ("observables", "pattern"),
+    [
+        ((), "no observables"),
+        ((ZZ, SparsePauliOp(["Z"])), r"observable 1 acts on 1 qubit\(s\), the circuit has 2"),
+        ((SparsePauliOp(["ZZ", "XI"], [1, 1j]),), "observable 0 is not Hermitian: the coefficient of XI"),
+        ((SparsePauliOp(["ZZ"], [np.nan]),), "coefficient .* of ZZ; use finite numbers"),
+        ((SparsePauliOp(["ZZ"], np.array([T])),), "parametrised coefficient"),
+        (("ZZ",), "observable 0 is a str; give a SparsePauliOp"),
+    ],
+)
+def test_observables_refused(observables, pattern):
+    with pytest.raises(CircuitError, match=pattern):
+        ansatz_of(circuit_of(), observables=observables)
+
+
+def accepted(circuit):
+    circuit.barrier()
+    circuit.append(gate_with(2 * T + X + 0.1), [0])
+    circuit.append(UnitaryGate(np.eye(4)), [0, 1])
+    circuit.ryy(T / 2, 0, 1)
+    circuit.append(DiagonalGate([1, -1]), [1])
+    instruction = QuantumCircuit(1, name="unitary after all")
+    instruction.sx(0)
+    circuit.append(instruction.to_instruction(), [0])
+    circuit.global_phase = X
+
+
+def test_what_is_kept():
+    circuit = QuantumCircuit(QuantumRegister(1, "a"), QuantumRegister(1, "b"))
+    circuit.compose(circuit_of(accepted), inplace=True)
+    ansatz = Ansatz("mine", circuit, [X], [T], [ZZ, ZZ, ZZ], source="here")
+    assert (ansatz.num_qubits, ansatz.num_inputs, ansatz.num_weights, ansatz.num_observables) == (2, 1, 1, 3)
+    assert ansatz.input_parameters == (X,)
+    assert ansatz.observables == (ZZ, ZZ, ZZ)
+    assert ansatz.source == "here"
+
+
+def test_a_later_change_of_the_circuit_stays_outside():
+    circuit = circuit_of()
+    ansatz = ansatz_of(circuit)
+    circuit.measure_all()
+    assert ansatz.circuit.num_clbits == 0
+    assert ansatz.circuit.count_ops() == {"ry": 2, "cx": 1}
+
+
+def test_no_inputs_is_fine():
+    circuit = QuantumCircuit(2)
+    circuit.ry(T, 0)
+    assert ansatz_of(circuit, inputs=()).num_inputs == 0

@@ -1,0 +1,241 @@
+"""OpenQASM 3 out and in: round trips that keep the state, and one-line refusals of a user's file."""
+
+import json
+
+import numpy as np
+import pytest
+from qiskit import qasm3
+from qiskit.circuit import Parameter, QuantumCircuit, QuantumRegister
+from qiskit.circuit.library import DiagonalGate, UnitaryGate
+from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
+
+from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, hybridq_ansatz, read_ansatz
+from qgan_qiskit.circuits.card import card_of, card_text
+from qgan_qiskit.errors import CircuitError
+
+HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float[64] x_000;\ninput float[64] theta_000;\nqubit[2] q;\n'
+BODY = "ry(x_000) q[0];\nry(theta_000) q[1];\ncx q[0], q[1];\n"
+
+
+def written(tmp_path, text, name="mine.qasm"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def bound(ansatz, inputs, weights):
+    """Bind by the ansatz's own lists, as training does."""
+    parameters = (*ansatz.input_parameters, *ansatz.weight_parameters)
+    return ansatz.circuit.assign_parameters(dict(zip(parameters, (*inputs, *weights), strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("num_qubits", "reps", "variant"),
+    [
+        (1, 1, {}),
+        (3, 5, {}),
+        (10, 6, {}),
+        (4, 3, {"encoding": "ry_rx", "entangler": "cz", "readout": "x"}),
+        (2, 501, {"entangler": "cz"}),
+    ],
+)
+def test_round_trip_keeps_order_and_state(tmp_path, num_qubits, reps, variant):
+    ansatz = hybridq_ansatz(num_qubits, reps, **variant)
+    back = read_ansatz(written(tmp_path, ansatz_to_qasm(ansatz)))
+    rng = np.random.default_rng(num_qubits)
+    inputs, weights = rng.uniform(-3, 3, ansatz.num_inputs), rng.uniform(-3, 3, ansatz.num_weights)
+    states = [Statevector(bound(each, inputs, weights)).data for each in (ansatz, back)]
+    np.testing.assert_allclose(states[0], states[1], atol=1e-9)
+    assert [p.name for p in back.weight_parameters] == [p.name for p in ansatz.weight_parameters]
+
+
+def test_parameters_of_other_names_come_back_in_the_order_of_the_lists(tmp_path):
+    weights = [Parameter(f"w[{number}]") for number in range(12)]
+    swapped = [Parameter("theta_001"), Parameter("theta_000")]
+    circuit = QuantumCircuit(1)
+    for weight in (*reversed(weights), *swapped):
+        circuit.rx(weight, 0)
+        circuit.rz(2 * weight + 0.1, 0)
+    ansatz = Ansatz("odd", circuit, (), [*weights, *swapped], [SparsePauliOp("Z")])
+    back = read_ansatz(written(tmp_path, ansatz_to_qasm(ansatz)))
+    values = np.random.default_rng(0).uniform(-3, 3, 14)
+    assert Operator(bound(back, (), values)).equiv(Operator(bound(ansatz, (), values)))
+    assert [p.name for p in back.weight_parameters] == [f"theta_{number:03d}" for number in range(14)]
+
+
+def user_gates():
+    x, weights = Parameter("x_000"), [Parameter(f"theta_{number:03d}") for number in range(2)]
+    circuit = QuantumCircuit(QuantumRegister(1, "a"), QuantumRegister(2, "b"))
+    for number, weight in enumerate(weights):
+        inner = QuantumCircuit(2, name="block")
+        inner.ry(weight / 2 + x, 0)
+        inner.rzz(weight, 0, 1)
+        circuit.append(inner.to_gate(), [2 - number, 1 - number])
+    circuit.append(UnitaryGate(random_unitary(4, seed=1)), [0, 2])
+    circuit.append(UnitaryGate(random_unitary(4, seed=2)), [2, 1])
+    return Ansatz("gates", circuit, [x], weights, [SparsePauliOp("ZII")])
+
+
+def test_user_defined_gates_and_several_registers(tmp_path):
+    ansatz = user_gates()
+    back = read_ansatz(written(tmp_path, ansatz_to_qasm(ansatz)))
+    values = (0.7, -1.2, 2.3)
+    # Up to the global phase, which Qiskit does not write.
+    assert Operator(bound(back, values[:1], values[1:])).equiv(Operator(bound(ansatz, values[:1], values[1:])))
+
+
+def test_a_file_of_ones_own(tmp_path):
+    text = HEAD.replace("theta_000", "theta_1000") + (
+        "input float[64] theta_007;\ninput angle theta_999;\n"
+        "gate twist(a, b) p, r { ry(a/2) p; ctrl @ rz(-b) p, r; }\n"
+        "twist(theta_999, x_000) q[0], q[1];\nU(theta_007, pi/2, 2*theta_1000 - 0.5) q[1];\ngphase(theta_007);\n"
+    )
+    ansatz = read_ansatz(written(tmp_path, text, "own.qasm"))
+    assert ansatz.name == "own"
+    assert [p.name for p in ansatz.weight_parameters] == ["theta_007", "theta_999", "theta_1000"]
+    assert [p.name for p in ansatz.input_parameters] == ["x_000"]
+    assert [o.to_list() for o in ansatz.observables] == [[("IZ", 1)], [("ZI", 1)]]
+    expected = QuantumCircuit(2, global_phase=0.3)
+    expected.ry(0.2, 0)
+    expected.crz(-0.9, 0, 1)
+    expected.u(0.3, np.pi / 2, 2 * 0.6 - 0.5, 1)
+    np.testing.assert_allclose(
+        Operator(bound(ansatz, [0.9], [0.3, 0.4, 0.6])).data, Operator(expected).data, atol=1e-12
+    )
+
+
+def test_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "bom.qasm"
+    path.write_text(HEAD + BODY, encoding="utf-8-sig")
+    assert read_ansatz(path).num_weights == 1
+
+
+REFUSED = {
+    "name": (
+        HEAD + "input float alpha;\n" + BODY + "rz(alpha) q[0];",
+        r"parameter 'alpha' is neither an input nor a weight",
+    ),
+    "twice": (
+        HEAD + "input float x_0000;\n" + BODY + "rz(x_0000) q[0];",
+        r"'x_000\d?' and 'x_000\d?' have the same number",
+    ),
+    "unused": (HEAD + "input float theta_001;\n" + BODY, r"parameter 'theta_001' is not in the circuit"),
+    "measure": (HEAD + BODY + "bit c;\nc = measure q[0];", r"'measure' on qubit 0 is not a unitary gate"),
+    "reset": (HEAD + BODY + "reset q[1];", r"'reset' on qubit 1 is not a unitary gate"),
+    "if": (HEAD + "bit c;\n" + BODY + "if (c) { x q[0]; }", r"'if_else' .* is not a unitary gate"),
+    "bit": (HEAD + BODY + "bit[2] c;", r"2 classical bit\(s\)"),
+    "product": (HEAD + BODY + "rz(x_000*theta_000) q[0];", r"is not affine in 'theta_000'|line \d+"),
+    "function": (HEAD + BODY + "rz(sin(x_000)) q[0];", r"line 9, column 3: 'FunctionCall' cannot be resolved"),
+    "semicolon": (HEAD + BODY + "rz(0.1) q[0]", r"line 9:\d+ missing ';'"),
+    "bracket": (HEAD + BODY + "rz(0.1 q[0];", r"line 9:\d+ "),
+    "words": ("once upon a time", r"line 1:\d+ "),
+    "no include": ("qubit q; ry(0.1) q;", r"gate 'ry' is not defined.*stdgates.inc"),
+    "qasm 2": ('OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[1];', r"line 2, column 0: non-stdgates imports"),
+    "index": (HEAD + BODY + "x q[4];", r"index out of range"),
+    "deep": (HEAD + "rz(" + "(" * 4000, r"line 6:4003 |recursion"),
+    "nul": ("\0", r"token recognition error"),
+    "physical": ('include "stdgates.inc"; input float theta_000; ry(theta_000) $2;', r"physical qubits such as \$0"),
+    "empty": ("OPENQASM 3.0;\n", r"no qubits|no weights"),
+    "no weights": (HEAD.replace("theta_000", "x_001") + "ry(x_000) q[0]; ry(x_001) q[1];", r"no weights"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals_are_one_line_with_the_file(tmp_path, capfd, case):
+    text, pattern = REFUSED[case]
+    path = written(tmp_path, text)
+    with pytest.raises(CircuitError, match=pattern) as caught:
+        read_ansatz(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert len(message.removeprefix(str(path))) < 300
+    assert capfd.readouterr() == ("", "")  # the parser would print complaints of its own
+
+
+def test_products_of_parameters_are_refused_inside_gates_too(tmp_path):
+    inner = QuantumCircuit(1)
+    x, weight = Parameter("x_000"), Parameter("theta_000")
+    inner.rz(x * weight, 0)
+    circuit = QuantumCircuit(1)
+    circuit.append(inner.to_gate(), [0])
+    with pytest.raises(CircuitError, match=r"mine\.qasm: "):
+        read_ansatz(written(tmp_path, qasm3.dumps(circuit)))
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [(None, "cannot be read \\(No such file"), (b"\xff\xfe\x00q", "is not UTF-8 text \\(byte 0\\)")],
+)
+def test_files_that_are_no_text(tmp_path, content, pattern):
+    path = tmp_path / "mine.qasm"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CircuitError, match=pattern):
+        read_ansatz(path)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(CircuitError, match=r"cannot be read \(Is a directory\)"):
+        read_ansatz(tmp_path)
+
+
+def test_a_gate_without_qasm_is_refused():
+    weight = Parameter("theta_000")
+    circuit = QuantumCircuit(1)
+    circuit.ry(weight, 0)
+    circuit.append(DiagonalGate([1, -1]), [0])  # its definition holds an Instruction, which Qiskit does not write
+    ansatz = Ansatz("phases", circuit, (), [weight], [SparsePauliOp("Z")])
+    with pytest.raises(CircuitError, match=r"'phases' has no OpenQASM 3 form: .*; use standard gates") as caught:
+        ansatz_to_qasm(ansatz)
+    assert "\n" not in str(caught.value)
+
+
+def test_observables_given_by_the_caller_win(tmp_path):
+    path = written(tmp_path, HEAD + BODY)
+    written(tmp_path, "not a card", "mine.json")
+    given = (SparsePauliOp(["XX", "ZI"], [0.5, -1]),)
+    assert read_ansatz(path, given).observables == given
+
+
+def test_card_gives_observables_and_source(tmp_path):
+    ansatz = Ansatz(
+        "mine", *_parts(hybridq_ansatz(2, 2)), (SparsePauliOp(["XX", "ZI"], [0.5, -1]), SparsePauliOp("IY")), "paper"
+    )
+    path = written(tmp_path, ansatz_to_qasm(ansatz))
+    written(tmp_path, card_text(card_of(ansatz)), "mine.json")
+    back = read_ansatz(path)
+    assert back.source == "paper"
+    assert [o.to_list() for o in back.observables] == [[("XX", 0.5), ("ZI", -1)], [("IY", 1)]]
+
+
+def _parts(ansatz):
+    return ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters
+
+
+@pytest.mark.parametrize(
+    ("card", "pattern"),
+    [
+        ("{", r"mine\.json: is not JSON"),
+        ("[]", r"mine\.json: is not a JSON object"),
+        ({}, r"has no list 'observables'"),
+        ({"observables": []}, r"no observables"),
+        ({"observables": [{}]}, r"observable 0 is \{\}; write its coefficients"),
+        ({"observables": ["ZI"]}, r"observable 0 is 'ZI'; write its coefficients"),
+        ({"observables": [{"ZI": 1}, {"Z0": 1}]}, r"observable 1 has the label 'Z0'"),
+        ({"observables": [{"ZI": 1, "Z": 1}]}, r"labels of different lengths"),
+        ({"observables": [{"ZI": "1"}]}, r"coefficient '1' of ZI; give a real number"),
+        ({"observables": [{"ZI": True}]}, r"coefficient True of ZI"),
+        ('{"observables": [{"ZI": NaN}]}', r"use finite numbers"),
+        ({"observables": [{"ZII": 1}]}, r"acts on 3 qubit\(s\), the circuit has 2"),
+        ({"observables": [{"ZI": 1}], "weights": 5}, r"mine\.json: says 5 weights, the circuit has 1"),
+        ({"observables": [{"ZI": 1}], "format": 2}, r"has format 2, this version reads format 1"),
+    ],
+)
+def test_cards_refused(tmp_path, card, pattern):
+    path = written(tmp_path, HEAD + BODY)
+    written(tmp_path, card if isinstance(card, str) else json.dumps(card), "mine.json")
+    with pytest.raises(CircuitError, match=pattern) as caught:
+        read_ansatz(path)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)

@@ -1,0 +1,141 @@
+"""The circuit command, through click's runner; errors stay exceptions for the top level to print."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from qgan_qiskit.circuits import ansatz_to_qasm, cabinet, draw, hybridq_ansatz
+from qgan_qiskit.cli.circuit import command
+from qgan_qiskit.config import HybridQConfig
+from qgan_qiskit.errors import CircuitError, UsageError
+
+BUILDER = ("num_qubits", "reps", "encoding", "entangler", "readout")
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def test_defaults_help_and_choices_are_those_of_the_configuration():
+    options = {option.name: option for option in command.commands["draw"].params}
+    for name in BUILDER:
+        field = HybridQConfig.model_fields[name]
+        assert (options[name].default, options[name].help) == (field.default, field.description)
+    for name, value in (("num_qubits", 20), ("reps", 200)):
+        assert options[name].type.max == value
+        HybridQConfig(**{name: value})
+        with pytest.raises(ValueError, match=name):
+            HybridQConfig(**{name: value + 1})
+
+
+def test_every_option_shows_its_default_and_choices():
+    shown = " ".join(run("draw", "--help").output.split())
+    for text in (
+        "[default: 10; 1<=x<=20]",
+        "[default: 6; 1<=x<=200]",
+        "--encoding [ry|ry_rx]",
+        "--style [text|mpl|latex]",
+        "mosaiq_q5_r6",
+        "x>=-1]",
+    ):
+        assert text in shown
+    assert shown.count("[default: ") == len(command.commands["draw"].params)
+
+
+def test_draw_builds_from_options():
+    result = run(
+        "draw",
+        *[
+            "--num-qubits",
+            "3",
+            "--reps",
+            "2",
+            "--encoding",
+            "ry_rx",
+            "--entangler",
+            "cz",
+            "--readout",
+            "x",
+            "--fold",
+            "-1",
+        ],
+    )
+    assert result.exit_code == 0
+    assert result.output == draw(hybridq_ansatz(3, 2, encoding="ry_rx", entangler="cz", readout="x"), fold=-1) + "\n"
+
+
+def test_draw_defaults_to_the_papers_circuit():
+    assert run("draw", "--fold", "-1").output == draw(hybridq_ansatz(), fold=-1) + "\n"
+
+
+def test_draw_a_drawer_and_a_file(tmp_path):
+    path = tmp_path / "mine.qasm"
+    path.write_text(ansatz_to_qasm(cabinet.drawer("mosaiq_q5_r6")), encoding="utf-8")
+    expected = draw(cabinet.drawer("mosaiq_q5_r6"), fold=100) + "\n"
+    assert run("draw", "--drawer", "mosaiq_q5_r6", "--fold", 100).output == expected
+    assert run("draw", "--ansatz", path, "--fold", 100).output == expected
+
+
+def test_draw_writes_files(tmp_path):
+    picture, source = tmp_path / "a.png", tmp_path / "a.tex"
+    assert run("draw", "--num-qubits", 2, "--style", "mpl", "--output", picture).output == f"wrote {picture}\n"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run("draw", "--num-qubits", 2, "--style", "latex", "--output", source).exit_code == 0
+    assert "\\Qcircuit" in source.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "pattern"),
+    [
+        (("--drawer", "nothing"), CircuitError, "no drawer 'nothing'; choose one of"),
+        (("--ansatz", "nowhere.qasm"), CircuitError, r"nowhere.qasm: cannot be read"),
+        (("--style", "mpl"), CircuitError, "no file was given"),
+        (("--fold", "5"), CircuitError, "fold is 5"),
+        (("--drawer", "mosaiq_q5_r6", "--reps", "6"), UsageError, "--drawer cannot be used with --reps"),
+        (("--ansatz", "a", "--drawer", "b"), UsageError, "--ansatz cannot be used with --drawer"),
+        (("--ansatz", "a", "--model", "hybridq", "--num-qubits", "3"), UsageError, "with --model, --num-qubits"),
+    ],
+)
+def test_errors_reach_the_top_level(arguments, error, pattern):
+    result = run("draw", *arguments)
+    assert type(result.exception) is error
+    with pytest.raises(error, match=pattern):
+        raise result.exception
+
+
+@pytest.mark.parametrize("arguments", [("--num-qubits", 21), ("--reps", 0), ("--entangler", "cy"), ("--style", "svg")])
+def test_values_out_of_range_are_clicks_usage_errors(arguments):
+    result = run("draw", *arguments)
+    assert result.exit_code == 2
+    assert arguments[0] in result.output
+
+
+def test_export_then_check_then_differences(tmp_path):
+    folder = tmp_path / "circuits"
+    number = len(cabinet.DRAWERS)
+    assert run("export", folder).output == f"wrote {number} drawers to {folder}\n"
+    result = run("check", folder)
+    assert (result.exit_code, result.output) == (0, f"{number} drawers match\n")
+    (folder / "mosaiq_q5_r6.txt").unlink()
+    (folder / "stray").touch()
+    result = run("check", folder)
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        f"{folder / 'mosaiq_q5_r6.txt'}: missing",
+        f"{folder / 'stray'}: surplus, no builder prints it",
+    ]
+
+
+def test_folder_defaults_to_circuits(monkeypatch):
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    assert run("check").exit_code == 0
+    assert isinstance(run("check", "nowhere").exception, CircuitError)
+
+
+def test_import_is_cheap():
+    program = "import qgan_qiskit.cli.circuit, sys; print(sorted({'qiskit', 'torch', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
