@@ -1,0 +1,48 @@
+# Each target sets up what it needs in .venv and then does one thing:
+#   make fit    train on the embedded lesions (ARGS="--data PATH --class MEL" for your own)
+#   make test   lint, types, import rules, tests
+#   make bench  time a generator step on every simulator
+#   make docs   build the documentation into build/docs
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# What a first look needs: one class, narrow networks, a few minutes on two cores.
+FIT_DEFAULT := --preset quick --class melanoma
+LOAD := $(BIN)/python -m
+
+.PHONY: fit test lint bench docs clean
+
+fit: $(VENV)/.run
+	$(LOAD) qgan_qiskit.cli fit $(if $(ARGS),$(ARGS),$(FIT_DEFAULT))
+
+test: $(VENV)/.test lint
+	OMP_NUM_THREADS=1 $(LOAD) pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/bench_step.py $(ARGS)
+
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W -b html docs build/docs
+
+# A stamp per set of extras: installed once, and again when pyproject.toml changes.
+$(VENV)/.run: EXTRAS :=
+$(VENV)/.test: EXTRAS := [test,lint]
+$(VENV)/.bench: EXTRAS := [bench]
+$(VENV)/.docs: EXTRAS := [docs]
+$(VENV)/.run $(VENV)/.test $(VENV)/.bench $(VENV)/.docs: pyproject.toml setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".$(EXTRAS)"
+	touch $@
+
+$(BIN)/python:
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer is needed: make PYTHON=python3.11'"
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build

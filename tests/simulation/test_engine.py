@@ -1,0 +1,239 @@
+"""The engine against Qiskit's Statevector, parameter shifts and finite differences, on generated circuits."""
+
+import numpy as np
+import pytest
+import torch
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp, Statevector
+from random_circuits import random_circuit, random_observables, split, values
+
+from qgan_qiskit.circuits import hybridq_ansatz
+from qgan_qiskit.errors import CircuitError
+from qgan_qiskit.simulation.cache import engine_for, engine_for_ansatz
+
+CPU = torch.device("cpu")
+
+
+def oracle(circuit, inputs, weights, observables, x_BPQ, w_PK):
+    """Expectations by Qiskit, one state vector at a time."""
+    out = np.zeros((*x_BPQ.shape[:2], len(observables)))
+    for b, p in np.ndindex(x_BPQ.shape[:2]):
+        binding = dict(zip(inputs, x_BPQ[b, p], strict=True)) | dict(zip(weights, w_PK[p], strict=True))
+        state = Statevector(circuit.assign_parameters(binding))
+        out[b, p] = [state.expectation_value(o).real for o in observables]
+    return out
+
+
+def random_case(seed):
+    rng = np.random.default_rng(seed)
+    real = seed % 4 == 0
+    circuit, parameters = random_circuit(rng, real=real)
+    observables = random_observables(rng, circuit.num_qubits, "IXZ" if real else "IXYZ")
+    inputs, weights = split(rng, parameters)
+    # 2 images are kept first in memory, 9 last: both layouts are walked.
+    x, w = values(rng, 2 if seed % 3 else 9, 2, len(inputs)), values(rng, 2, len(weights))
+    return rng, circuit, inputs, weights, observables, x, w
+
+
+def evaluate(circuit, inputs, weights, observables, x, w, dtype):
+    engine = engine_for(circuit, inputs, weights, observables, dtype)
+    return engine, engine.expectations(torch.tensor(x, dtype=dtype), torch.tensor(w, dtype=dtype))
+
+
+@pytest.mark.parametrize("seed", range(240))
+def test_values_equal_statevector(seed):
+    _, circuit, inputs, weights, observables, x, w = random_case(seed)
+    expected = oracle(circuit, inputs, weights, observables, x, w)
+    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+        engine, found = evaluate(circuit, inputs, weights, observables, x, w, dtype)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found.numpy(), expected, atol=tolerance)
+    if seed % 4 == 0:
+        assert engine.program.real, "RY, H, X, Z, CX, CZ, SWAP and CRY keep amplitudes real"
+
+
+def parameter_shift(circuit, inputs, weights, observables, x, w, cotangent):
+    """Gradient of sum(cotangent * values) by shifting every *gate angle*: exact, and independent of the engine's backward.
+
+    Each parametrised one-qubit rotation of the transpiled circuit gets an angle of its own; the chain rule is affine.
+    """
+    from qiskit import transpile
+
+    basis = transpile(circuit, basis_gates=["rx", "ry", "rz", "cx"], optimization_level=0)
+    parameters = [*inputs, *weights]
+    own = QuantumCircuit(basis.num_qubits)
+    angles = []
+    for item in basis.data:
+        qubits = [basis.find_bit(q).index for q in item.qubits]
+        if not item.operation.params:
+            own.append(item.operation, qubits)
+            continue
+        expression = item.operation.params[0]
+        free = getattr(expression, "parameters", set())
+        gradient = [float(expression.gradient(p)) if p in free else 0.0 for p in parameters]
+        angle = Parameter(f"g_{len(angles):04d}")
+        angles.append((angle, expression, gradient))
+        getattr(own, item.operation.name)(angle, qubits[0])
+    grad_x, grad_w = np.zeros_like(x), np.zeros_like(w)
+    for b, p in np.ndindex(x.shape[:2]):
+        binding = dict(zip(inputs, x[b, p], strict=True)) | dict(zip(weights, w[p], strict=True))
+        base = [float(e.bind({k: v for k, v in binding.items() if k in e.parameters}, allow_unknown_parameters=True)
+                      if getattr(e, "parameters", None) else e) for _, e, _ in angles]  # fmt: skip
+        total = np.zeros(len(parameters))
+        for number, (_, _, gradient) in enumerate(angles):
+            if not any(gradient):
+                continue
+            shifted = []
+            for sign in (1, -1):
+                moved = list(base)
+                moved[number] += sign * np.pi / 2
+                state = Statevector(own.assign_parameters(moved))
+                shifted.append(sum(c * state.expectation_value(o).real for c, o in zip(cotangent[b, p], observables, strict=True)))
+            total += (shifted[0] - shifted[1]) / 2 * np.array(gradient)
+        grad_x[b, p] += total[: len(inputs)]
+        grad_w[p] += total[len(inputs) :]
+    return grad_x, grad_w
+
+
+@pytest.mark.parametrize("seed", range(240))
+def test_gradients_equal_finite_differences(seed):
+    rng, circuit, inputs, weights, observables, x, w = random_case(seed)
+    x = x[:2] if seed % 3 else x
+    engine = engine_for(circuit, inputs, weights, observables)
+    x_t, w_t = (torch.tensor(v, requires_grad=True) for v in (x, w))
+    found = engine.expectations(x_t, w_t)
+    cotangent = torch.tensor(rng.normal(size=found.shape))
+    found.backward(cotangent)
+
+    def loss(x_value, w_value):
+        with torch.no_grad():
+            return float((engine.expectations(torch.tensor(x_value), torch.tensor(w_value)) * cotangent).sum())
+
+    # Fourth-order central differences along a random direction: one number checks every derivative at once.
+    direction_x, direction_w = rng.normal(size=x.shape), rng.normal(size=w.shape)
+    h = 1e-2 / max(1.0, np.abs(direction_x).max(initial=0), np.abs(direction_w).max(initial=0))
+    at = {k: loss(x + k * h * direction_x, w + k * h * direction_w) for k in (-3, -2, -1, 1, 2, 3)}
+    slope = (45 * (at[1] - at[-1]) - 9 * (at[2] - at[-2]) + (at[3] - at[-3])) / (60 * h)
+    along = float((x_t.grad.numpy() * direction_x).sum() if x.size else 0) + float(
+        (w_t.grad.numpy() * direction_w).sum() if w.size else 0
+    )
+    assert along == pytest.approx(slope, abs=1e-7 * max(1.0, float(cotangent.abs().sum())))
+
+
+@pytest.mark.parametrize("seed", range(0, 60))
+def test_gradients_equal_parameter_shift(seed):
+    rng = np.random.default_rng(10_000 + seed)
+    circuit, parameters = random_circuit(rng, max_qubits=4, max_gates=10, real=seed % 4 == 0)
+    observables = random_observables(rng, circuit.num_qubits)
+    inputs, weights = split(rng, parameters)
+    x, w = values(rng, 1 if seed % 3 else 8, 1, len(inputs)), values(rng, 1, len(weights))
+    engine = engine_for(circuit, inputs, weights, observables)
+    x_t, w_t = (torch.tensor(v, requires_grad=True) for v in (x, w))
+    found = engine.expectations(x_t, w_t)
+    cotangent = rng.normal(size=found.shape)
+    found.backward(torch.tensor(cotangent))
+    grad_x, grad_w = parameter_shift(circuit, inputs, weights, observables, x, w, cotangent)
+    if x.size:
+        np.testing.assert_allclose(x_t.grad.numpy(), grad_x, atol=1e-8)
+    if w.size:
+        np.testing.assert_allclose(w_t.grad.numpy(), grad_w, atol=1e-8)
+
+
+@pytest.mark.parametrize("encoding", ["ry", "ry_rx"])
+@pytest.mark.parametrize("entangler", ["cx", "cz"])
+@pytest.mark.parametrize("readout", ["z", "x"])
+@pytest.mark.parametrize(("qubits", "batch"), [(1, 1), (2, 8), (5, 3), (7, 8), (10, 8), (11, 2)])
+def test_our_shapes_equal_statevector(qubits, batch, encoding, entangler, readout):
+    ansatz = hybridq_ansatz(qubits, 3, encoding=encoding, entangler=entangler, readout=readout)
+    rng = np.random.default_rng(qubits)
+    x, w = values(rng, batch, 2, ansatz.num_inputs), values(rng, 2, ansatz.num_weights)
+    engine = engine_for_ansatz(ansatz, torch.float64, CPU)
+    assert engine.program.real == (encoding == "ry")
+    found = engine.expectations(torch.tensor(x), torch.tensor(w)).numpy()
+    rows = [0, batch - 1]
+    expected = oracle(
+        ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables, x[rows], w
+    )
+    np.testing.assert_allclose(found[rows], expected, atol=1e-10)
+
+
+def test_second_backward_through_a_retained_graph_is_the_same():
+    ansatz = hybridq_ansatz(4, 2)
+    engine = engine_for_ansatz(ansatz, torch.float64, CPU)
+    x = torch.rand(3, 2, 4, dtype=torch.float64, requires_grad=True)
+    w = torch.rand(2, ansatz.num_weights, dtype=torch.float64, requires_grad=True)
+    total = engine.expectations(x, w).square().sum()
+    first = torch.autograd.grad(total, (x, w), retain_graph=True)
+    # Other work in between takes and gives the same buffers.
+    engine.expectations(torch.rand_like(x), w).sum().backward()
+    second = torch.autograd.grad(total, (x, w))
+    for a, b in zip(first, second, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-14)
+
+
+def test_two_forwards_before_their_backwards_keep_their_states():
+    ansatz = hybridq_ansatz(4, 2)
+    engine = engine_for_ansatz(ansatz, torch.float64, CPU)
+    w = torch.rand(2, ansatz.num_weights, dtype=torch.float64)
+    xs = [torch.rand(9, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    alone = [torch.autograd.grad(engine.expectations(x, w).sum(), x)[0] for x in xs]
+    outputs = [engine.expectations(x, w).sum() for x in xs]
+    together = [torch.autograd.grad(total, x)[0] for total, x in zip(outputs, xs, strict=True)]
+    for a, b in zip(alone, together, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_batch_of_zero_images():
+    ansatz = hybridq_ansatz(3, 1)
+    engine = engine_for_ansatz(ansatz, torch.float32, CPU)
+    assert engine.expectations(torch.zeros(0, 2, 3), torch.zeros(2, 3)).shape == (0, 2, 3)
+
+
+def refused(build):
+    circuit = QuantumCircuit(2, 1)
+    build(circuit)
+    with pytest.raises(CircuitError) as error:
+        engine_for(circuit, (), circuit.parameters, [SparsePauliOp("ZZ")])
+    return str(error.value)
+
+
+def test_refuses_what_is_not_unitary_or_affine_naming_it():
+    p = Parameter("t_000")
+    assert "measure" in refused(lambda qc: qc.measure(0, 0))
+    assert "reset" in refused(lambda qc: qc.reset(1))
+    assert "initialize" in refused(lambda qc: qc.initialize([1, 0], 0))
+    assert "t_000" in refused(lambda qc: qc.ry(p * p, 0))
+    assert "t_000" in refused(lambda qc: qc.rz(p.sin(), 0))
+
+    def conditioned(qc):
+        with qc.if_test((0, 1)):
+            qc.x(1)
+
+    assert "if_else" in refused(conditioned)
+
+
+def test_refuses_observables_that_do_not_fit():
+    circuit = QuantumCircuit(2)
+    with pytest.raises(CircuitError, match="3 qubits"):
+        engine_for(circuit, (), (), [SparsePauliOp("ZZZ")])
+    with pytest.raises(CircuitError, match="Hermitian"):
+        engine_for(circuit, (), (), [SparsePauliOp("ZZ", 1j)])
+    free = Parameter("loose")
+    circuit.rx(free, 0)
+    with pytest.raises(CircuitError, match="loose"):
+        engine_for(circuit, (), (), [SparsePauliOp("ZZ")])
+
+
+def test_two_user_gates_of_one_name_are_not_confused():
+    found = []
+    for rotate in (True, False):
+        inner = QuantumCircuit(1, name="mine")
+        if rotate:
+            inner.x(0)
+        else:
+            inner.id(0)
+        circuit = QuantumCircuit(1)
+        circuit.append(inner.to_gate(), [0])
+        engine = engine_for(circuit, (), (), [SparsePauliOp("Z")])
+        found.append(float(engine.expectations(torch.zeros(1, 1, 0).double(), torch.zeros(1, 0).double())))
+    assert found == [-1.0, 1.0]

@@ -1,0 +1,85 @@
+"""ExactEstimator against Qiskit's StatevectorEstimator, through the primitive interface."""
+
+import numpy as np
+import pytest
+from qiskit.circuit import QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
+from qiskit.quantum_info import SparsePauliOp
+from random_circuits import random_circuit, random_observables, values
+
+from qgan_qiskit.errors import CircuitError
+from qgan_qiskit.simulation import ExactEstimator
+from qgan_qiskit.simulation import estimator as module
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_pubs_equal_statevector_estimator(seed):
+    rng = np.random.default_rng(seed)
+    pubs = []
+    for _ in range(int(rng.integers(1, 4))):
+        circuit, parameters = random_circuit(rng, max_qubits=4, max_gates=12)
+        observables = random_observables(rng, circuit.num_qubits)
+        # Shapes that broadcast: observables (O, 1) against bindings (3,), or both (O,), or a single binding.
+        shape = [(3, len(parameters)), (len(observables), len(parameters)), (len(parameters),)][seed % 3]
+        obs = [[o] for o in observables] if seed % 3 == 0 else observables
+        pubs.append((circuit, obs, values(rng, *shape)))
+    exact = ExactEstimator().run(pubs).result()
+    reference = StatevectorEstimator().run(pubs).result()
+    for found, expected in zip(exact, reference, strict=True):
+        assert found.data.evs.shape == expected.data.evs.shape
+        np.testing.assert_allclose(found.data.evs, expected.data.evs, atol=1e-10)
+        assert (found.data.stds == 0).all()
+        assert found.data.evs.dtype == np.float64
+
+
+def test_is_an_estimator_with_metadata_and_ignores_precision():
+    assert isinstance(ExactEstimator(), BaseEstimatorV2)
+    circuit = QuantumCircuit(1, metadata={"who": "me"})
+    circuit.h(0)
+    job = ExactEstimator().run([(circuit, "X"), (circuit, "Z", None, 0.5)], precision=0.1)
+    first, second = job.result()
+    assert job.done()
+    assert float(first.data.evs) == pytest.approx(1, abs=1e-12)
+    assert float(second.data.evs) == pytest.approx(0, abs=1e-12)
+    assert first.metadata == {"target_precision": 0.1, "circuit_metadata": {"who": "me"}}
+    assert second.metadata["target_precision"] == 0.5
+
+
+def test_projectors_and_sums():
+    circuit = QuantumCircuit(2)
+    circuit.ry(0.7, 0)
+    circuit.cx(0, 1)
+    observables = [{"11": 2.0, "ZI": 1.0}, {"+r": 1.0}, {"0-": 0.5, "II": -1.0}]
+    found = ExactEstimator().run([(circuit, observables)]).result()[0].data.evs
+    zero, one = np.cos(0.35) ** 2, np.sin(0.35) ** 2
+    minus_and_zero = zero / 2
+    np.testing.assert_allclose(found[[0, 2]], [2 * one + zero - one, 0.5 * minus_and_zero - 1], atol=1e-12)
+    # |<+|<r|psi>|**2 with amplitudes (c, 0, 0, s): |c - i s|**2 / 4.
+    assert found[1] == pytest.approx(0.25, abs=1e-12)
+
+
+def test_pubs_of_one_circuit_and_binding_are_simulated_once(monkeypatch):
+    calls = []
+    original = module.expectation_values
+    monkeypatch.setattr(module, "expectation_values", lambda *a: calls.append(len(a[1])) or original(*a))
+    circuit, parameters = random_circuit(np.random.default_rng(1), max_qubits=3)
+    binding = np.ones(len(parameters))
+    operators = [SparsePauliOp(label * circuit.num_qubits) for label in "XYZ"]
+    ExactEstimator().run([(circuit, o, binding) for o in operators] + [(circuit, operators[0], binding * 2)]).result()
+    assert sorted(calls) == [1, 3]
+
+
+def test_chunks_give_the_same_values(monkeypatch):
+    rng = np.random.default_rng(3)
+    circuit, parameters = random_circuit(rng, max_qubits=4)
+    pub = (circuit, SparsePauliOp("Z" * circuit.num_qubits), values(rng, 37, len(parameters)))
+    whole = ExactEstimator().run([pub]).result()[0].data.evs
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 5 * (16 << circuit.num_qubits))
+    np.testing.assert_allclose(ExactEstimator().run([pub]).result()[0].data.evs, whole, atol=1e-12)
+
+
+def test_what_cannot_be_simulated_is_named():
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    with pytest.raises(CircuitError, match="measure"):
+        ExactEstimator().run([(circuit, "Z")]).result()
