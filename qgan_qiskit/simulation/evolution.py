@@ -80,18 +80,21 @@ def _block_view(state: Tensor, move: Move) -> Tensor:
     return state.view(len(state), -1, 1 << move.width, (1 << move.first) * state.shape[3])
 
 
-def apply_block(matrix_PMM: Tensor, state: Tensor, move: Move, out: Tensor) -> None:
-    view, target = _block_view(state, move), _block_view(out, move)
-    if view.shape[3] == 1:
-        torch.bmm(view[..., 0], matrix_PMM.mT, out=target[..., 0])
-    elif view.shape[1] == 1:
-        torch.bmm(matrix_PMM, view[:, 0], out=target[:, 0])
-    elif len(view) <= _LOOPED_INSTANCES:
-        for matrix, instance, result in zip(matrix_PMM, view, target, strict=True):
-            # One matrix for all rows of this instance: expanded, not copied.
-            torch.bmm(matrix.expand(len(instance), -1, -1), instance, out=result)
-    else:
-        torch.matmul(matrix_PMM[:, None], view, out=target)
+def apply_block(matrix_PMM: Tensor, move: Move, *pairs: tuple[Tensor, Tensor]) -> None:
+    """Apply a matrix per instance to each (state, out) pair."""
+    upper, lower = _block_view(pairs[0][0], move).shape[1::2]
+    spread = None
+    if upper > 1 and lower > 1:
+        # bmm wants a matrix for each of its products; a copy of small ones is cheaper than a call for each instance.
+        spread = matrix_PMM[:, None].expand(-1, upper, -1, -1).flatten(0, 1)
+    for state, out in pairs:
+        view, target = _block_view(state, move), _block_view(out, move)
+        if lower == 1:
+            torch.bmm(view[..., 0], matrix_PMM.mT, out=target[..., 0])
+        elif spread is None:
+            torch.bmm(matrix_PMM, view[:, 0], out=target[:, 0])
+        else:
+            torch.bmm(spread, view.flatten(0, 1), out=target.flatten(0, 1))
 
 
 def block_gradient(cotangent: Tensor, state: Tensor, move: Move, out_PMM: Tensor) -> None:
@@ -139,7 +142,7 @@ def forward(
     """Run the moves from one buffer to the other; returns (the final state, the free buffer)."""
     for move in moves:
         if move.kind == "block":
-            apply_block(tensors[move.group][move.index], state, move, spare)
+            apply_block(tensors[move.group][move.index], move, (state, spare))
         elif move.kind == "slot":
             apply_slot(tensors[move.group][move.index], state, move.first, spare)
         else:
@@ -176,9 +179,8 @@ def backward(
             gradient = gradients[move.group][move.index]
             inverse = tensors[move.group][move.index].mH
             if move.kind == "block":
-                apply_block(inverse, state, move, spare)
+                apply_block(inverse, move, (state, spare), (cotangent, other))
                 block_gradient(cotangent, spare, move, gradient)
-                apply_block(inverse, cotangent, move, other)
             else:
                 apply_slot(inverse, state, move.first, spare)
                 gradient.copy_(slot_gradient(cotangent, spare, move.first))
