@@ -18,7 +18,7 @@ Readout = Literal["z", "x"]
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class DataConfig(Settings):
@@ -30,7 +30,8 @@ class DataConfig(Settings):
     )
     class_name: str | None = Field(
         None,
-        description="Class to train on, by name (MEL); 'all' trains one GAN per class in turn. [default: the only class, else 'all']",
+        description="Class to train on, by name (MEL); 'all' trains one GAN per class in turn. "
+        "[default: the only class, else 'all']",
     )
     resolution: int = Field(64, ge=16, le=512, multiple_of=16, description="Side of the square images in pixels.")
     made_per_class: int = Field(600, ge=8, le=100_000, description="Images made per class when no data path is given.")
@@ -55,7 +56,8 @@ class HybridQConfig(Settings):
     name: Literal["hybridq"] = "hybridq"
     mode: Literal["image", "latent", "fusion"] = Field(
         "image",
-        description="Which reading of the paper's training flow: the discriminator sees images, latents, or images whose angles fuse an encoded real image with noise.",
+        description="Which reading of the paper's training flow: the discriminator sees images, latents, or images whose "
+        "angles fuse an encoded real image with noise.",
     )
     sub_generators: int = Field(10, ge=1, le=64, description="Number of quantum sub-generators.")
     num_qubits: int = Field(10, ge=1, le=20, description="Qubits of each sub-generator.")
@@ -127,7 +129,8 @@ class TrainingConfig(Settings):
     diff_augment: str = Field(
         "none",
         pattern=r"^(none|(color|translation|cutout)(,(color|translation|cutout))*)$",
-        description="Differentiable augmentation of everything the discriminator sees: none, or a list of color,translation,cutout.",
+        description="Differentiable augmentation of everything the discriminator sees: none, or a list of "
+        "color,translation,cutout.",
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         "auto", description="Arithmetic of the convolutions; auto takes bf16 where the processor gains from it."
@@ -139,6 +142,11 @@ class TrainingConfig(Settings):
     grid_every: int = Field(250, ge=1, description="Steps between pictures of samples.")
     log_every: int = Field(10, ge=1, description="Steps between lines of stats.jsonl.")
     tensorboard: bool = Field(False, description="Also write TensorBoard events (needs the tensorboard extra).")
+
+
+# Settings of the training section that may differ when a run goes on: how long it lasts and how often it reports.
+# Anything else would be another run.
+RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard")
 
 
 class RunConfig(Settings):
@@ -153,10 +161,20 @@ class RunConfig(Settings):
     @model_validator(mode="after")
     def _check_combinations(self) -> RunConfig:
         model = self.model
+        resolution = self.data.resolution
+        if resolution & (resolution - 1):
+            raise ValueError(
+                f"data.resolution must be 16, 32, 64, 128, 256 or 512, which these networks halve down to 4, not {resolution}"
+            )
         if isinstance(model, HybridQConfig):
+            if model.mode == "latent" and self.training.diff_augment != "none":
+                raise ValueError(
+                    "training.diff_augment changes images, in model.mode 'latent' there are none to compare"
+                )
             if model.noise == "adaptive" and self.training.loss != "bce":
                 raise ValueError(
-                    f"model.noise 'adaptive' needs training.loss 'bce' (the bound is a ratio of its two losses), not '{self.training.loss}'"
+                    "model.noise 'adaptive' needs training.loss 'bce' (the bound is a ratio of its two losses), "
+                    f"not '{self.training.loss}'"
                 )
             if model.noise == "adaptive" and model.mode == "latent":
                 raise ValueError("model.noise 'adaptive' needs model.mode 'image' or 'fusion', not 'latent'")

@@ -5,6 +5,8 @@ Shape letters: B batch · N images · Z latent size · C H W image.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,13 +17,13 @@ from torch import Tensor
 
 from qgan_qiskit.circuits import ansatz_to_qasm
 from qgan_qiskit.circuits.card import card_of, card_text
-from qgan_qiskit.config import HybridQConfig, RunConfig
+from qgan_qiskit.config import RESUMABLE, HybridQConfig, RunConfig
 from qgan_qiskit.data import Batches, ImageSet, class_names, read_images
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.models import Generator, ansatz_of, build, parameter_count
 from qgan_qiskit.training import checkpoint
 from qgan_qiskit.training.compute import check_device, keep_freed_memory, place
-from qgan_qiskit.training.loop import train
+from qgan_qiskit.training.loop import check_tensorboard, train
 from qgan_qiskit.training.randomness import seeded
 from qgan_qiskit.training.run_folder import RunFolder
 from qgan_qiskit.training.state import TrainingState, load_module
@@ -37,11 +39,11 @@ def classes_to_train(config: RunConfig) -> tuple[str, ...]:
     """Return the classes that a configuration trains on, one GAN each, without decoding images."""
     names = class_names(config.data)
     wanted = config.data.class_name
-    return names if wanted in (None, "all") else (wanted,)
+    return names if wanted is None or wanted.casefold() == "all" else (wanted,)
 
 
 def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
-    """Train one GAN per class, in turn.
+    """Train one GAN per class, in turn; what cannot work is refused before the first run folder is made.
 
     Args:
         config: all settings.
@@ -55,18 +57,24 @@ def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
         QganError: with one line that names the culprit and the remedy.
     """
     device = check_device(config.training.device)
+    if config.training.tensorboard:
+        check_tensorboard()
+    build(config.model, config.data.resolution, seeded(config.training.seed, "weights"))
+    jobs = [_job(config.updated({"data": {"class_name": name}}), say) for name in classes_to_train(config)]
     runs = []
-    for name in classes_to_train(config):
-        one = config.updated({"data": {"class_name": name}})
-        images = _images(one, say)
-        batches = Batches(images, one.training.batch_size, one.training.seed, one.data.augment)
-        run = RunFolder.create(outdir, one, name)
+    for one, batches in jobs:
+        run = RunFolder.create(outdir, one, str(one.data.class_name))
         with run:
-            _write_circuit(run, one)
-            run.write_text("data.json", json.dumps(_data_summary(images), indent=1) + "\n")
-            _train(run, run.config(), images, batches, device, say)
+            _describe(run, one, batches.image_set)
+            _train(run, run.config(), batches, device, say)
         runs.append(run.path)
     return runs
+
+
+def _job(config: RunConfig, say: Say) -> tuple[RunConfig, Batches]:
+    """Return a configuration of one class with its images, all read and found good."""
+    images = _images(config, say)
+    return config, Batches(images, config.training.batch_size, config.training.seed, config.data.augment)
 
 
 def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> Path:
@@ -74,7 +82,8 @@ def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> 
 
     Args:
         path: the run folder.
-        changes: settings of the ``training`` section that may differ: how long, and how often to log, draw and save.
+        changes: settings of the ``training`` section that may differ (``config.RESUMABLE``): how long, and how often to
+            log, draw and save; they are kept in the run's ``config.json``.
         say: receives lines for a person.
 
     Raises:
@@ -84,9 +93,12 @@ def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> 
     with run:
         config = run.config().updated(changes)
         device = check_device(config.training.device)
-        images = _images(config, say)
-        batches = Batches(images, config.training.batch_size, config.training.seed, config.data.augment)
-        _train(run, config, images, batches, device, say)
+        _, batches = _job(config, say)
+        if not (run.path / "data.json").is_file():
+            # Killed before it was written: nothing has been trained yet.
+            _describe(run, config, batches.image_set)
+            config = run.config().updated(changes)
+        _train(run, config, batches, device, say)
     return path
 
 
@@ -99,27 +111,44 @@ def _images(config: RunConfig, say: Say) -> ImageSet:
     return images
 
 
-def _data_summary(images: ImageSet) -> dict[str, Any]:
-    return {"counts": images.counts(), "digest": images.digest, "notes": list(images.notes)}
+def _describe(run: RunFolder, config: RunConfig, images: ImageSet) -> None:
+    """Keep the circuit beside the weights, as a user's own file may change or go, and say which images were used."""
+    if isinstance(config.model, HybridQConfig):
+        ansatz = ansatz_of(config.model)
+        # The circuit after its card: a run that has a circuit has both.
+        run.write_text("circuit.json", card_text(card_of(ansatz)))
+        run.write_text("circuit.qasm", ansatz_to_qasm(ansatz))
+        run.write_config(run.config())
+    summary = {"counts": images.counts(), "digest": images.digest, "notes": list(images.notes)}
+    run.write_text("data.json", json.dumps(summary, indent=1) + "\n")
 
 
-def _write_circuit(run: RunFolder, config: RunConfig) -> None:
-    """Keep the sub-generator's circuit beside the weights; a user's own file may change or go."""
-    if not isinstance(config.model, HybridQConfig):
-        return
-    ansatz = ansatz_of(config.model)
-    run.write_text("circuit.qasm", ansatz_to_qasm(ansatz))
-    run.write_text("circuit.json", card_text(card_of(ansatz)))
-    if config.model.ansatz is not None:
-        kept = config.updated({"model": {"ansatz": "circuit.qasm"}})
-        run.write_text("config.json", kept.model_dump_json(indent=1) + "\n")
+def _deciding(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that decide a run's numbers, for comparison: images and circuits stand by their content."""
+    dump = config.model_dump(mode="json")
+    sections = {name: dump[name] for name in ("model", "data", "training")}
+    for section, left_out in (("data", ("path", "cache_dir")), ("training", RESUMABLE)):
+        sections[section] = {key: value for key, value in sections[section].items() if key not in left_out}
+    if getattr(config.model, "ansatz", None) is not None:
+        sections["model"]["ansatz"] = hashlib.sha256(Path(config.model.ansatz).read_bytes()).hexdigest()
+    return sections
 
 
-def _train(
-    run: RunFolder, config: RunConfig, images: ImageSet, batches: Batches, device: torch.device, say: Say
-) -> None:
+def _check_settings(run: RunFolder, config: RunConfig, saved: dict[str, Any]) -> None:
+    """Refuse to go on with other settings than those of the checkpoint: someone edited config.json or circuit.qasm."""
+    for section, now in _deciding(config).items():
+        before = saved.get(section, {})
+        for key in sorted(set(now) | set(before)):
+            if now.get(key) != before.get(key):
+                raise CheckpointError(
+                    f"{run.path}: {section}.{key} is {now.get(key)!r} and was {before.get(key)!r} when the checkpoint was "
+                    "written; bring it back, or start a new run"
+                )
+
+
+def _train(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say) -> None:
     keep_freed_memory()
-    training = config.training
+    training, images = config.training, batches.image_set
     generator, discriminator = build(config.model, config.data.resolution, seeded(training.seed, "weights"))
     place(generator, device)
     place(discriminator, device)
@@ -135,21 +164,30 @@ def _train(
         path, tensors, values, complaints = checkpoint.load_newest(run.checkpoints)
         for complaint in complaints:
             say(f"note: passed over {complaint}")
-        if values["data_digest"] != images.digest:
+        if values.get("data_digest") != images.digest:
             raise CheckpointError(
                 f"{run.path}: the images are not those the run began with; bring them back, or start a new run"
             )
+        _check_settings(run, config, values.get("settings") or _deciding(config))
         state.load(tensors, values)
-        threads = training.threads or int(values["threads"])
+        threads = training.threads or int(values.get("threads", threads))
         say(f"resuming {path.name}")
         if state.step >= steps:
             say(f"nothing to do: {state.step} of {steps} steps are done; ask for more with --steps or --epochs")
             return
     # Sums are split over threads, so their number is part of what makes a rerun exact.
     torch.set_num_threads(threads)
+    run.write_config(config)
     run.cut_stats(state.step)
-    train(run, config, state, batches.batch, steps, {"data_digest": images.digest, "threads": threads}, device)
+    saved_values = {"data_digest": images.digest, "threads": threads, "settings": _deciding(config)}
+    train(run, config, state, batches.batch, steps, saved_values, device)
     say(f"done: {run.path}")
+
+
+def run_of(source: Path) -> Path:
+    """Return the run folder of a run folder or of a checkpoint in one."""
+    folder = source.absolute().parent
+    return folder.parent if folder.name == "checkpoints" else source
 
 
 def open_generator(source: Path, say: Say = print) -> tuple[Generator, RunConfig]:
@@ -162,10 +200,10 @@ def open_generator(source: Path, say: Say = print) -> tuple[Generator, RunConfig
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    is_checkpoint = source.parent.name == "checkpoints"
-    run = RunFolder.open(source.parent.parent if is_checkpoint else source)
+    folder = run_of(source)
+    run = RunFolder.open(folder)
     config = run.config()
-    if is_checkpoint:
+    if folder != source:
         tensors, _ = checkpoint.load(source)
     else:
         _, tensors, _, complaints = checkpoint.load_newest(run.checkpoints)
@@ -173,7 +211,7 @@ def open_generator(source: Path, say: Say = print) -> tuple[Generator, RunConfig
             say(f"note: passed over {complaint}")
     generator, _ = build(config.model, config.data.resolution, seeded(config.training.seed, "weights"))
     place(generator, torch.device("cpu"))
-    load_module(generator, tensors["ema"], "ema")
+    load_module(generator, checkpoint.part(tensors, "ema"), "ema")
     return generator.eval(), config
 
 
@@ -210,6 +248,6 @@ def interpolate(generator: Generator, seeds: Sequence[int], frames: int) -> Tens
     """
     ends_NZ = latents(generator, seeds)
     weights = torch.linspace(0, 1, frames + 1)[:-1]
-    path = [torch.lerp(a, b, float(w)) for a, b in zip(ends_NZ[:-1], ends_NZ[1:], strict=True) for w in weights]
+    path = [torch.lerp(a, b, float(w)) for a, b in itertools.pairwise(ends_NZ) for w in weights]
     path.append(ends_NZ[-1])
     return torch.cat([generator(part) for part in torch.stack(path).split(_BLOCK)])

@@ -5,6 +5,7 @@ Shape letters: N images · C H W image.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 
 from qgan_qiskit.data import to_uint8
-from qgan_qiskit.errors import QganError, StorageError, UsageError
+from qgan_qiskit.errors import StorageError, UsageError
 from qgan_qiskit.experiment import generate, interpolate, open_generator
 from qgan_qiskit.training.pictures import grid_picture
 
@@ -37,6 +38,7 @@ def write_images(source: Path, seeds: list[int], output: Path, say: Say) -> None
         CheckpointError: the source cannot be used.
         StorageError: the disk refused.
     """
+    output = output.absolute()
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UsageError(f"--output {output}: exists already; name a new one")
     generator, _ = open_generator(source, say)
@@ -63,7 +65,7 @@ def write_images(source: Path, seeds: list[int], output: Path, say: Say) -> None
         raise StorageError(
             f"--output {output}: not written ({error.strerror}); free space or name another place"
         ) from None
-    except QganError:
+    except BaseException:
         _remove(staging)
         raise
     say(f"{len(seeds)} images: {output}")
@@ -100,10 +102,13 @@ def write_pictures(
 
 
 def _save(path: Path, write: Callable[[Path], None], say: Say) -> None:
+    staging = path.with_name(f".{path.name}.staging")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path)
+        write(staging)
+        staging.replace(path)
     except OSError as error:
+        _remove(staging)
         raise StorageError(
             f"{path}: not written ({error.strerror or error}); free space or name another place"
         ) from None
@@ -131,4 +136,5 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

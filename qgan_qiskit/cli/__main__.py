@@ -21,7 +21,9 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "python -m qgan_qiskit.cli"
+        where = (
+            error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "python -m qgan_qiskit.cli"
+        )
         _fail(f"{error.format_message()} (see {where} --help)", error.exit_code)
     except click.Abort:
         _fail("stopped", 130)

@@ -10,12 +10,9 @@ from typing import Any
 import click
 
 from qgan_qiskit.cli.options import apply, config_options, given, option_name
-from qgan_qiskit.config import RunConfig
+from qgan_qiskit.config import RESUMABLE, RunConfig
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.presets import PRESETS, preset
-
-# What may differ when a run goes on: how long it lasts and how often it reports. Anything else would be another run.
-_RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard")
 
 
 @click.command()
@@ -89,8 +86,9 @@ def _resolve(
     content: dict[str, Any] = {} if config_file is None else _read(config_file)
     section = content.get("model", {})
     file_model = section.get("name") if isinstance(section, dict) else None
-    config = preset(model or file_model or "hybridq", preset_name or content.get("preset", "default"))
+    config = preset(str(model or file_model or "hybridq"), str(preset_name or content.get("preset", "default")))
     if config_file is not None:
+        _find_circuit(section, config_file)
         if model is not None and file_model not in (None, model):
             raise UsageError(f"--model {model}: {config_file} is for {file_model}; leave one of them out")
         if content.get("format", 1) != 1:
@@ -100,12 +98,20 @@ def _resolve(
     return apply(config, changes, "")
 
 
+def _find_circuit(section: Any, config_file: Path) -> None:
+    """Let a circuit that lies beside the file that names it be found, as in a run folder."""
+    if isinstance(section, dict) and isinstance(section.get("ansatz"), str):
+        beside = config_file.parent / section["ansatz"]
+        if beside.is_file():
+            section["ansatz"] = str(beside)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except OSError as error:
         raise UsageError(f"--config {path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {path}: not JSON ({error})") from None
     if not isinstance(content, dict):
         raise UsageError(f"--config {path}: not a JSON object of settings")
@@ -119,8 +125,8 @@ def _resume(target: str, outdir: Path, changes: dict[str, dict[str, Any]], dry_r
     path = _newest(outdir) if target == "auto" else Path(target)
     for section, fields in changes.items():
         for name in fields:
-            if section != "training" or name not in _RESUMABLE:
-                allowed = ", ".join(option_name(field) for field in _RESUMABLE)
+            if section != "training" or name not in RESUMABLE:
+                allowed = ", ".join(option_name(field) for field in RESUMABLE)
                 raise UsageError(
                     f"{option_name(name)} would make another run of {path}; with --resume only {allowed} may be given"
                 )

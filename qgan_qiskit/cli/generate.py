@@ -9,11 +9,13 @@ import click
 
 from qgan_qiskit.errors import UsageError
 
+_MOST = 1_000_000
+
 
 @click.command()
 @click.argument("source", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
-    "-n", "--number", type=click.IntRange(min=1), default=None, help="How many images: seeds 0 to N-1. [default: 64]"
+    "-n", "--number", type=click.IntRange(1, _MOST), default=None, help="How many images: seeds 0 to N-1. [default: 64]"
 )
 @click.option(
     "--seeds", default=None, metavar="LIST", help="Which images, such as 0-35 or 3,7,100-110. [default: from -n]"
@@ -54,10 +56,11 @@ def command(
     wanted = list(range(number or 64)) if seeds is None else parse_seeds(seeds)
     if interpolation is not None and len(wanted) < 2:
         raise UsageError("--interpolation needs at least two seeds")
-    if output is None and grid is None and interpolation is None:
-        output = source / "generated"
+    from qgan_qiskit.experiment import run_of
     from qgan_qiskit.generate import write_images, write_pictures
 
+    if output is None and grid is None and interpolation is None:
+        output = run_of(source) / "generated"
     if output is not None:
         write_images(source, wanted, output, _say)
     if grid is not None or interpolation is not None:
@@ -80,8 +83,10 @@ def parse_seeds(text: str) -> list[int]:
         if not (first.isascii() and first.isdigit() and (not dash or (last.isascii() and last.isdigit()))):
             raise UsageError(f"--seeds '{text}': '{part}' is not a seed or a range such as 0-35")
         low, high = int(first), int(last or first)
-        if high < low or high - low >= 1_000_000 or high >= 2**63:
-            raise UsageError(f"--seeds '{text}': '{part}' is not a range of at most a million rising seeds below 2**63")
+        if high < low or high >= 2**63:
+            raise UsageError(f"--seeds '{text}': '{part}' is not a range of rising seeds below 2**63")
+        if len(seeds) + high - low >= _MOST:
+            raise UsageError(f"--seeds '{text}' names more than {_MOST:,} seeds; ask for fewer at a time")
         seeds += range(low, high + 1)
     if len(set(seeds)) != len(seeds):
         raise UsageError(f"--seeds '{text}' names a seed twice; name each once")

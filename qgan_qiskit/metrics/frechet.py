@@ -13,7 +13,8 @@ def frechet_distance(first_NF: np.ndarray, second_MF: np.ndarray) -> float:
     """Return the squared Fréchet distance between Gaussians fitted to two sets (Heusel et al. 2017, equation 6).
 
     Args:
-        first_NF, second_MF: feature matrices with at least two rows each; computed in float64.
+        first_NF: feature matrix with at least two rows; computed in float64.
+        second_MF: another one, with as many features.
 
     Raises:
         ValueError: fewer than two rows, unequal numbers of features, or values that are not finite.

@@ -33,14 +33,16 @@ def build(
         generator: source of the initial weights.
         estimator: what evaluates the circuits of a quantum model; None for the exact simulator.
     """
-    if isinstance(config, DcganConfig):
-        model: Generator = DcganGenerator(config, resolution, generator)
-    else:
-        model = HybridQGenerator(config, resolution, generator, estimator)
-        if config.mode == "latent":
-            ansatz = ansatz_of(config)
-            return model, LatentDiscriminator(config.sub_generators * ansatz.num_observables, generator)
-    return model, DcganDiscriminator(config.discriminator_width, resolution, config.discriminator_norm, generator)
+    # Layers draw weights of their own before ours replace them: the caller's global random numbers stay as they were.
+    with torch.random.fork_rng(devices=[]):
+        if isinstance(config, DcganConfig):
+            model: Generator = DcganGenerator(config, resolution, generator)
+        else:
+            model = HybridQGenerator(config, resolution, generator, estimator)
+            if config.mode == "latent":
+                ansatz = ansatz_of(config)
+                return model, LatentDiscriminator(config.sub_generators * ansatz.num_observables, generator)
+        return model, DcganDiscriminator(config.discriminator_width, resolution, config.discriminator_norm, generator)
 
 
 def parameter_count(*modules: nn.Module) -> int:

@@ -14,7 +14,7 @@ from qgan_qiskit.models.initialise import dcgan_initialise, he_initialise
 class UpsampleDecoder(nn.Module):
     """FC -> width x 4 x 4, then stages of nearest upsampling + conv3x3 + batch norm + ReLU, then conv3x3 and tanh.
 
-    Ours (HybridQ leaves its decoder's width and upsampling open). Widths halve from the third stage on.
+    Ours (HybridQ leaves its decoder's width and upsampling open). Widths halve from the second stage on, down to 16.
     """
 
     def __init__(self, features: int, width: int, resolution: int, generator: torch.Generator) -> None:

@@ -23,6 +23,7 @@ from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.models.decoders import PaperDecoder, UpsampleDecoder
 from qgan_qiskit.models.encoders import ImageEncoder
 from qgan_qiskit.models.initialise import dcgan_initialise
+from qgan_qiskit.models.noise import HIGH
 from qgan_qiskit.models.pair import Generator, Pair
 from qgan_qiskit.models.twin import ClassicalTwin
 from qgan_qiskit.qnn import SubGenerators
@@ -52,6 +53,8 @@ class HybridQGenerator(Generator):
         encoder: identity or one linear layer, noise to angles.
         decoder: expectations to an image.
         image_encoder: real image to latent, in latent and fusion modes only.
+        noise_high: upper end of the noise in radians when generating: the fixed one, or the widest that an adaptive range
+            reaches.
     """
 
     latent_mean: Tensor
@@ -74,6 +77,7 @@ class HybridQGenerator(Generator):
         """
         super().__init__()
         self.config = config
+        self.noise_high = HIGH if config.noise == "adaptive" else config.noise_high
         ansatz = ansatz_of(config)
         count = config.sub_generators
         self.angles_shape = (count, ansatz.num_inputs)
@@ -107,7 +111,7 @@ class HybridQGenerator(Generator):
     def sample_latent(self, count: int, generator: torch.Generator, noise_high: float | None = None) -> Tensor:
         """Draw z ~ U[0, noise_high) radians, shape (count, Z); in fusion mode the second half is N(0, 1)."""
         size = math.prod(self.angles_shape)
-        high = self.config.noise_high if noise_high is None else noise_high
+        high = self.noise_high if noise_high is None else noise_high
         noise = torch.rand(count, size, generator=generator) * high
         if self.config.mode != "fusion":
             return noise
@@ -129,7 +133,7 @@ class HybridQGenerator(Generator):
 
     def _fuse(self, latent_BZ: Tensor, noise_BZ: Tensor) -> Tensor:
         """Angles around pi/2 from a latent in [-1, 1], moved by noise of at most half its range, in radians."""
-        return self.encoder(math.pi / 2 * (1 + latent_BZ) + 0.5 * (noise_BZ - self.config.noise_high / 2))
+        return self.encoder(math.pi / 2 * (1 + latent_BZ) + 0.5 * (noise_BZ - self.noise_high / 2))
 
     def training_pair(self, real_BCHW: Tensor, z_BZ: Tensor) -> Pair:
         """Return what the discriminator compares, and the reconstruction error, for this mode."""

@@ -37,8 +37,10 @@ def he_initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def _normal(layer: nn.Module, mean: float, generator: torch.Generator) -> None:
+    parameters = dict(layer.named_parameters())
     # Spectral normalisation keeps the trained weight beside a normalised view of it.
-    weight = layer.parametrizations.weight.original if hasattr(layer, "parametrizations") else layer.weight
-    nn.init.normal_(weight, mean, 0.02, generator=generator)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+    weight = parameters.get("parametrizations.weight.original", parameters.get("weight"))
+    if weight is not None:
+        nn.init.normal_(weight, mean, 0.02, generator=generator)
+    if "bias" in parameters:
+        nn.init.zeros_(parameters["bias"])

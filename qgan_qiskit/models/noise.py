@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 LOW = math.pi / 8
 SPAN = 5 * math.pi / 8
+HIGH = LOW + SPAN
+# A generator loss may underflow to 0; the ratio then is merely large.
+_TINY = 1e-30
 
 
 @dataclass
@@ -22,8 +25,8 @@ class AdaptiveNoise:
     first_ratio: float | None = None
 
     def update(self, discriminator_loss: float, generator_loss: float) -> float:
-        """Take the losses (binary cross-entropies, > 0) of a step and return the new upper end in radians."""
-        ratio = discriminator_loss / generator_loss
+        """Take the losses (binary cross-entropies, >= 0) of a step and return the new upper end in radians."""
+        ratio = discriminator_loss / max(generator_loss, _TINY)
         if self.first_ratio is None:
             self.first_ratio = ratio
         self.high = LOW + SPAN * max(0.0, math.tanh(ratio - self.first_ratio))

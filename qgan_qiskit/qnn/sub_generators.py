@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from qiskit.primitives import BaseEstimatorV2
@@ -86,16 +87,18 @@ class SubGenerators(nn.Module):
         weights_K = (torch.rand(self.ansatz.num_weights, generator=generator) * 2 - 1) * math.pi
         return TorchConnector(qnn, initial_weights=weights_K.numpy())
 
+    def _gradients(self) -> list[BaseEstimatorGradient]:
+        networks = [cast(TorchConnector, connector).neural_network for connector in self.connectors]
+        return [cast(EstimatorQNN, network).gradient for network in networks]
+
     @property
     def fused(self) -> bool:
         """Whether the connectors are evaluated together instead of one by one."""
-        return self._exact and all(
-            isinstance(connector.neural_network.gradient, AdjointEstimatorGradient) for connector in self.connectors
-        )
+        return self._exact and all(isinstance(gradient, AdjointEstimatorGradient) for gradient in self._gradients())
 
     def weights_PK(self) -> Tensor:
         """Return the weights of all sub-generators in radians, shape (P, K); gradients flow back to the connectors."""
-        return torch.stack([connector.weight for connector in self.connectors])
+        return torch.stack([cast(TorchConnector, connector).weight for connector in self.connectors])
 
     def forward(self, angles_BPQ: Tensor) -> Tensor:
         """Evaluate every circuit for every image.

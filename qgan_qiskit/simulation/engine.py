@@ -29,10 +29,9 @@ class Engine:
         """
         self.program, self.dtype, self.device = program, dtype, device
         self.state_dtype = dtype if program.real else dtype.to_complex()
-        place = {"dtype": dtype, "device": device}
-        self.input_coefficients_QG = torch.tensor(program.input_coefficients.T, **place)
-        self.weight_coefficients_KG = torch.tensor(program.weight_coefficients.T, **place)
-        self.offsets_G = torch.tensor(program.offsets, **place)
+        self.input_coefficients_QG = torch.tensor(program.input_coefficients.T, dtype=dtype, device=device)
+        self.weight_coefficients_KG = torch.tensor(program.weight_coefficients.T, dtype=dtype, device=device)
+        self.offsets_G = torch.tensor(program.offsets, dtype=dtype, device=device)
         self.fixed_F22 = self._amplitudes(program.fixed)
         order_D = torch.arange(1 << program.num_qubits, device=device)
         self._plan = Plan(
@@ -136,7 +135,7 @@ class Engine:
         middle = (len(vectors) + 1) // 2
         lower = _outer(vectors[:middle])
         upper = _outer(vectors[middle:]) if middle < len(vectors) else torch.ones_like(ground[:, :1])
-        return tuple(half.expand(-1, -1, batch).contiguous() for half in (upper, lower))
+        return upper.expand(-1, -1, batch).contiguous(), lower.expand(-1, -1, batch).contiguous()
 
 
 def _outer(vectors: list[Tensor]) -> Tensor:

@@ -123,6 +123,7 @@ def _slot_view(state: Tensor, qubit: int) -> Tensor:
 
 
 def apply_slot(matrix_PB22: Tensor, state: Tensor, qubit: int, out: Tensor) -> None:
+    """Apply a one-qubit matrix of each image's own."""
     entries = _slot_entries(matrix_PB22, state)
     low, high = _slot_view(state, qubit).unbind(3)
     for row, target in enumerate(_slot_view(out, qubit).unbind(3)):
@@ -162,7 +163,9 @@ def backward(
     """Walk a final state and its cotangent back to the start, filling one small gradient per matrix.
 
     Args:
-        moves, monomials, tensors: as in :func:`forward`.
+        moves: as in :func:`forward`.
+        monomials: as in :func:`forward`.
+        tensors: as in :func:`forward`.
         gradients: written to; same shapes as ``tensors``.
         states: the final state and a free buffer; both are overwritten.
         cotangents: the gradient of the loss by the final state and a free buffer; both are overwritten.

@@ -52,7 +52,10 @@ class Expectation(torch.autograd.Function):
         ctx.plan = plan
         ctx.save_for_backward(upper_PUB, lower_PVB, *tensors)
         # Not saved through torch: backward overwrites it and hands it on as a buffer.
-        ctx.final = final if any(ctx.needs_input_grad) else scratch.give(final)
+        ctx.final = final
+        if not any(ctx.needs_input_grad):
+            scratch.give(final)
+            ctx.final = None
         return values_PBO
 
     @staticmethod
@@ -108,7 +111,7 @@ def _split_gradient(initial: Tensor, other: Tensor, upper: Tensor, lower: Tensor
 
 def _measure(plan: Plan, final: Tensor, spare: Tensor) -> Tensor:
     """Return expectations (P, B, O) of a final state; ``spare`` is a buffer."""
-    total = None
+    total: Tensor | None = None
     for mask, table_OD in plan.tables.items():
         # (P|psi>)_(j^x) = T_j psi_j, so <psi|P|psi> = sum_j conj(psi_(j^x)) T_j psi_j; probabilities for x = 0.
         shuffled = final.index_select(2, plan.flips[mask]) if mask else final
@@ -118,6 +121,7 @@ def _measure(plan: Plan, final: Tensor, spare: Tensor) -> Tensor:
         else:
             values = torch.matmul(table_OD, products[:, 0]).transpose(1, 2)
         total = values if total is None else total + values
+    assert total is not None, "a program has at least one observable"
     return total.real.contiguous() if total.is_complex() else total.contiguous()
 
 

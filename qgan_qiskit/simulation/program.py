@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
@@ -55,7 +56,9 @@ class Program:
         num_qubits: qubits of the register.
         real: whether all amplitudes are real, so that half the memory and a quarter of the arithmetic do.
         axes: axis of each rotation.
-        input_coefficients, weight_coefficients, offsets: shapes (G, Q), (G, K), (G,): angle = these applied to inputs and weights.
+        input_coefficients: shape (G, Q); an angle is this applied to the inputs,
+        weight_coefficients: shape (G, K), plus this applied to the weights,
+        offsets: shape (G,), plus this, in radians.
         fixed: the constant one-qubit matrices, shape (F, 2, 2), complex.
         slots: the one-qubit products.
         first: slot that prepares each qubit from |0>, or -1.
@@ -182,7 +185,7 @@ class _Compiler:
         shared = {q: s for q, s in slot_of.items() if not self.slots[s].takes_inputs}
         count = -(-self.num_qubits // BLOCK_QUBITS)
         edges = [round(i * self.num_qubits / count) for i in range(count + 1)]
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             members = tuple(shared.get(q, -1) for q in range(low, high))
             if any(member >= 0 for member in members):
                 steps.append(Step(block=(low, high - low, members)))

@@ -1,7 +1,7 @@
 """Checkpoints: safetensors and JSON in a folder that appears whole or not at all.
 
 A save stages its files in a hidden folder, syncs each, writes the manifest (sizes and SHA-256) last, renames the folder and
-syncs the parent; older checkpoints go only after that. A folder without a manifest that fits it is not a checkpoint. Nothing
+syncs the parent; other checkpoints go only after that. A folder without a manifest that fits it is not a checkpoint. Nothing
 that is loaded can run code.
 """
 
@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,20 @@ FORMAT = 1
 _PREFIX = "step-"
 _STAGING = ".staging-"
 _MANIFEST = "manifest.json"
+# What a manifest may name: a file of ours, in the checkpoint's own folder.
+_FILE = re.compile(r"[a-z_]{1,60}\.(safetensors|json)")
 
 
 def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any], keep: int) -> Path:
     """Publish a checkpoint and remove all but the newest ones.
 
+    Checkpoints of later steps go too: a run that saves an earlier step has passed over them as damaged.
+
     Args:
         folder: the ``checkpoints`` folder of a run; made if missing.
         step: steps done.
         tensors: file name without suffix -> named tensors.
-        values: JSON-able rest, written to ``state.json``.
+        values: JSON-able rest, written to ``state.json`` with the step.
         keep: number of newest checkpoints left, this one included.
 
     Returns:
@@ -46,14 +51,16 @@ def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], values:
     target = folder / f"{_PREFIX}{step:08d}"
     staging = folder / f"{_STAGING}{target.name}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            _sync_folder(folder.parent)
         clean(folder)
         staging.mkdir()
         for name, members in tensors.items():
             # contiguous(): safetensors refuses the channels-last layout; loading copies into the layout in use.
             data = safetensors.torch.save({key: value.cpu().contiguous() for key, value in members.items()})
             _write(staging / f"{name}.safetensors", data)
-        _write(staging / "state.json", json.dumps(values, indent=1).encode())
+        _write(staging / "state.json", json.dumps(values | {"step": step}, indent=1).encode())
         manifest = {path.name: _entry(path) for path in sorted(staging.iterdir())}
         _write(staging / _MANIFEST, json.dumps({"format": FORMAT, "step": step, "files": manifest}, indent=1).encode())
         _sync_folder(staging)
@@ -62,13 +69,25 @@ def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], values:
             shutil.rmtree(target)
         staging.rename(target)
         _sync_folder(folder)
-        for old in published(folder)[:-keep]:
-            shutil.rmtree(old)
     except OSError as error:
         shutil.rmtree(staging, ignore_errors=True)
         reason = "no space left on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or error
         raise StorageError(f"{target}: checkpoint not written, {reason}; earlier checkpoints are whole") from None
+    _remove_all_but(folder, target, keep)
     return target
+
+
+def _remove_all_but(folder: Path, newest: Path, keep: int) -> None:
+    present = published(folder)
+    kept = [path for path in present if path <= newest][-keep:]
+    for path in present:
+        if path not in kept:
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                raise StorageError(
+                    f"{path}: an old checkpoint cannot be removed ({error.strerror or error}); {newest} is whole"
+                ) from None
 
 
 def clean(folder: Path) -> None:
@@ -81,7 +100,7 @@ def published(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, oldest first, checked by name only."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.name.startswith(_PREFIX) and p.name[len(_PREFIX) :].isdigit())
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.name[len(_PREFIX) :].isdigit() and path.is_dir())
 
 
 def load(checkpoint: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
@@ -93,25 +112,42 @@ def load(checkpoint: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     Raises:
         CheckpointError: the folder is not a checkpoint, is damaged, or was written by a newer version.
     """
-    manifest = _manifest(checkpoint)
+    step, manifest = _manifest(checkpoint)
     tensors: dict[str, dict[str, Tensor]] = {}
     values: dict[str, Any] = {}
     for name, entry in manifest.items():
         path = checkpoint / name
         try:
-            data = path.read_bytes()
+            # Looked at before it is opened: a device or a pipe in place of a file would be read for ever.
+            data = path.read_bytes() if path.is_file() and path.stat().st_size == entry["bytes"] else None
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read ({error.strerror}); use an older checkpoint") from None
-        if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        if data is None:
+            raise CheckpointError(f"{path}: missing or of another size than in the manifest; use an older checkpoint")
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise CheckpointError(f"{path}: damaged (its SHA-256 is not that of the manifest); use an older checkpoint")
         try:
             if path.suffix == ".safetensors":
                 tensors[path.stem] = safetensors.torch.load(data)
             elif name == "state.json":
                 values = json.loads(data)
-        except (safetensors.SafetensorError, ValueError) as error:
+        except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            # Files that somebody made to fit the manifest: an unknown number format, JSON nested too deep, …
             raise CheckpointError(f"{path}: not readable ({error}); use an older checkpoint") from None
+    if not isinstance(values, dict) or values.get("step") != step:
+        raise CheckpointError(f"{checkpoint / _MANIFEST}: its step is not that of state.json; use an older checkpoint")
     return tensors, values
+
+
+def part(tensors: dict[str, dict[str, Tensor]], name: str) -> dict[str, Tensor]:
+    """Return the tensors of one file of a checkpoint.
+
+    Raises:
+        CheckpointError: the checkpoint has no such file.
+    """
+    if name not in tensors:
+        raise CheckpointError(f"the checkpoint has no {name}.safetensors; use another one")
+    return tensors[name]
 
 
 def load_newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
@@ -135,25 +171,27 @@ def load_newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[
     raise CheckpointError(f"{folder}: no whole checkpoint{reason}; start the run anew or name another one")
 
 
-def _manifest(checkpoint: Path) -> dict[str, dict[str, Any]]:
+def _manifest(checkpoint: Path) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Return the step and, by file name, size and SHA-256."""
     path = checkpoint / _MANIFEST
     try:
         content = json.loads(path.read_bytes())
-        version, files = content["format"], content["files"]
+        version, step, files = content["format"], content["step"], content["files"]
         checked = {str(name): {"bytes": int(e["bytes"]), "sha256": str(e["sha256"])} for name, e in files.items()}
     except OSError:
         raise CheckpointError(
             f"{checkpoint}: not a checkpoint (it has no {_MANIFEST}); name a run or a checkpoint in it"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CheckpointError(f"{path}: damaged; use an older checkpoint") from None
     if version != FORMAT:
         raise CheckpointError(
             f"{path}: format {version}, this version reads {FORMAT}; install the version that wrote it"
         )
-    if any(Path(name).name != name for name in checked):
-        raise CheckpointError(f"{path}: names a file outside the checkpoint; do not use it")
-    return checked
+    for name in checked:
+        if not _FILE.fullmatch(name):
+            raise CheckpointError(f"{path}: names {name!r}, which is no file of a checkpoint; do not use it")
+    return step, checked
 
 
 def _entry(path: Path) -> dict[str, Any]:

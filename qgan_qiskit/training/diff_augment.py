@@ -57,12 +57,13 @@ def _translation(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _cutout(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Set a square of half the side, at a random place, to 0."""
+    """Set a square of half the side to 0; its centre is anywhere, so that part of it may lie outside."""
     side = images.shape[-1]
+    half = side // 4
     grid = torch.arange(side, device=images.device)
     outside = []
     for _ in range(2):
-        centre = _integers(images, 0, side, generator)
-        outside.append((grid - centre).abs() > side // 4)
+        from_centre = grid - _integers(images, 0, side + 1, generator)
+        outside.append((from_centre < -half) | (from_centre >= half))
     keep = outside[0][:, :, None] | outside[1][:, None, :]
     return images * keep[:, None]

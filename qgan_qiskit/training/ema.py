@@ -41,10 +41,10 @@ class Ema:
         tensors = dict(self.module.named_parameters()) | dict(self.module.named_buffers())
         own = {name: tensor.data for name, tensor in tensors.items()}
         training = self.module.training
-        for name, tensor in tensors.items():
-            tensor.data = self.average[name]
-        self.module.eval()
         try:
+            for name, tensor in tensors.items():
+                tensor.data = self.average[name]
+            self.module.eval()
             yield
         finally:
             for name, tensor in tensors.items():

@@ -54,8 +54,8 @@ def train(
         StorageError: the disk refused.
     """
     training = config.training
-    writer = _writer(run) if training.tensorboard else None
-    z_NZ = state.generator.sample_latent(GRID_IMAGES, seeded(training.seed, "grid"), _grid_range(config)).to(device)
+    writer = _writer(run, state.step) if training.tensorboard else None
+    z_NZ = state.generator.sample_latent(GRID_IMAGES, seeded(training.seed, "grid")).to(device)
     if state.step == 0:
         run.write_picture("reals.png", grid_picture(_reals(real_batch)))
         run.write_picture("fakes_init.png", grid_picture(_fakes(state, z_NZ)))
@@ -75,7 +75,7 @@ def train(
                 if last or step % training.snap == 0 or stop.number is not None:
                     values = state.values() | saved_values
                     path = checkpoint.save(run.checkpoints, step, state.tensors(), values, training.keep)
-                    if stop.number is not None and not last:
+                    if stop.number is not None:
                         raise Interrupted(
                             f"stopped at step {step}, saved {path}; go on with --resume {run.path}", stop.number
                         )
@@ -83,11 +83,6 @@ def train(
         progress.close()
         if writer is not None:
             writer.close()
-
-
-def _grid_range(config: RunConfig) -> float | None:
-    """Pictures are drawn from the widest noise that an adaptive range can reach, so that they can be compared."""
-    return 3 * torch.pi / 4 if getattr(config.model, "noise", "fixed") == "adaptive" else None
 
 
 def _reals(real_batch: Callable[[int], Tensor]) -> Tensor:
@@ -121,12 +116,24 @@ def _row(state: TrainingState, losses: StepLosses, progress: Progress) -> dict[s
     return row | {"images_per_second": round(progress.images_per_second(state.step), 2)}
 
 
-def _writer(run: RunFolder) -> SummaryWriter:
+def check_tensorboard() -> None:
+    """Find out whether TensorBoard is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        import torch.utils.tensorboard  # noqa: F401
     except ImportError:
         raise UsageError("--tensorboard needs TensorBoard: pip install 'qgan_qiskit[tensorboard]'") from None
-    return SummaryWriter(str(run.path))
+
+
+def _writer(run: RunFolder, step: int) -> SummaryWriter:
+    check_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
+    # purge_step: what a killed run wrote of the steps after its checkpoint is not shown beside what comes again.
+    return SummaryWriter(str(run.path), purge_step=step + 1)
 
 
 def _write_scalars(writer: SummaryWriter | None, row: dict[str, Any]) -> None:

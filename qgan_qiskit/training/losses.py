@@ -18,7 +18,8 @@ def discriminator_loss(name: str, real_B: Tensor, fake_B: Tensor) -> Tensor:
     Args:
         name: ``bce`` (Goodfellow et al. 2014), ``hinge`` (Lim and Ye 2017) or ``wgan-gp`` (Gulrajani et al. 2017; add
             :func:`gradient_penalty`).
-        real_B, fake_B: logits.
+        real_B: logits of real samples.
+        fake_B: logits of generated samples.
     """
     if name == "bce":
         return softplus(-real_B).mean() + softplus(fake_B).mean()
@@ -39,10 +40,11 @@ def gradient_penalty(
 
     Args:
         discriminator: samples to logits.
-        real, fake: samples of one shape, first dimension B; no gradient flows into them.
+        real: real samples, first dimension B; no gradient flows into them.
+        fake: generated samples of the same shape; no gradient flows into them.
         generator: source of the points.
     """
-    share = torch.rand(len(real), generator=generator).to(real).view(-1, *[1] * (real.dim() - 1))
-    points = torch.lerp(real.detach(), fake.detach(), share).requires_grad_()
+    share = torch.rand(len(real), generator=generator).to(real.device).view(-1, *[1] * (real.dim() - 1))
+    points = torch.lerp(real.detach().float(), fake.detach().float(), share).requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

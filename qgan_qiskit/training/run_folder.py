@@ -6,6 +6,7 @@ Files: ``config.json``, ``versions.json``, ``data.json``, ``stats.jsonl``, ``rea
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.errors import CheckpointError, StorageError
 
+_STAGED = ".staging"
 _NUMBER = re.compile(r"^(\d{5})-")
 _LIBRARIES = (
     "qgan_qiskit",
@@ -65,8 +67,9 @@ class RunFolder:
                     pass
                 number += 1
             run = cls(path)
-            run.write_text("config.json", config.model_dump_json(indent=1) + "\n")
             run.write_text("versions.json", json.dumps(versions(), indent=1) + "\n")
+            # Last: it is what makes the folder a run.
+            run.write_config(config)
         except OSError as error:
             raise StorageError(
                 f"{outdir}: cannot make a run folder ({error.strerror}); choose another --outdir"
@@ -85,18 +88,27 @@ class RunFolder:
         return cls(path)
 
     def __enter__(self) -> RunFolder:
-        lock = (self.path / ".lock").open("a+")
+        path = self.path / ".lock"
+        try:
+            lock = path.open("a+")
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be written ({error.strerror}); copy the run to another place") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+            lock.flush()
+        except BlockingIOError:
             lock.seek(0)
             holder = lock.read().strip() or "another process"
             lock.close()
             raise StorageError(f"{self.path}: in use by {holder}; wait for it or stop it") from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be locked ({error.strerror}); free space or move the run") from None
         self._lock = lock
+        # Nobody else writes here now: what a killed process left half written can go.
+        for leftover in self.path.glob(f".*{_STAGED}"):
+            leftover.unlink(missing_ok=True)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -116,9 +128,16 @@ class RunFolder:
             CheckpointError: ``config.json`` is damaged or of another version.
         """
         config = read_config(self.path / "config.json")
-        if getattr(config.model, "ansatz", None) is None:
+        copy = self.path / "circuit.qasm"
+        if getattr(config.model, "ansatz", None) is None or not copy.is_file():
             return config
-        return config.updated({"model": {"ansatz": str(self.path / "circuit.qasm")}})
+        return config.updated({"model": {"ansatz": str(copy)}})
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write ``config.json``; a copy of a user's circuit is named without its folder, so that a run can be moved."""
+        if getattr(config.model, "ansatz", None) == str(self.path / "circuit.qasm"):
+            config = config.updated({"model": {"ansatz": "circuit.qasm"}})
+        self.write_text("config.json", config.model_dump_json(indent=1) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Write a small text file whole."""
@@ -131,11 +150,13 @@ class RunFolder:
             StorageError: the disk refused.
         """
         target = self.path / name
-        staging = self.path / f".{name}.staging"
+        staging = self.path / f".{name}{_STAGED}"
         try:
             staging.write_bytes(data)
             staging.replace(target)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                staging.unlink(missing_ok=True)
             raise StorageError(
                 f"{target}: not written ({error.strerror}); free space and --resume {self.path}"
             ) from None

@@ -12,6 +12,7 @@ from qgan_qiskit.config import HybridQConfig, RunConfig
 from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.models import Generator
 from qgan_qiskit.models.noise import AdaptiveNoise
+from qgan_qiskit.training.checkpoint import part
 from qgan_qiskit.training.ema import Ema
 
 Tensors = dict[str, Tensor]
@@ -93,19 +94,22 @@ class TrainingState:
         """Take over a saved state; every tensor is copied.
 
         Raises:
-            CheckpointError: a tensor is missing, left over, of another shape, or not finite.
+            CheckpointError: a tensor is missing, left over, of another shape, or not finite; a value does not fit.
         """
-        load_module(self.generator, tensors["generator"], "generator")
-        _copy_all(self.ema.average, tensors["ema"], "ema")
-        load_module(self.discriminator, tensors["discriminator"], "discriminator")
+        load_module(self.generator, part(tensors, "generator"), "generator")
+        _copy_all(self.ema.average, part(tensors, "ema"), "ema")
+        load_module(self.discriminator, part(tensors, "discriminator"), "discriminator")
         for key, optimiser in (
             ("generator", self.generator_optimiser),
             ("discriminator", self.discriminator_optimiser),
         ):
-            _load_optimiser(optimiser, self.names[key], tensors[f"{key}_optimiser"], key)
-        self.step = int(values["step"])
-        if self.noise is not None:
-            self.noise = AdaptiveNoise(**values["noise"])
+            _load_optimiser(optimiser, self.names[key], part(tensors, f"{key}_optimiser"), f"{key}_optimiser")
+        try:
+            self.step = int(values["step"])
+            if self.noise is not None:
+                self.noise = AdaptiveNoise(float(values["noise"]["high"]), float(values["noise"]["first_ratio"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"state.json does not fit the model ({error!r}); use another checkpoint") from None
 
 
 def _module_tensors(module: nn.Module) -> Tensors:
@@ -149,15 +153,20 @@ def _optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> Te
     return {f"{names[i]}.{key}": value for i, entries in saved.items() for key, value in entries.items()}
 
 
-def _load_optimiser(optimiser: torch.optim.Optimizer, names: list[str], tensors: Tensors, key: str) -> None:
-    index = {name: i for i, name in enumerate(names)}
-    state: dict[int, Tensors] = {}
-    for full_name, tensor in tensors.items():
-        name, _, entry = full_name.rpartition(".")
-        if name not in index:
-            raise CheckpointError(f"{key}_optimiser.safetensors: '{name}' is not a parameter of the model")
-        # Cloned, and in the layout it had: load_state_dict keeps a reference, and steps are taken in place.
-        state.setdefault(index[name], {})[entry] = tensor.clone()
+def _load_optimiser(optimiser: torch.optim.Optimizer, names: list[str], tensors: Tensors, file: str) -> None:
+    # Made like the parameters, layout included, and then copied into: load_state_dict keeps references, steps are taken
+    # in place, and arithmetic on mixed layouts takes another path.
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    state: dict[int, Tensors] = {
+        i: {
+            "step": torch.zeros((), dtype=torch.float32),
+            "exp_avg": torch.zeros_like(parameter, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+        }
+        for i, parameter in enumerate(parameters)
+    }
+    targets = {f"{names[i]}.{key}": tensor for i, entries in state.items() for key, tensor in entries.items()}
+    _copy_all(targets, tensors, file)
     full = optimiser.state_dict()
     full["state"] = state
     optimiser.load_state_dict(full)

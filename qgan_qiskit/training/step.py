@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -73,8 +75,23 @@ def _discriminator_update(state: TrainingState, real: Tensor, fake: Tensor, conf
 def _generator_update(
     state: TrainingState, fake: Tensor, reconstruction: Tensor | None, config: TrainingConfig
 ) -> tuple[float, float | None]:
-    # The discriminator's weights need no gradient here; leaving them out saves a third of its backward pass.
-    state.discriminator.requires_grad_(False)
+    with _frozen(state.discriminator):
+        return _update_against(state, fake, reconstruction, config)
+
+
+@contextmanager
+def _frozen(discriminator: nn.Module) -> Iterator[None]:
+    """Leave out the gradients of the discriminator's weights: saves a third of its backward pass."""
+    discriminator.requires_grad_(False)
+    try:
+        yield
+    finally:
+        discriminator.requires_grad_(True)
+
+
+def _update_against(
+    state: TrainingState, fake: Tensor, reconstruction: Tensor | None, config: TrainingConfig
+) -> tuple[float, float | None]:
     fake = diff_augment(fake, config.diff_augment, seeded(config.seed, "generator", state.step))
     with autocast(config.precision, fake.device):
         logits = state.discriminator(fake).float()
@@ -83,15 +100,14 @@ def _generator_update(
     _finite(total, "generator loss", state.step)
     state.generator_optimiser.zero_grad(set_to_none=True)
     total.backward()
-    state.discriminator.requires_grad_(True)
     _check_gradients(state.generator, "generator", state.step)
     state.generator_optimiser.step()
-    return float(adversarial), None if reconstruction is None else float(reconstruction)
+    return adversarial.item(), None if reconstruction is None else reconstruction.item()
 
 
 def _finite(loss: Tensor, what: str, step: int) -> float:
-    value = float(loss)
-    if value != value or value in (float("inf"), float("-inf")):
+    value = loss.item()
+    if not math.isfinite(value):
         raise DivergedError(
             f"the {what} is {value} at step {step}: nothing was updated with it; "
             "resume from the last checkpoint with smaller learning rates"

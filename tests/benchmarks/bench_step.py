@@ -41,7 +41,9 @@ def fused():
     """Return the seconds of the fused path (float32)."""
     module = SubGenerators(hybridq_ansatz(Q, REPS), P, generator=seeded(0))
     angles = (torch.rand(B, P, Q, generator=seeded(1)) * math.pi).requires_grad_()
-    return median_seconds(forward_backward(module, angles, torch.randn(B, P, Q, generator=seeded(2))), runs=15, warm_up=4)
+    return median_seconds(
+        forward_backward(module, angles, torch.randn(B, P, Q, generator=seeded(2))), runs=15, warm_up=4
+    )
 
 
 def connectors():
@@ -114,8 +116,12 @@ def main():
     if "connectors" not in skip:
         rows["EstimatorQNN + TorchConnector on ExactEstimator (1 of 10 circuits measured)"] = connectors()
     if "pennylane" not in skip:
-        rows["PennyLane default.qubit, broadcast, backprop (1 of 10 circuits measured)"] = pennylane("default.qubit", "backprop", B)
-        rows["PennyLane lightning.qubit, adjoint (8 images of 1 circuit measured)"] = pennylane("lightning.qubit", "adjoint", 8)
+        rows["PennyLane default.qubit, broadcast, backprop (1 of 10 circuits measured)"] = pennylane(
+            "default.qubit", "backprop", B
+        )
+        rows["PennyLane lightning.qubit, adjoint (8 images of 1 circuit measured)"] = pennylane(
+            "lightning.qubit", "adjoint", 8
+        )
     if "stock" not in skip:
         rows["stock EstimatorQNN + TorchConnector (1 image of 1 circuit measured)"] = stock()
     step = training_step()

@@ -96,7 +96,9 @@ def random_observables(rng, qubits, letters="IXYZ"):
 def split(rng, parameters):
     """Split parameters at random into inputs and weights."""
     mask = rng.integers(2, size=len(parameters)).astype(bool)
-    return [p for p, m in zip(parameters, mask, strict=True) if m], [p for p, m in zip(parameters, mask, strict=True) if not m]
+    return [p for p, m in zip(parameters, mask, strict=True) if m], [
+        p for p, m in zip(parameters, mask, strict=True) if not m
+    ]
 
 
 def values(rng, *shape):

@@ -88,7 +88,9 @@ def parameter_shift(circuit, inputs, weights, observables, x, w, cotangent):
                 moved = list(base)
                 moved[number] += sign * np.pi / 2
                 state = Statevector(own.assign_parameters(moved))
-                shifted.append(sum(c * state.expectation_value(o).real for c, o in zip(cotangent[b, p], observables, strict=True)))
+                shifted.append(
+                    sum(c * state.expectation_value(o).real for c, o in zip(cotangent[b, p], observables, strict=True))
+                )
             total += (shifted[0] - shifted[1]) / 2 * np.array(gradient)
         grad_x[b, p] += total[: len(inputs)]
         grad_w[p] += total[len(inputs) :]
@@ -151,9 +153,7 @@ def test_our_shapes_equal_statevector(qubits, batch, encoding, entangler, readou
     assert engine.program.real == (encoding == "ry")
     found = engine.expectations(torch.tensor(x), torch.tensor(w)).numpy()
     rows = [0, batch - 1]
-    expected = oracle(
-        ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables, x[rows], w
-    )
+    expected = oracle(ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables, x[rows], w)
     np.testing.assert_allclose(found[rows], expected, atol=1e-10)
 
 

@@ -1,0 +1,72 @@
+"""Numbers of trained parameters, against the published figures and arithmetic done by hand."""
+
+import pytest
+import torch
+
+from qgan_qiskit.config import DcganConfig, HybridQConfig
+from qgan_qiskit.models import build, parameter_count
+from qgan_qiskit.presets import PRESETS, preset
+
+
+def built(model, name):
+    config = preset(model, name)
+    return build(config.model, config.data.resolution, torch.Generator().manual_seed(0))
+
+
+def count(module):
+    return sum(parameter.numel() for _, parameter in module.named_parameters())
+
+
+def test_dcgan_has_the_tutorials_6342272():
+    generator, discriminator = built("dcgan", "default")
+    assert (count(generator), count(discriminator)) == (3_576_704, 2_765_568)
+    assert parameter_count(generator, discriminator) == 6_342_272
+
+
+def test_paper_preset_has_the_3692239_of_the_literal_reading():
+    """FACTS 1.2: conv4x4 3->5 s2, FC 5120->100, 10x10x6 angles, FC 100->1x64x64, conv3x3 1->3, DCGAN's discriminator."""
+    generator, discriminator = built("hybridq", "paper")
+    parts = {
+        "image_encoder.convolution": 3 * 5 * 4 * 4 + 5,
+        "image_encoder.project": 5 * 32 * 32 * 100 + 100,
+        "sub_generators": 10 * 10 * 6,
+        "decoder.project": 100 * 64 * 64 + 64 * 64,
+        "decoder.convolution": 1 * 3 * 3 * 3 + 3,
+    }
+    assert list(parts.values()) == [245, 512_100, 600, 413_696, 30]
+    assert {name: count(generator.get_submodule(name)) for name in parts} == parts
+    assert count(generator) == sum(parts.values())
+    assert parameter_count(generator, discriminator) == sum(parts.values()) + 2_765_568 == 3_692_239
+
+
+def test_every_preset_builds_with_its_quantum_weights_apart():
+    for model, names in PRESETS.items():
+        for name in names:
+            generator, _ = built(model, name)
+            assert sum(p.numel() for p in generator.quantum_parameters()) == (600 if model == "hybridq" else 0)
+
+
+@pytest.mark.parametrize("mode", ["image", "latent", "fusion"])
+@pytest.mark.parametrize(("qubits", "reps", "count_of"), [(10, 6, 10), (3, 2, 2), (3, 1, 4), (2, 5, 3), (1, 1, 1), (4, 3, 2)])
+def test_twin_has_exactly_as_many_parameters_as_the_circuits(mode, qubits, reps, count_of):
+    sizes = {"num_qubits": qubits, "reps": reps, "sub_generators": count_of, "decoder_width": 16, "discriminator_width": 8}
+    quantum, twin = (
+        build(HybridQConfig(mode=mode, twin=twin, **sizes), 16, torch.Generator().manual_seed(0)) for twin in (False, True)
+    )
+    assert sum(p.numel() for p in quantum[0].quantum_parameters()) == count_of * qubits * reps
+    assert sum(p.numel() for p in twin[0].quantum_parameters()) == count_of * qubits * reps
+    assert parameter_count(*twin) == parameter_count(*quantum)
+
+
+def test_latent_discriminator_has_mosaiqs_sizes():
+    """FACTS 4.3: at 10x10 features 100-64-16-1, 7,521 parameters."""
+    _, discriminator = build(HybridQConfig(mode="latent", decoder_width=8), 16, torch.Generator().manual_seed(0))
+    assert count(discriminator) == 100 * 64 + 64 + 64 * 16 + 16 + 16 + 1 == 7_521
+
+
+def test_spectral_norm_replaces_the_batch_norms_numbers():
+    batch, spectral = (
+        build(DcganConfig(discriminator_norm=norm), 64, torch.Generator().manual_seed(0))[1] for norm in ("batch", "spectral")
+    )
+    assert count(batch) - count(spectral) == 2 * (128 + 256 + 512)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in spectral.modules())
