@@ -33,7 +33,7 @@ class DataConfig(Settings):
         description="Class to train on, by name (MEL); 'all' trains one GAN per class in turn. "
         "[default: the only class, else 'all']",
     )
-    resolution: int = Field(64, ge=16, le=512, multiple_of=16, description="Side of the square images in pixels.")
+    resolution: int = Field(64, ge=16, le=512, multiple_of=16, description="Side of the square images in pixels, a power of two.")
     made_per_class: int = Field(600, ge=8, le=100_000, description="Images made per class when no data path is given.")
     skip_bad: bool = Field(False, description="Leave unreadable images out (they are listed) and go on.")
     drop_downsampled: bool = Field(False, description="ISIC 2019: leave out the images named *_downsampled.")
@@ -81,7 +81,8 @@ class HybridQConfig(Settings):
     discriminator_norm: Literal["batch", "spectral"] = Field("batch", description="Normalisation in the discriminator.")
     noise: Literal["fixed", "adaptive"] = Field(
         "fixed",
-        description="Noise range: fixed [0, noise_high), or MosaiQ's adaptive bound from pi/8 to 3pi/4 (image mode, bce loss).",
+        description="Noise range: fixed [0, noise_high), or MosaiQ's adaptive bound from pi/8 to 3pi/4 (not in latent mode; "
+        "bce loss only).",
     )
     noise_high: float = Field(3.141592653589793, gt=0, le=6.3, description="Upper end of the uniform noise in radians.")
 

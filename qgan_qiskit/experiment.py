@@ -36,10 +36,16 @@ _BLOCK = 32
 
 
 def classes_to_train(config: RunConfig) -> tuple[str, ...]:
-    """Return the classes that a configuration trains on, one GAN each, without decoding images."""
+    """Return the classes that a configuration trains on, one GAN each, as the data spell them, without decoding images.
+
+    Raises:
+        DataError: there is no such class, or no data.
+    """
     names = class_names(config.data)
     wanted = config.data.class_name
-    return names if wanted is None or wanted.casefold() == "all" else (wanted,)
+    if wanted is None or wanted.casefold() == "all":
+        return names
+    return tuple(name for name in names if name.casefold() == wanted.casefold()) or (wanted,)
 
 
 def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
@@ -57,6 +63,9 @@ def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
         QganError: with one line that names the culprit and the remedy.
     """
     device = check_device(config.training.device)
+    if config.data.path is not None:
+        # The run may be gone on with from another folder.
+        config = config.updated({"data": {"path": str(Path(config.data.path).absolute())}})
     if config.training.tensorboard:
         check_tensorboard()
     build(config.model, config.data.resolution, seeded(config.training.seed, "weights"))
@@ -129,7 +138,7 @@ def _deciding(config: RunConfig) -> dict[str, Any]:
     sections = {name: dump[name] for name in ("model", "data", "training")}
     for section, left_out in (("data", ("path", "cache_dir")), ("training", RESUMABLE)):
         sections[section] = {key: value for key, value in sections[section].items() if key not in left_out}
-    if getattr(config.model, "ansatz", None) is not None:
+    if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
         sections["model"]["ansatz"] = hashlib.sha256(Path(config.model.ansatz).read_bytes()).hexdigest()
     return sections
 

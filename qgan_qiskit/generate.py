@@ -107,8 +107,10 @@ def _save(path: Path, write: Callable[[Path], None], say: Say) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(staging)
         staging.replace(path)
-    except OSError as error:
+    except BaseException as error:
         _remove(staging)
+        if not isinstance(error, OSError):
+            raise
         raise StorageError(
             f"{path}: not written ({error.strerror or error}); free space or name another place"
         ) from None

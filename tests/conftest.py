@@ -9,6 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, and no failure because the machine was busy.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 # For the processes that tests start; in this one see one_thread().
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -26,19 +26,20 @@ def main() -> None:
         )
         _fail(f"{error.format_message()} (see {where} --help)", error.exit_code)
     except click.Abort:
-        _fail("stopped", 130)
+        _fail("stopped", 130, "")
     except KeyboardInterrupt:
-        _fail("stopped", 130)
+        _fail("stopped", 130, "")
     except QganError as error:
-        _fail(str(error), error.exit_code)
+        # A run that was asked to stop has stopped in order; the exit status says by which signal.
+        _fail(str(error), error.exit_code, "" if error.exit_code > 128 else "error: ")
     except BrokenPipeError:
         # The reader of our output has gone (``| head``); there is nobody left to tell.
         sys.stderr.close()
         sys.exit(141)
 
 
-def _fail(message: str, status: int) -> None:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+def _fail(message: str, status: int, prefix: str = "error: ") -> None:
+    print(prefix + " ".join(message.split()), file=sys.stderr)
     sys.exit(status)
 
 

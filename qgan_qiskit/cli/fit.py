@@ -67,6 +67,7 @@ def command(
         _resume(resume, outdir, changes, dry_run)
         return
     config = _resolve(model, preset_name, config_file, changes)
+    _check_circuit(changes.get("model", {}))
     if dry_run:
         click.echo(config.model_dump_json(indent=1))
         return
@@ -96,6 +97,13 @@ def _resolve(
         sections = {key: value for key, value in content.items() if key not in ("format", "preset")}
         config = apply(config, sections, str(config_file))
     return apply(config, changes, "")
+
+
+def _check_circuit(given_model: dict[str, Any]) -> None:
+    """Refuse options that shape the built-in circuit beside a circuit of the user's own."""
+    unused = [name for name in ("num_qubits", "reps", "encoding", "entangler", "readout") if name in given_model]
+    if given_model.get("ansatz") is not None and unused:
+        raise UsageError(f"--ansatz brings the whole circuit: leave {', '.join(map(option_name, unused))} out")
 
 
 def _find_circuit(section: Any, config_file: Path) -> None:

@@ -59,6 +59,10 @@ def command(
     from qgan_qiskit.experiment import run_of
     from qgan_qiskit.generate import write_images, write_pictures
 
+    if grid is not None and grid.suffix.lower() != ".png":
+        raise UsageError(f"--grid {grid}: is written as PNG; name a file ending in .png")
+    if interpolation is not None and interpolation.suffix.lower() not in (".png", ".gif"):
+        raise UsageError(f"--interpolation {interpolation}: name a file ending in .png or .gif")
     if output is None and grid is None and interpolation is None:
         output = run_of(source) / "generated"
     if output is not None:

@@ -31,8 +31,8 @@ class ImageSet:
         ValueError: when the parts do not fit together (a mistake of the caller, not of the data).
     """
 
-    images_NHWC: np.ndarray  # noqa: N815 - shape letters
-    labels_N: np.ndarray  # noqa: N815
+    images_NHWC: np.ndarray
+    labels_N: np.ndarray
     classes: tuple[str, ...]
     names: tuple[str, ...]
     groups: tuple[str, ...]

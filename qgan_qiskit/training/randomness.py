@@ -19,5 +19,6 @@ def seeded(seed: int, *key: str | int) -> torch.Generator:
         key: what the numbers are for, such as ``("noise", step)``.
     """
     words = [part if isinstance(part, int) else zlib.crc32(part.encode()) for part in key]
-    state = np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0]
+    # The length goes in because SeedSequence takes missing words for zeros: ("noise",) is not ("noise", 0).
+    state = np.random.SeedSequence([seed, len(words), *words]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state))

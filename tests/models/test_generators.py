@@ -70,9 +70,7 @@ def test_sizes_that_do_not_halve_down_to_4_are_refused(model):
 def parts_with_gradient(generator, value):
     generator.zero_grad(set_to_none=True)
     (value * torch.randn(value.shape, generator=seeded(3))).sum().backward(retain_graph=True)
-    return {
-        name.split(".")[0] for name, p in generator.named_parameters() if p.grad is not None and p.grad.any()
-    }
+    return {name.split(".")[0] for name, p in generator.named_parameters() if p.grad is not None and p.grad.any()}
 
 
 @pytest.mark.parametrize("twin", [False, True])
@@ -89,7 +87,9 @@ def parts_with_gradient(generator, value):
         ),
     ],
 )
-def test_each_modes_gradients_reach_the_parts_they_should_and_no_others(mode, by_fake, by_reconstruction, decoder, twin):
+def test_each_modes_gradients_reach_the_parts_they_should_and_no_others(
+    mode, by_fake, by_reconstruction, decoder, twin
+):
     config = HybridQConfig(mode=mode, decoder=decoder, encoder="linear", twin=twin, **SIZES)
     generator, _ = build(config, 16, seeded())
     real = real_images(6, 16)
@@ -113,7 +113,10 @@ def test_every_sub_generators_weights_get_a_gradient():
 
 
 def test_same_seed_same_weights_and_the_global_random_numbers_stay_as_they_were():
-    configs = [*variants(), DcganConfig(latent_size=8, generator_width=8, discriminator_width=8, discriminator_norm="spectral")]
+    configs = [
+        *variants(),
+        DcganConfig(latent_size=8, generator_width=8, discriminator_width=8, discriminator_norm="spectral"),
+    ]
     for config in configs:
         states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
         first, again, other = (

@@ -47,11 +47,20 @@ def test_every_preset_builds_with_its_quantum_weights_apart():
 
 
 @pytest.mark.parametrize("mode", ["image", "latent", "fusion"])
-@pytest.mark.parametrize(("qubits", "reps", "count_of"), [(10, 6, 10), (3, 2, 2), (3, 1, 4), (2, 5, 3), (1, 1, 1), (4, 3, 2)])
+@pytest.mark.parametrize(
+    ("qubits", "reps", "count_of"), [(10, 6, 10), (3, 2, 2), (3, 1, 4), (2, 5, 3), (1, 1, 1), (4, 3, 2)]
+)
 def test_twin_has_exactly_as_many_parameters_as_the_circuits(mode, qubits, reps, count_of):
-    sizes = {"num_qubits": qubits, "reps": reps, "sub_generators": count_of, "decoder_width": 16, "discriminator_width": 8}
+    sizes = {
+        "num_qubits": qubits,
+        "reps": reps,
+        "sub_generators": count_of,
+        "decoder_width": 16,
+        "discriminator_width": 8,
+    }
     quantum, twin = (
-        build(HybridQConfig(mode=mode, twin=twin, **sizes), 16, torch.Generator().manual_seed(0)) for twin in (False, True)
+        build(HybridQConfig(mode=mode, twin=twin, **sizes), 16, torch.Generator().manual_seed(0))
+        for twin in (False, True)
     )
     assert sum(p.numel() for p in quantum[0].quantum_parameters()) == count_of * qubits * reps
     assert sum(p.numel() for p in twin[0].quantum_parameters()) == count_of * qubits * reps
@@ -66,7 +75,8 @@ def test_latent_discriminator_has_mosaiqs_sizes():
 
 def test_spectral_norm_replaces_the_batch_norms_numbers():
     batch, spectral = (
-        build(DcganConfig(discriminator_norm=norm), 64, torch.Generator().manual_seed(0))[1] for norm in ("batch", "spectral")
+        build(DcganConfig(discriminator_norm=norm), 64, torch.Generator().manual_seed(0))[1]
+        for norm in ("batch", "spectral")
     )
     assert count(batch) - count(spectral) == 2 * (128 + 256 + 512)
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in spectral.modules())

@@ -12,6 +12,7 @@ from disk_faults import killed_at, points
 
 from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.training import checkpoint
+from qgan_qiskit.training.run_folder import RunFolder
 
 
 def content(step):
@@ -112,10 +113,30 @@ def test_the_order_of_a_save(ram_path):
     save(folder, 2)
     names = points(lambda: save(folder, 3))
     rename = names.index("before rename")
-    assert names[:rename].count("after fsync") == names[:rename].count("after write") + 1 == 8  # 7 files, then their folder.
+    assert (
+        names[:rename].count("after fsync") == names[:rename].count("after write") + 1 == 8
+    )  # 7 files, then their folder.
     assert names[rename + 2] == "before fsync"
     assert "before unlink" not in names[:rename]
     assert names[rename + 4 :].count("before unlink") == 7
+
+
+def test_killed_while_a_file_of_the_run_folder_is_written(ram_path, tiny):
+    """Old or new, never half; and the next process that takes the run clears away what is left."""
+    run = RunFolder.create(ram_path, tiny(), "a")
+    run.write_text("note.txt", "old" * 99)
+    names = points(lambda: run.write_text("note.txt", "old" * 99))
+    found = set()
+    for number in range(len(names)):
+        killed_at(number, lambda: run.write_text("note.txt", "new" * 77))
+        text = (run.path / "note.txt").read_text()
+        assert text in ("old" * 99, "new" * 77)
+        left = [path.name for path in run.path.glob("*.staging*")] + [path.name for path in run.path.glob(".*.staging")]
+        found.add((text[:3], bool(left)))
+        with RunFolder.open(run.path):
+            assert not [path for path in run.path.iterdir() if "staging" in path.name]
+        run.write_text("note.txt", "old" * 99)
+    assert found == {("old", False), ("old", True), ("new", False)}
 
 
 def test_killed_at_100_random_times(ram_path):

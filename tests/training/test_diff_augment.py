@@ -7,7 +7,9 @@ import torch
 
 from qgan_qiskit.training.diff_augment import diff_augment
 
-POLICIES = [",".join(chosen) for n in (1, 2, 3) for chosen in itertools.permutations(("color", "translation", "cutout"), n)]
+POLICIES = [
+    ",".join(chosen) for n in (1, 2, 3) for chosen in itertools.permutations(("color", "translation", "cutout"), n)
+]
 
 
 def seeded(seed=0):

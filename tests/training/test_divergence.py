@@ -118,7 +118,14 @@ def test_an_exploding_run_stops_by_itself_and_its_checkpoints_are_finite(tiny, t
     """No injection: a penalty and step sizes beyond reason."""
     config = tiny(
         model=DCGAN,
-        training={"loss": "wgan-gp", "gp_weight": 1e18, "steps": 60, "snap": 1, "lr_discriminator": 1.0, "lr_classical": 1.0},
+        training={
+            "loss": "wgan-gp",
+            "gp_weight": 1e18,
+            "steps": 60,
+            "snap": 1,
+            "lr_discriminator": 1.0,
+            "lr_classical": 1.0,
+        },
     )
     with pytest.raises(DivergedError, match="at step"):
         fit(config, tmp_path, lambda _: None)

@@ -52,7 +52,9 @@ def test_penalty_of_a_linear_discriminator_is_its_known_slope(seed, norm, shape)
         torch.testing.assert_close(w.grad, 2 * (norm - 1) * w.detach() / norm, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("dtypes", [(torch.float32, torch.float32), (torch.float32, torch.bfloat16), (torch.bfloat16,) * 2])
+@pytest.mark.parametrize(
+    "dtypes", [(torch.float32, torch.float32), (torch.float32, torch.bfloat16), (torch.bfloat16,) * 2]
+)
 def test_penalty_is_taken_at_points_between_real_and_fake(dtypes):
     """The gradient of |x|^2 / 2 is x: with real = 2u and fake = 4u, |x| lies between 2 and 4."""
     points = []
@@ -142,7 +144,11 @@ def test_first_adam_step_moves_each_group_by_its_own_rate(model, tiny):
     train_step(state, torch.rand(8, 3, 16, 16, generator=seeded(1)) * 2 - 1, config.training)
     for name, after in weights().items():
         moved = (after - before[name]).abs().flatten()
-        rate = "lr_quantum" if name in quantum else f"lr_{'classical' if name.startswith('generator') else 'discriminator'}"
+        rate = (
+            "lr_quantum"
+            if name in quantum
+            else f"lr_{'classical' if name.startswith('generator') else 'discriminator'}"
+        )
         if moved.numel():
             # Single precision: a weight near 3 radians moves in steps of 2.4e-7.
             assert moved.max().item() == pytest.approx(rates[rate], rel=0.02), name
@@ -159,7 +165,9 @@ def test_adams_decays_are_those_configured(tiny):
     moments = state.generator_optimiser.state[weight]
     torch.testing.assert_close(moments["exp_avg"], 0.7 * weight.grad)
     torch.testing.assert_close(moments["exp_avg_sq"], 0.3 * weight.grad.square())
-    assert math.isclose(state.quantum_gradient_norm(), torch.cat([w.grad for w in state.generator.quantum_parameters()]).norm())
+    assert math.isclose(
+        state.quantum_gradient_norm(), torch.cat([w.grad for w in state.generator.quantum_parameters()]).norm()
+    )
 
 
 def test_reported_losses_are_those_of_the_networks_before_the_step(tiny):

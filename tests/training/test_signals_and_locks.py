@@ -50,7 +50,7 @@ def test_signals_at_random_moments_save_and_exit(uncut, tiny_options, tmp_path):
         assert values["step"] > done
         assert not complaints
         done = values["step"]
-        assert said.splitlines()[-1] == f"error: stopped at step {done}, saved {path}; go on with --resume {run}"
+        assert said.splitlines()[-1] == f"stopped at step {done}, saved {path}; go on with --resume {run}"
         assert "Traceback" not in said
         assert "Warning" not in said
         # The log says no more and no less than what the checkpoint holds.
@@ -63,7 +63,11 @@ def test_signals_at_random_moments_save_and_exit(uncut, tiny_options, tmp_path):
 
 
 def test_a_second_signal_ends_at_once(tiny_options, tmp_path):
-    for first, second in ((signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)):
+    for first, second in (
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGINT),
+    ):
         out = tmp_path / f"{first}-{second}"
         process = start_main(["fit", *tiny_options, "--outdir", out], tmp_path / "output", slow_step=30.0)
         wait_for(lambda out=out: any(out.glob("*/fakes_init.png")), process)
@@ -148,4 +152,9 @@ def test_the_command_line_refuses_a_run_in_use(main, tiny_options, tmp_path):
 
 def test_folders_made_at_once_have_numbers_of_their_own(tiny, tmp_path):
     names = [RunFolder.create(tmp_path, tiny(), label).path.name for label in ("a", "b/../c", "ß ü", "a")]
-    assert names == ["00000-hybridq-default-a", "00001-hybridq-default-b_.._c", "00002-hybridq-default-_", "00003-hybridq-default-a"]
+    assert names == [
+        "00000-hybridq-default-a",
+        "00001-hybridq-default-b_.._c",
+        "00002-hybridq-default-_",
+        "00003-hybridq-default-a",
+    ]

@@ -78,12 +78,17 @@ def test_the_run_folders_files(what, code, ram_path, tiny):
 
 
 def test_a_run_folder_that_cannot_be_locked(tmp_path):
-    with pytest.raises(StorageError, match=r"nowhere/\.lock: cannot be written \(No such file"), RunFolder(tmp_path / "nowhere"):
+    with (
+        pytest.raises(StorageError, match=r"nowhere/\.lock: cannot be written \(No such file"),
+        RunFolder(tmp_path / "nowhere"),
+    ):
         pass
 
 
 @pytest.mark.parametrize("refused", ["checkpoint", "picture", "log"])
-def test_a_run_on_a_full_disk_ends_with_status_6_and_goes_on_later(refused, main, tiny, tiny_options, tmp_path, monkeypatch):
+def test_a_run_on_a_full_disk_ends_with_status_6_and_goes_on_later(
+    refused, main, tiny, tiny_options, tmp_path, monkeypatch
+):
     def full(*_arguments, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
