@@ -33,7 +33,9 @@ class DataConfig(Settings):
         description="Class to train on, by name (MEL); 'all' trains one GAN per class in turn. "
         "[default: the only class, else 'all']",
     )
-    resolution: int = Field(64, ge=16, le=512, multiple_of=16, description="Side of the square images in pixels, a power of two.")
+    resolution: int = Field(
+        64, ge=16, le=512, multiple_of=16, description="Side of the square images in pixels, a power of two."
+    )
     made_per_class: int = Field(600, ge=8, le=100_000, description="Images made per class when no data path is given.")
     skip_bad: bool = Field(False, description="Leave unreadable images out (they are listed) and go on.")
     drop_downsampled: bool = Field(False, description="ISIC 2019: leave out the images named *_downsampled.")
@@ -76,7 +78,7 @@ class HybridQConfig(Settings):
         128, ge=8, le=1024, multiple_of=8, description="Channels of the upsampling decoder's first stage."
     )
     discriminator_width: int = Field(
-        64, ge=8, le=512, multiple_of=8, description="Channels of the discriminator's first stage."
+        48, ge=8, le=512, multiple_of=8, description="Channels of the discriminator's first stage."
     )
     discriminator_norm: Literal["batch", "spectral"] = Field("batch", description="Normalisation in the discriminator.")
     noise: Literal["fixed", "adaptive"] = Field(
@@ -117,7 +119,7 @@ class TrainingConfig(Settings):
         10.0, ge=0, description="Weight of the reconstruction term (latent and fusion modes)."
     )
     lr_quantum: float = Field(0.01, gt=0, le=10, description="Adam step size of the quantum weights, in radians.")
-    lr_classical: float = Field(2e-4, gt=0, le=1, description="Adam step size of encoder and decoder.")
+    lr_classical: float = Field(5e-4, gt=0, le=1, description="Adam step size of encoder and decoder.")
     lr_discriminator: float = Field(2e-4, gt=0, le=1, description="Adam step size of the discriminator.")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first-moment decay.")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second-moment decay.")

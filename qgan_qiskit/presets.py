@@ -18,7 +18,7 @@ def hybridq_quick() -> RunConfig:
     return RunConfig(
         preset="quick",
         model=HybridQConfig(decoder_width=64, discriminator_width=32),
-        training=TrainingConfig(epochs=60, lr_classical=5e-4, ema_decay=0.99, grid_every=100),
+        training=TrainingConfig(epochs=60, ema_decay=0.99, grid_every=100),
     )
 
 
@@ -30,7 +30,7 @@ def hybridq_paper() -> RunConfig:
     """
     return RunConfig(
         preset="paper",
-        model=HybridQConfig(mode="fusion", decoder="paper", noise="adaptive"),
+        model=HybridQConfig(mode="fusion", decoder="paper", discriminator_width=64, noise="adaptive"),
         data=DataConfig(augment="none"),
         training=TrainingConfig(epochs=100, lr_quantum=0.3, lr_classical=2e-4, lr_discriminator=2e-3),
     )
@@ -38,7 +38,7 @@ def hybridq_paper() -> RunConfig:
 
 def dcgan_default() -> RunConfig:
     """Return DCGAN in the usual tutorial sizes and rates: 6,342,272 parameters."""
-    return RunConfig(preset="default", model=DcganConfig())
+    return RunConfig(preset="default", model=DcganConfig(), training=TrainingConfig(lr_classical=2e-4))
 
 
 PRESETS: dict[str, dict[str, Callable[[], RunConfig]]] = {

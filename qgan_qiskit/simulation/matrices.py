@@ -77,19 +77,19 @@ def block_matrices(slots_PS22: Tensor, members: Sequence[Sequence[int]]) -> Tens
     padded = torch.cat([slots_PS22, identity], dim=1)
     order = torch.tensor(members, device=padded.device) % padded.shape[1]
     gates_NkP22 = padded.transpose(0, 1)[order.flatten()].unflatten(0, order.shape)
-    # Kept as vectors of 4**k entries (…, out1, in1, out0, in0) while they grow, so that every product, and its gradient,
-    # is a small matrix product; one permutation at the end sorts all outs before all ins.
-    vectors = gates_NkP22.flatten(-2).unbind(1)
-    while len(vectors) > 1:
-        pairs = [_outer(upper, lower) for lower, upper in zip(vectors[::2], vectors[1::2], strict=False)]
-        vectors = (*pairs, *vectors[len(pairs) * 2 :])
-    qubits = order.shape[1]
-    entries = vectors[0].unflatten(-1, (2,) * (2 * qubits))
-    outs, ins = range(2, 2 + 2 * qubits, 2), range(3, 3 + 2 * qubits, 2)
-    size = 1 << qubits
-    return entries.permute(0, 1, *outs, *ins).reshape(*entries.shape[:2], size, size)
+    factors = list(gates_NkP22.unbind(1))
+    while len(factors) > 1:
+        pairs = [_kron(upper, lower) for lower, upper in zip(factors[::2], factors[1::2], strict=False)]
+        factors = pairs + factors[2 * len(pairs) :]
+    return factors[0]
 
 
-def _outer(upper: Tensor, lower: Tensor) -> Tensor:
-    """Kronecker product of (N, P, x) and (N, P, y) vectors, shape (N, P, x * y)."""
-    return torch.matmul(upper[..., :, None], lower[..., None, :]).flatten(-2)
+def _kron(upper: Tensor, lower: Tensor) -> Tensor:
+    """Kronecker product of (N, P, x, x) and (N, P, y, y) matrices, shape (N, P, x * y, x * y).
+
+    As an outer product of vectors and one permutation: then its gradient is small matrix products too, no slow sums.
+    """
+    x, y = upper.shape[-1], lower.shape[-1]
+    outer = torch.matmul(upper.flatten(-2)[..., :, None], lower.flatten(-2)[..., None, :])
+    ordered = outer.unflatten(-1, (y, y)).unflatten(-3, (x, x)).transpose(-3, -2)
+    return ordered.reshape(*outer.shape[:2], x * y, x * y)
