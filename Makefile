@@ -9,15 +9,14 @@ BIN := $(VENV)/bin
 ARGS ?=
 # What a first look needs: one class, narrow networks, a few minutes on two cores.
 FIT_DEFAULT := --preset quick --class melanoma
-LOAD := $(BIN)/python -m
 
 .PHONY: fit test lint bench docs clean
 
 fit: $(VENV)/.run
-	$(LOAD) qgan_qiskit.cli fit $(if $(ARGS),$(ARGS),$(FIT_DEFAULT))
+	$(BIN)/python -m qgan_qiskit.cli fit $(if $(ARGS),$(ARGS),$(FIT_DEFAULT))
 
 test: $(VENV)/.test lint
-	OMP_NUM_THREADS=1 $(LOAD) pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
@@ -42,7 +41,7 @@ $(VENV)/.run $(VENV)/.test $(VENV)/.bench $(VENV)/.docs: pyproject.toml setup.cf
 
 $(BIN)/python:
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer is needed: make PYTHON=python3.11'"
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 clean:
 	rm -rf $(VENV) build

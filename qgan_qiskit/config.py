@@ -169,6 +169,12 @@ class RunConfig(Settings):
             raise ValueError(
                 f"data.resolution must be 16, 32, 64, 128, 256 or 512, which these networks halve down to 4, not {resolution}"
             )
+        has_batch_norm = model.discriminator_norm == "batch" and getattr(model, "mode", "image") != "latent"
+        if self.training.loss == "wgan-gp" and has_batch_norm:
+            raise ValueError(
+                "training.loss 'wgan-gp' penalises the gradient of each image, which batch norm mixes: "
+                "use model.discriminator_norm 'spectral' with it"
+            )
         if isinstance(model, HybridQConfig):
             if model.mode == "latent" and self.training.diff_augment != "none":
                 raise ValueError(

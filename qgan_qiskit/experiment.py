@@ -19,7 +19,7 @@ from qgan_qiskit.circuits import ansatz_to_qasm
 from qgan_qiskit.circuits.card import card_of, card_text
 from qgan_qiskit.config import RESUMABLE, HybridQConfig, RunConfig
 from qgan_qiskit.data import Batches, ImageSet, class_names, read_images
-from qgan_qiskit.errors import CheckpointError, UsageError
+from qgan_qiskit.errors import CheckpointError, QganError, UsageError
 from qgan_qiskit.models import Generator, ansatz_of, build, parameter_count
 from qgan_qiskit.training import checkpoint
 from qgan_qiskit.training.compute import check_device, keep_freed_memory, place
@@ -65,17 +65,22 @@ def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
     device = check_device(config.training.device)
     if config.data.path is not None:
         # The run may be gone on with from another folder.
-        config = config.updated({"data": {"path": str(Path(config.data.path).absolute())}})
+        config = config.updated({"data": {"path": str(Path(config.data.path).expanduser().absolute())}})
     if config.training.tensorboard:
         check_tensorboard()
     build(config.model, config.data.resolution, seeded(config.training.seed, "weights"))
     jobs = [_job(config.updated({"data": {"class_name": name}}), say) for name in classes_to_train(config)]
     runs = []
-    for one, batches in jobs:
+    for number, (one, batches) in enumerate(jobs):
         run = RunFolder.create(outdir, one, str(one.data.class_name))
-        with run:
-            _describe(run, one, batches.image_set)
-            _train(run, run.config(), batches, device, say)
+        try:
+            with run:
+                _describe(run, one, batches.image_set)
+                _train(run, run.config(), batches, device, say)
+        except QganError:
+            for later, _ in jobs[number + 1 :]:
+                say(f"note: class {later.data.class_name} is not trained; give --class {later.data.class_name} for it")
+            raise
         runs.append(run.path)
     return runs
 

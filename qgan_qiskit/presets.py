@@ -9,7 +9,7 @@ from qgan_qiskit.errors import UsageError
 
 
 def hybridq_default() -> RunConfig:
-    """Return what trains well on real lesions in our measurements (docs/results/hybridq_presets)."""
+    """Return what trains well on real lesions in our measurements (docs/results/hybridq_isic_mel)."""
     return RunConfig(preset="default")
 
 
@@ -18,7 +18,7 @@ def hybridq_quick() -> RunConfig:
     return RunConfig(
         preset="quick",
         model=HybridQConfig(decoder_width=64, discriminator_width=32),
-        training=TrainingConfig(epochs=60, ema_decay=0.99, grid_every=100),
+        training=TrainingConfig(epochs=50, ema_decay=0.99, grid_every=100),
     )
 
 

@@ -52,7 +52,7 @@ def draw(
         path.write_text(drawing + "\n", encoding="utf-8", newline="\n")
     except MissingOptionalLibraryError as error:
         raise CircuitError(
-            f"style {style} needs {_LIBRARIES[style]}; install with: pip install 'qgan_qiskit[draw]'"
+            f"style {style} needs {_LIBRARIES[style]}; install with: python -m pip install -e '.[draw]'"
         ) from error
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -32,10 +32,19 @@ def main() -> None:
     except QganError as error:
         # A run that was asked to stop has stopped in order; the exit status says by which signal.
         _fail(str(error), error.exit_code, "" if error.exit_code > 128 else "error: ")
+    except MemoryError:
+        _fail("out of memory: take fewer --num-qubits, --sub-generators or a smaller --batch-size", 1)
+    except RuntimeError as error:
+        # torch has no class for it on the processor.
+        if "allocate memory" not in str(error):
+            raise
+        _fail("out of memory: take fewer --num-qubits, --sub-generators or a smaller --batch-size", 1)
     except BrokenPipeError:
         # The reader of our output has gone (``| head``); there is nobody left to tell.
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions", 6)
 
 
 def _fail(message: str, status: int, prefix: str = "error: ") -> None:

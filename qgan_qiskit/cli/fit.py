@@ -61,6 +61,10 @@ def command(
     Defaults are those of the preset 'default' of HybridQ; another preset or model may have others (see -n).
     """
     changes = given(options)
+    training = changes.get("training", {})
+    if "epochs" in training and "steps" not in training:
+        # Steps win over epochs; those of a file or run must not win over epochs asked for now.
+        training["steps"] = None
     if resume is not None:
         if model or preset_name or config_file:
             raise UsageError("--resume goes on with the settings of the run: leave --model, --preset and --config out")
@@ -138,8 +142,6 @@ def _resume(target: str, outdir: Path, changes: dict[str, dict[str, Any]], dry_r
                 raise UsageError(
                     f"{option_name(name)} would make another run of {path}; with --resume only {allowed} may be given"
                 )
-    if "epochs" in changes.get("training", {}) and "steps" not in changes["training"]:
-        changes["training"]["steps"] = None
     config = apply(RunFolder.open(path).config(), changes, "")
     if dry_run:
         click.echo(config.model_dump_json(indent=1))

@@ -23,7 +23,7 @@ from qgan_qiskit.errors import DataError
 
 # Images given to a thread at a time: enough to make the hand-over cheap, few enough for a smooth progress bar.
 CHUNK = 64
-NAMES_SHOWN = 5
+NAMES_SHOWN = 50
 
 
 def decode_all(files: Files, listing: Listing, resolution: int, skip_bad: bool) -> ImageSet:

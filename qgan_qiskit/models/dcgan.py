@@ -44,8 +44,8 @@ class DcganGenerator(Generator):
         self.layers = nn.Sequential(*layers)
         dcgan_initialise(self, generator)
 
-    def sample_latent(self, count: int, generator: torch.Generator, noise_high: float | None = None) -> Tensor:
-        """Draw z ~ N(0, 1), shape (count, Z); ``noise_high`` has no meaning here."""
+    def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw z ~ N(0, 1), shape (count, Z)."""
         return torch.randn(count, self.latent_size, generator=generator)
 
     def forward(self, z_BZ: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.models.decoders import PaperDecoder, UpsampleDecoder
 from qgan_qiskit.models.encoders import ImageEncoder
 from qgan_qiskit.models.initialise import dcgan_initialise
-from qgan_qiskit.models.noise import HIGH
+from qgan_qiskit.models.noise import LOW
 from qgan_qiskit.models.pair import Generator, Pair
 from qgan_qiskit.models.twin import ClassicalTwin
 from qgan_qiskit.qnn import SubGenerators
@@ -53,10 +53,10 @@ class HybridQGenerator(Generator):
         encoder: identity or one linear layer, noise to angles.
         decoder: expectations to an image.
         image_encoder: real image to latent, in latent and fusion modes only.
-        noise_high: upper end of the noise in radians when generating: the fixed one, or the widest that an adaptive range
-            reaches.
+        noise_high: upper end of the noise in radians, a scalar; with adaptive noise the range that training has reached.
     """
 
+    noise_high: Tensor
     latent_mean: Tensor
     latent_covariance: Tensor
 
@@ -77,7 +77,11 @@ class HybridQGenerator(Generator):
         """
         super().__init__()
         self.config = config
-        self.noise_high = HIGH if config.noise == "adaptive" else config.noise_high
+        if config.noise == "adaptive":
+            # It moves while training, so it is saved and averaged with the weights.
+            self.register_buffer("noise_high", torch.tensor(LOW))
+        else:
+            self.noise_high = torch.tensor(config.noise_high)
         ansatz = ansatz_of(config)
         count = config.sub_generators
         self.angles_shape = (count, ansatz.num_inputs)
@@ -108,11 +112,10 @@ class HybridQGenerator(Generator):
             self.register_buffer("latent_mean", torch.zeros(angles))
             self.register_buffer("latent_covariance", torch.eye(angles))
 
-    def sample_latent(self, count: int, generator: torch.Generator, noise_high: float | None = None) -> Tensor:
+    def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw z ~ U[0, noise_high) radians, shape (count, Z); in fusion mode the second half is N(0, 1)."""
         size = math.prod(self.angles_shape)
-        high = self.noise_high if noise_high is None else noise_high
-        noise = torch.rand(count, size, generator=generator) * high
+        noise = torch.rand(count, size, generator=generator) * self.noise_high.item()
         if self.config.mode != "fusion":
             return noise
         return torch.cat([noise, torch.randn(count, size, generator=generator)], dim=1)
@@ -128,7 +131,7 @@ class HybridQGenerator(Generator):
         if self.config.mode != "fusion":
             return self.decoder(self.features(self.encoder(z_BZ)))
         noise, normal = z_BZ.chunk(2, dim=1)
-        latent = self.latent_mean + normal @ _root(self.latent_covariance).T
+        latent = self.latent_mean + normal @ _root(self.latent_covariance)
         return self.decoder(self.features(self._fuse(latent, noise)))
 
     def _fuse(self, latent_BZ: Tensor, noise_BZ: Tensor) -> Tensor:
@@ -156,12 +159,16 @@ class HybridQGenerator(Generator):
         self.latent_mean.lerp_(mean, _LATENT_MOMENTUM)
         self.latent_covariance.lerp_(centred.T @ centred / max(len(latent_BZ) - 1, 1), _LATENT_MOMENTUM)
 
+    def set_noise_high(self, radians: float) -> None:
+        """Take the upper end of the noise that the adaptive range has moved to."""
+        self.noise_high.fill_(radians)
+
     def quantum_parameters(self) -> list[nn.Parameter]:
         """Return the weights of the sub-generators (or of their twin, trained in the same group)."""
         return list(self.sub_generators.parameters())
 
 
 def _root(covariance_ZZ: Tensor) -> Tensor:
-    """Return a matrix whose square is the covariance, also where that is singular."""
+    """Return the symmetric square root of a covariance, also of a singular one; it does not depend on signs of vectors."""
     values, vectors = torch.linalg.eigh(covariance_ZZ)
-    return vectors * values.clamp_min(0).sqrt()
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T

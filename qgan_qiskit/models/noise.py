@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 LOW = math.pi / 8
 SPAN = 5 * math.pi / 8
-HIGH = LOW + SPAN
 # A generator loss may underflow to 0; the ratio then is merely large.
 _TINY = 1e-30
 

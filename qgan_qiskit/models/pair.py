@@ -37,13 +37,12 @@ class Generator(nn.Module, ABC):
     latent_size: int
 
     @abstractmethod
-    def sample_latent(self, count: int, generator: torch.Generator, noise_high: float | None = None) -> Tensor:
+    def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw latent vectors, shape (count, Z).
 
         Args:
             count: number of vectors.
             generator: source of randomness (on the processor, so that a seed means the same everywhere).
-            noise_high: upper end of uniform noise in radians where the model has such a range; None for its own.
         """
 
     @abstractmethod
@@ -53,6 +52,10 @@ class Generator(nn.Module, ABC):
     def training_pair(self, real_BCHW: Tensor, z_BZ: Tensor) -> Pair:
         """Return what the discriminator compares at one step; by default real images and generated ones."""
         return Pair(real_BCHW, self(z_BZ))
+
+    def set_noise_high(self, radians: float) -> None:
+        """Take a new upper end of the noise; only models with an adaptive range are told one."""
+        raise NotImplementedError(f"{type(self).__name__} has no adaptive noise range")
 
     def quantum_parameters(self) -> list[nn.Parameter]:
         """Return the weights that the quantum optimiser group trains; none by default."""

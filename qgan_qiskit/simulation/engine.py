@@ -83,6 +83,13 @@ class Engine:
     def _rotations_of(self, slots: list[int]) -> list[int]:
         return [g for s in slots for g in self.program.slots[s].gates if g >= 0]
 
+    @property
+    def bytes_per_instance(self) -> int:
+        """Memory that one more instance with one image takes, roughly: four states, and blocks with their gradients."""
+        size = torch.empty((), dtype=self.state_dtype).itemsize
+        blocks = sum(4 ** step.block[1] for step in self.program.steps if step.block)
+        return size * (4 * 2**self.program.num_qubits + 6 * blocks)
+
     def expectations(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
         """Return the expectation of every observable, shape (B, P, O), in the engine's real dtype.
 

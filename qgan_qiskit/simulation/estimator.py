@@ -14,7 +14,7 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
 from qgan_qiskit.simulation.cache import circuit_key, engine_for
 
-# Bindings are simulated together as long as their state vectors stay within this many bytes.
+# Bindings are simulated together as long as they stay within this many bytes.
 _CHUNK_BYTES = 256 << 20
 
 
@@ -54,8 +54,12 @@ class ExactEstimator(BaseEstimatorV2):
 
 def _run(pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
     groups: dict[object, list[int]] = {}
+    keys: dict[int, object] = {}
     for number, pub in enumerate(pubs):
-        groups.setdefault((circuit_key(pub.circuit), _values(pub).tobytes(), pub.parameter_values.shape), []).append(
+        # An EstimatorQNN sends the same circuit once per observable; describe it once.
+        if id(pub.circuit) not in keys:
+            keys[id(pub.circuit)] = circuit_key(pub.circuit)
+        groups.setdefault((keys[id(pub.circuit)], _values(pub).tobytes(), pub.parameter_values.shape), []).append(
             number
         )
     results: list[PubResult | None] = [None] * len(pubs)
@@ -120,7 +124,7 @@ def expectation_values(
     """
     engine = engine_for(circuit, (), circuit.parameters, observables)
     values = torch.from_numpy(np.ascontiguousarray(values_NK, dtype=np.float64))
-    size = max(1, _CHUNK_BYTES // (16 << circuit.num_qubits))
+    size = max(1, _CHUNK_BYTES // engine.bytes_per_instance)
     # Every binding is an instance with weights of its own and a batch of one without inputs.
     with torch.no_grad():
         parts = [

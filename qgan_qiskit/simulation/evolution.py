@@ -52,11 +52,12 @@ class Monomial:
             return
         # Rows of `last` contiguous numbers: selecting along the first dimension is twice as fast as along the second.
         key = (instances * front, source is self.inverse)
-        if key not in self.rows:
+        rows = self.rows.get(key)
+        if rows is None:
             if len(self.rows) > 3:
                 self.rows.clear()
-            self.rows[key] = (torch.arange(key[0], device=state.device)[:, None] * size + source).flatten()
-        torch.index_select(state.view(-1, last), 0, self.rows[key], out=out.view(-1, last))
+            rows = self.rows[key] = (torch.arange(key[0], device=state.device)[:, None] * size + source).flatten()
+        torch.index_select(state.view(-1, last), 0, rows, out=out.view(-1, last))
 
 
 @dataclass(frozen=True)

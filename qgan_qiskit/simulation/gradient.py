@@ -17,8 +17,8 @@ from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation.cache import circuit_key, engine_for
 from qgan_qiskit.simulation.estimator import ExactEstimator
 
-# Differentiated together as long as one of the four state buffers stays within this many bytes.
-_CHUNK_BYTES = 64 << 20
+# Bindings are differentiated together as long as they stay within this many bytes.
+_CHUNK_BYTES = 256 << 20
 
 
 class AdjointEstimatorGradient(BaseEstimatorGradient):
@@ -56,8 +56,9 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
         keys: dict[int, object] = {}
         for number, circuit in enumerate(circuits):
             # The same object stands in the list once per image and observable; describe it once.
-            key = keys.setdefault(id(circuit), circuit_key(circuit))
-            groups.setdefault(key, []).append(number)
+            if id(circuit) not in keys:
+                keys[id(circuit)] = circuit_key(circuit)
+            groups.setdefault(keys[id(circuit)], []).append(number)
         gradients: list[np.ndarray] = [np.empty(0)] * len(circuits)
         for members in groups.values():
             circuit = circuits[members[0]]
@@ -87,7 +88,7 @@ def _gradients(circuit: QuantumCircuit, observables: Sequence[BaseOperator], val
     engine = engine_for(circuit, (), circuit.parameters, distinct)
     values = torch.from_numpy(np.ascontiguousarray(values_NK))
     column = torch.tensor(columns)
-    size = max(1, _CHUNK_BYTES // (16 << circuit.num_qubits))
+    size = max(1, _CHUNK_BYTES // engine.bytes_per_instance)
     parts = []
     for chunk, wanted in zip(values.split(size), column.split(size), strict=True):
         weights = chunk.clone().requires_grad_()

@@ -14,11 +14,14 @@ import numpy as np
 from qiskit.circuit import ControlFlowOp, Instruction, Parameter, ParameterExpression, QuantumCircuit
 
 from qgan_qiskit.circuits.affine import affine_form
+from qgan_qiskit.circuits.gates import is_elementary
 from qgan_qiskit.errors import CircuitError
 
 # A monomial gate on more qubits than this is decomposed instead of being looked at as a matrix.
 _MAX_MONOMIAL_QUBITS = 6
 _SKIPPED = frozenset({"barrier", "delay", "id", "global_phase"})
+# Gates that are known by their name, where a user may have defined a gate of the same one.
+_BY_NAME = _SKIPPED | {"rx", "ry", "rz", "p", "u", "u1", "u2", "u3"}
 _REFUSED = {
     "measure": "remove measurements: the observables say what is measured",
     "reset": "a reset is not unitary; start from a fresh qubit instead",
@@ -76,12 +79,18 @@ def _lower(circuit: QuantumCircuit, qubits: Sequence[int]) -> Iterator[Operation
 
 def _lower_instruction(gate: Instruction, qubits: tuple[int, ...]) -> Iterator[Operation]:
     name = gate.name
-    if name in _SKIPPED:
-        return
     if name in _REFUSED:
         raise CircuitError(f"cannot simulate '{name}' on qubits {list(qubits)}: {_REFUSED[name]}")
     if isinstance(gate, ControlFlowOp) or gate.num_clbits:
         raise CircuitError(f"cannot simulate '{name}' on qubits {list(qubits)}: classical control is not supported")
+    if name in _BY_NAME and not is_elementary(gate):
+        # A gate of the user's own that is called like a standard one: what it is made of counts.
+        if gate.definition is None:
+            raise CircuitError(f"cannot simulate your gate '{name}' on qubits {list(qubits)}: it has no definition")
+        yield from _lower(gate.definition, qubits)
+        return
+    if name in _SKIPPED:
+        return
     if name in ("rx", "ry", "rz"):
         yield _rotation(name[1], qubits[0], gate.params[0])
     elif name in ("p", "u1"):

@@ -55,10 +55,9 @@ def train(
     """
     training = config.training
     writer = _writer(run, state.step) if training.tensorboard else None
-    z_NZ = state.generator.sample_latent(GRID_IMAGES, seeded(training.seed, "grid")).to(device)
     if state.step == 0:
         run.write_picture("reals.png", grid_picture(_reals(real_batch)))
-        run.write_picture("fakes_init.png", grid_picture(_fakes(state, z_NZ)))
+        run.write_picture("fakes_init.png", grid_picture(_fakes(state, training.seed, device)))
     progress = Progress(state.step, steps, training.batch_size)
     try:
         with stop_on_signal() as stop:
@@ -71,7 +70,7 @@ def train(
                     run.append_stats(row)
                     _write_scalars(writer, row)
                 if last or step % training.grid_every == 0:
-                    run.write_picture(f"fakes_{step:06d}.png", grid_picture(_fakes(state, z_NZ)))
+                    run.write_picture(f"fakes_{step:06d}.png", grid_picture(_fakes(state, training.seed, device)))
                 if last or step % training.snap == 0 or stop.number is not None:
                     values = state.values() | saved_values
                     path = checkpoint.save(run.checkpoints, step, state.tensors(), values, training.keep)
@@ -95,9 +94,10 @@ def _reals(real_batch: Callable[[int], Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def _fakes(state: TrainingState, z_NZ: Tensor) -> Tensor:
+def _fakes(state: TrainingState, seed: int, device: torch.device) -> Tensor:
+    """Images from the same noise at every step; with an adaptive range it is stretched to the range of the step."""
     with state.ema.applied():
-        return state.generator(z_NZ)
+        return state.generator(state.generator.sample_latent(GRID_IMAGES, seeded(seed, "grid")).to(device))
 
 
 def _row(state: TrainingState, losses: StepLosses, progress: Progress) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def check_tensorboard() -> None:
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError:
-        raise UsageError("--tensorboard needs TensorBoard: pip install 'qgan_qiskit[tensorboard]'") from None
+        raise UsageError("--tensorboard needs TensorBoard: python -m pip install -e '.[tensorboard]'") from None
 
 
 def _writer(run: RunFolder, step: int) -> SummaryWriter:

@@ -43,16 +43,15 @@ def train_step(state: TrainingState, real_BCHW: Tensor, config: TrainingConfig) 
     """
     step, device = state.step, real_BCHW.device
     state.generator.train()
-    noise_high = None if state.noise is None else state.noise.high
-    z_BZ = state.generator.sample_latent(len(real_BCHW), seeded(config.seed, "noise", step), noise_high).to(device)
+    z_BZ = state.generator.sample_latent(len(real_BCHW), seeded(config.seed, "noise", step)).to(device)
     with autocast(config.precision, device):
         pair = state.generator.training_pair(real_BCHW, z_BZ)
     loss_discriminator = _discriminator_update(state, pair.real, pair.fake.detach(), config)
     loss_generator, reconstruction = _generator_update(state, pair.fake, pair.reconstruction, config)
     state.step += 1
-    state.ema.update(state.step)
     if state.noise is not None:
-        state.noise.update(loss_discriminator, loss_generator)
+        state.generator.set_noise_high(state.noise.update(loss_discriminator, loss_generator))
+    state.ema.update(state.step)
     return StepLosses(loss_discriminator, loss_generator, reconstruction)
 
 
@@ -110,7 +109,7 @@ def _finite(loss: Tensor, what: str, step: int) -> float:
     if not math.isfinite(value):
         raise DivergedError(
             f"the {what} is {value} at step {step}: nothing was updated with it; "
-            "resume from the last checkpoint with smaller learning rates"
+            "start a new run from its config.json (--config) with smaller learning rates"
         )
     return value
 
@@ -120,7 +119,7 @@ def _check_gradients(module: nn.Module, what: str, step: int) -> None:
     if norms and not torch.stack(norms).isfinite().all():
         raise DivergedError(
             f"a gradient of the {what} is not finite at step {step}: nothing was updated with it; "
-            "resume from the last checkpoint with smaller learning rates"
+            "start a new run from its config.json (--config) with smaller learning rates"
         )
 
 

@@ -45,6 +45,8 @@ BAD_OPTIONS = {
     "augmentation of latents": (["--mode", "latent", "--diff-augment", "color"], 2, "diff_augment"),
     "adaptive noise with hinge": (["--noise", "adaptive", "--loss", "hinge"], 2, "needs training.loss 'bce'"),
     "adaptive noise of latents": (["--noise", "adaptive", "--mode", "latent"], 2, "model.mode"),
+    "penalty through batch norm": (["--loss", "wgan-gp"], 2, "model.discriminator_norm 'spectral'"),
+    "circuit and its sizes": (["--ansatz", "x.qasm", "--reps", "2"], 2, "leave --reps out"),
     "twin with a circuit": (["--twin", "--ansatz", "x.qasm"], 2, "model.twin"),
     "size not a multiple": (["--resolution", "20"], 2, "--resolution"),
     "size that does not halve": (["--resolution", "48"], 2, "16, 32, 64"),
@@ -179,6 +181,8 @@ def random_settings(numbers):
         model += ["--mode", choose("image", "fusion"), choose("--twin", "--no-twin"), "--noise-high", choose(0.1, 3.3)]
         model += ["--noise", "adaptive" if loss == "bce" and numbers.random() < 0.5 else "fixed"]
     training = [
+        "--discriminator-norm",
+        "spectral" if loss == "wgan-gp" else choose("batch", "spectral"),
         "--loss",
         loss,
         "--seed",

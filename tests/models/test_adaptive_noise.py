@@ -1,4 +1,4 @@
-"""MosaiQ's adaptive bound against its formula (FACTS 4.1)."""
+"""MosaiQ's adaptive bound against its formula (arXiv 2308.11096)."""
 
 import math
 

@@ -136,8 +136,9 @@ def test_latents_are_uniform_below_the_bound_and_normal_in_fusions_second_half()
     for mode in ("image", "latent", "fusion"):
         config = HybridQConfig(mode=mode, **SIZES, noise_high=2.0)
         generator, _ = build(config, 16, seeded())
-        for given, high in ((None, 2.0), (0.7, 0.7)):
-            z = generator.sample_latent(4000, seeded(1), given)
+        for high in (2.0, 0.7):
+            generator.set_noise_high(high)
+            z = generator.sample_latent(4000, seeded(1))
             noise, normal = z.chunk(2, dim=1) if mode == "fusion" else (z, None)
             assert noise.shape == (4000, 6)
             assert 0 <= noise.min() < 0.01 * high
@@ -149,10 +150,12 @@ def test_latents_are_uniform_below_the_bound_and_normal_in_fusions_second_half()
 
 
 @pytest.mark.parametrize("mode", ["image", "fusion"])
-def test_a_model_trained_with_adaptive_noise_generates_from_that_range(mode):
+def test_adaptive_noise_starts_at_the_narrow_end_and_generates_from_the_range_it_reached(mode):
     generator, _ = build(HybridQConfig(mode=mode, noise="adaptive", **SIZES), 16, seeded())
-    noise = generator.sample_latent(4000, seeded(1))[:, :6]
-    assert 0.99 * 3 * math.pi / 4 < noise.max() < 3 * math.pi / 4
+    for high in (math.pi / 8, 1.9):
+        noise = generator.sample_latent(4000, seeded(1))[:, :6]
+        assert 0.99 * high < noise.max() < high
+        generator.set_noise_high(1.9)
 
 
 def test_fusion_follows_mean_and_covariance_of_the_encoders_latents():

@@ -24,7 +24,7 @@ def test_dcgan_has_the_tutorials_6342272():
 
 
 def test_paper_preset_has_the_3692239_of_the_literal_reading():
-    """FACTS 1.2: conv4x4 3->5 s2, FC 5120->100, 10x10x6 angles, FC 100->1x64x64, conv3x3 1->3, DCGAN's discriminator."""
+    """The paper's total: conv4x4 3->5 s2, FC 5120->100, 10x10x6 angles, FC 100->1x64x64, conv3x3 1->3, DCGAN's discriminator."""
     generator, discriminator = built("hybridq", "paper")
     parts = {
         "image_encoder.convolution": 3 * 5 * 4 * 4 + 5,
@@ -68,7 +68,7 @@ def test_twin_has_exactly_as_many_parameters_as_the_circuits(mode, qubits, reps,
 
 
 def test_latent_discriminator_has_mosaiqs_sizes():
-    """FACTS 4.3: at 10x10 features 100-64-16-1, 7,521 parameters."""
+    """At 10x10 features 100-64-16-1, 7,521 parameters."""
     _, discriminator = build(HybridQConfig(mode="latent", decoder_width=8), 16, torch.Generator().manual_seed(0))
     assert count(discriminator) == 100 * 64 + 64 + 64 * 16 + 16 + 16 + 1 == 7_521
 

@@ -49,7 +49,7 @@ def test_chunks_give_the_same_gradients(monkeypatch):
     rng = np.random.default_rng(0)
     arguments = ([ansatz.circuit] * 11, [ansatz.observables[n % 3] for n in range(11)], values(rng, 11, 9))
     whole = AdjointEstimatorGradient().run(*arguments).result().gradients
-    monkeypatch.setattr(module, "_CHUNK_BYTES", 4 * (16 << 3))
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 3_000)
     np.testing.assert_allclose(AdjointEstimatorGradient().run(*arguments).result().gradients, whole, atol=1e-12)
 
 

@@ -11,7 +11,10 @@ from qgan_qiskit.experiment import fit, resume
 from qgan_qiskit.training import loop
 
 VARIANTS = {
-    f"{mode} {loss}": ({"mode": mode}, {"loss": loss})
+    f"{mode} {loss}": (
+        {"mode": mode, "discriminator_norm": "spectral" if loss == "wgan-gp" else "batch"},
+        {"loss": loss},
+    )
     for mode in ("image", "latent", "fusion")
     for loss in ("bce", "hinge", "wgan-gp")
 } | {
