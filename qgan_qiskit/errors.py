@@ -33,10 +33,6 @@ class CheckpointError(QganError):
     exit_code = 4
 
 
-class NewerFormatError(CheckpointError):
-    """A checkpoint of another format version: whole, but not for this version to pass over or remove."""
-
-
 class DivergedError(QganError):
     """A loss, gradient or weight that is no longer finite; nothing was updated with it (exit status 5)."""
 

@@ -71,6 +71,14 @@ def tiny_options(image_cache: Path) -> list[str]:
 
 
 @pytest.fixture
+def own_circuit_options(tiny_options: list[str]) -> list[str]:
+    """Return these options without the sizes that a circuit of the user's own brings itself."""
+    left = iter(tiny_options)
+    pairs = [(option, next(left)) for option in left]
+    return [part for pair in pairs if pair[0] not in ("--num-qubits", "--reps") for part in pair]
+
+
+@pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple]]:
     """Return a function that runs the command line in this process: arguments -> (exit status, stdout, stderr)."""
     from qgan_qiskit.cli.__main__ import main as entry

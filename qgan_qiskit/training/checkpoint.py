@@ -20,7 +20,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from qgan_qiskit.errors import CheckpointError, NewerFormatError, StorageError
+from qgan_qiskit.errors import CheckpointError, StorageError
 
 FORMAT = 1
 _PREFIX = "step-"
@@ -163,8 +163,6 @@ def load_newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[
     for checkpoint in reversed(published(folder)):
         try:
             tensors, values = load(checkpoint)
-        except NewerFormatError:
-            raise
         except CheckpointError as error:
             complaints.append(str(error))
             continue
@@ -187,7 +185,7 @@ def _manifest(checkpoint: Path) -> tuple[int, dict[str, dict[str, Any]]]:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CheckpointError(f"{path}: damaged; use an older checkpoint") from None
     if version != FORMAT:
-        raise NewerFormatError(
+        raise CheckpointError(
             f"{path}: format {version}, this version reads {FORMAT}; install the version that wrote it"
         )
     for name in checked:

@@ -82,7 +82,7 @@ def test_missing_library_names_the_extra(tmp_path, library, style, needs):
     output = tmp_path / ("a.png" if style == "mpl" else "a.tex")
     with (
         library.disable_locally(),
-        pytest.raises(CircuitError, match=rf"style {style} needs {needs}; .*'qgan_qiskit\[draw\]'"),
+        pytest.raises(CircuitError, match=rf"style {style} needs {needs}; .*'\.\[draw\]'"),
     ):
         draw(SMALL, style, output=output)
     assert not output.exists()

@@ -100,11 +100,14 @@ def one_line(err):
 
 
 @pytest.mark.parametrize("what", BAD_OPTIONS)
-def test_bad_options_end_in_one_line_and_leave_nothing(what, main, tiny_options, tmp_path, monkeypatch):
+def test_bad_options_end_in_one_line_and_leave_nothing(
+    what, main, tiny_options, own_circuit_options, tmp_path, monkeypatch
+):
     arguments, expected, piece = BAD_OPTIONS[what]
     monkeypatch.chdir(tmp_path)
     plain = "--resume" in arguments or "--model" in arguments or "--config" in arguments
-    status, out, err = main("fit", "--outdir", "out", *([] if plain else tiny_options), *arguments)
+    base = [] if plain else own_circuit_options if "--ansatz" in arguments else tiny_options
+    status, out, err = main("fit", "--outdir", "out", *base, *arguments)
     line = one_line(err)
     assert piece in line
     assert (status, out) == (expected, "")
@@ -136,9 +139,11 @@ def test_bad_config_files(what, main, tmp_path, monkeypatch):
         "OPENQASM 3.0; input float x_000; qubit[1] q; ry(x_000) q[0];",
     ],
 )
-def test_bad_circuits(text, main, tiny_options, tmp_path):
+def test_bad_circuits(text, main, own_circuit_options, tmp_path):
     (tmp_path / "mine.qasm").write_text(text)
-    status, out, err = main("fit", "--outdir", tmp_path / "out", *tiny_options, "--ansatz", tmp_path / "mine.qasm")
+    status, out, err = main(
+        "fit", "--outdir", tmp_path / "out", *own_circuit_options, "--ansatz", tmp_path / "mine.qasm"
+    )
     assert "mine.qasm" in one_line(err)
     assert (status, out) == (2, "")
     assert not (tmp_path / "out").exists()
@@ -355,11 +360,11 @@ def test_made_lesions_without_a_class_train_all_three(main, tiny_options, tmp_pa
     assert [run.name.rpartition("-")[2] for run in sorted(tmp_path.iterdir())] == ["nevus", "melanoma", "keratosis"]
 
 
-def test_own_circuit_is_kept_and_outlives_its_file(main, tiny_options, tmp_path, monkeypatch):
+def test_own_circuit_is_kept_and_outlives_its_file(main, own_circuit_options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = ansatz_to_qasm(hybridq_ansatz(2, 3, encoding="ry_rx", entangler="cz"))
     (tmp_path / "mine.qasm").write_text(text)
-    status, _, err = main("fit", *tiny_options, "--ansatz", "mine.qasm", "--outdir", "out")
+    status, _, err = main("fit", *own_circuit_options, "--ansatz", "mine.qasm", "--outdir", "out")
     assert status == 0
     assert "12 quantum" in err  # 2 sub-generators of 2 qubits and 3 layers, not the options' 3 qubits.
     (tmp_path / "mine.qasm").unlink()

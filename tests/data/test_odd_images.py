@@ -196,10 +196,12 @@ def test_the_fault_list_is_long_enough():
 
 
 def test_all_bad_files_are_counted_and_the_first_named(tree, settings, png):
-    files = {f"c/{number:02}.png": b"" if number % 2 else png(number) for number in range(40)}
-    with pytest.raises(DataError, match=r"^20 of 40 .* c/01\.png .*c/09\.png \(empty file\), and 15 more; ") as caught:
+    files = {f"c/{number:03}.png": b"" if number % 2 else png(number) for number in range(140)}
+    with pytest.raises(
+        DataError, match=r"^70 of 140 .* c/001\.png .*c/099\.png \(empty file\), and 20 more; "
+    ) as caught:
         read_images(settings(tree(files)))
-    assert "c/11.png" not in str(caught.value)
+    assert "c/101.png" not in str(caught.value)
 
 
 def test_a_strange_name_of_a_bad_file_stays_on_one_line(tree, settings):

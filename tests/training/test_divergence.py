@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny_runs import DCGAN
 
 from qgan_qiskit.errors import DivergedError
 from qgan_qiskit.experiment import fit, resume
@@ -117,7 +116,7 @@ def test_a_diverging_run_keeps_its_last_checkpoint_and_exits_with_5(main, tiny_o
 def test_an_exploding_run_stops_by_itself_and_its_checkpoints_are_finite(tiny, tmp_path):
     """No injection: a penalty and step sizes beyond reason."""
     config = tiny(
-        model=DCGAN | {"discriminator_norm": "spectral"},
+        model={"mode": "latent"},
         training={
             "loss": "wgan-gp",
             "gp_weight": 1e18,
