@@ -9,6 +9,7 @@ register · F, L the batch before and after the amplitudes (see :mod:`qgan_qiski
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from qgan_qiskit.simulation.evolution import Monomial, Move
 
 # From this many images on, the batch lies last in memory: rows of a cache line or more beat one long vector per image.
 _BATCH_LAST = 8
+# States on the way forward are kept for backward as long as all of them fit into this; beyond, they are computed again.
+_PATH_BYTES = 48 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +48,9 @@ class Expectation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, upper_PUB: Tensor, lower_PVB: Tensor, *tensors: Tensor) -> Tensor:
-        """Prepare, evolve and measure; the final state is kept for backward."""
-        final, spare = _final_state(plan, upper_PUB, lower_PVB, tensors)
+        """Prepare, evolve and measure; the final state, and small ones before it, are kept for backward."""
+        ctx.path = _empty_path(plan, upper_PUB, lower_PVB) if any(ctx.needs_input_grad) else None
+        final, spare = _final_state(plan, upper_PUB, lower_PVB, tensors, ctx.path)
         values_PBO = _measure(plan, final, spare)
         scratch.give(spare)
         ctx.plan = plan
@@ -64,29 +68,41 @@ class Expectation(torch.autograd.Function):
         """Adjoint differentiation from the expectations to the product state and every matrix."""
         plan: Plan = ctx.plan
         upper, lower, *tensors = ctx.saved_tensors
-        final, ctx.final = ctx.final, None
+        (final, path), ctx.final, ctx.path = (ctx.final, ctx.path), None, None
         if final is None:
             # A second backward through a retained graph: the first one used the state up.
-            final, spare = _final_state(plan, upper, lower, tensors)
+            path = _empty_path(plan, upper, lower)
+            final, spare = _final_state(plan, upper, lower, tensors, path)
         else:
             spare = scratch.take(final)
         cotangents = (scratch.take(final), scratch.take(final))
         _measure_backward(plan, final, cotangent_PBO, *cotangents)
         gradients = [torch.empty_like(tensor) for tensor in tensors]
-        initial, other = evolution.backward(plan.moves, plan.monomials, tensors, gradients, (final, spare), cotangents)
+        initial, other = evolution.backward(
+            plan.moves, plan.monomials, tensors, gradients, (final, spare), cotangents, path
+        )
         upper_gradient, lower_gradient = _split_gradient(initial, other, upper, lower)
-        scratch.give(final, spare, *cotangents)
+        scratch.give(*cotangents)
         return (None, upper_gradient, lower_gradient, *gradients)
 
 
-def _final_state(plan: Plan, upper: Tensor, lower: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """Return the state after all moves, shape (P, F, D, L), and a free buffer of that shape."""
+def _empty_path(plan: Plan, upper: Tensor, lower: Tensor) -> list[Tensor] | None:
+    """Return a list for the states on the way, or None where they would take too much memory."""
+    states = sum(move.kind != "monomial" for move in plan.moves)
+    size = upper.numel() * lower.shape[1] * upper.itemsize
+    return [] if states * size <= _PATH_BYTES else None
+
+
+def _final_state(
+    plan: Plan, upper: Tensor, lower: Tensor, tensors: Sequence[Tensor], path: list[Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the state after all moves, shape (P, F, D, L), and a free buffer of that shape; fill ``path`` if given."""
     instances, size, batch = len(upper), upper.shape[1] * lower.shape[1], upper.shape[2]
     shape = (instances, 1, size, batch) if batch >= _BATCH_LAST else (instances, batch, size, 1)
     state, spare = scratch.take(upper, shape), scratch.take(upper, shape)
     left, right, _ = _factors(upper, lower)
     torch.mul(left, right, out=state.view(torch.broadcast_shapes(left.shape, right.shape)))
-    return evolution.forward(plan.moves, plan.monomials, tensors, state, spare)
+    return evolution.forward(plan.moves, plan.monomials, tensors, state, spare, path)
 
 
 def _factors(upper: Tensor, lower: Tensor) -> tuple[Tensor, Tensor, bool]:
