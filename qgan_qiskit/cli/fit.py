@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from qgan_qiskit.cli.options import apply, config_options, given, option_name
-from qgan_qiskit.config import RESUMABLE, RunConfig
+from qgan_qiskit.config import RESUMABLE, HybridQConfig, RunConfig
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.presets import PRESETS, preset
 
@@ -71,7 +71,7 @@ def command(
         _resume(resume, outdir, changes, dry_run)
         return
     config = _resolve(model, preset_name, config_file, changes)
-    _check_circuit(changes.get("model", {}))
+    _check_effect(config, changes)
     if dry_run:
         click.echo(config.model_dump_json(indent=1))
         return
@@ -103,11 +103,27 @@ def _resolve(
     return apply(config, changes, "")
 
 
-def _check_circuit(given_model: dict[str, Any]) -> None:
-    """Refuse options that shape the built-in circuit beside a circuit of the user's own."""
-    unused = [name for name in ("num_qubits", "reps", "encoding", "entangler", "readout") if name in given_model]
-    if given_model.get("ansatz") is not None and unused:
-        raise UsageError(f"--ansatz brings the whole circuit: leave {', '.join(map(option_name, unused))} out")
+def _check_effect(config: RunConfig, changes: dict[str, dict[str, Any]]) -> None:
+    """Refuse an option that would do nothing beside the others: its author expects something of it."""
+    model, training = config.model, config.training
+    pointless: list[tuple[str, tuple[str, ...], bool]] = [
+        ("without --loss wgan-gp", ("gp_weight",), training.loss != "wgan-gp"),
+    ]
+    if isinstance(model, HybridQConfig):
+        built_in = ("num_qubits", "reps", "encoding", "entangler", "readout")
+        judge = ("discriminator_width", "discriminator_norm")
+        pointless += [
+            ("with --ansatz, which brings the whole circuit", built_in, model.ansatz is not None),
+            ("with --noise adaptive, which sets the range itself", ("noise_high",), model.noise == "adaptive"),
+            ("with --decoder paper", ("decoder_width",), model.decoder == "paper"),
+            ("with --mode latent, whose discriminator sees no images", judge, model.mode == "latent"),
+            ("with --mode image, which reconstructs nothing", ("reconstruction_weight",), model.mode == "image"),
+        ]
+    given_names = {name for fields in changes.values() for name in fields}
+    for why, names, applies in pointless:
+        unused = [option_name(name) for name in names if name in given_names]
+        if applies and unused:
+            raise UsageError(f"{', '.join(unused)} has no effect {why}: leave it out")
 
 
 def _find_circuit(section: Any, config_file: Path) -> None:

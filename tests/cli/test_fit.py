@@ -30,7 +30,11 @@ BAD_OPTIONS = {
     "negative rate": (["--lr-quantum", "-0.1"], 2, "--lr-quantum"),
     "zero rate": (["--lr-classical", "0"], 2, "--lr-classical"),
     "rate NaN": (["--lr-discriminator", "nan"], 2, "--lr-discriminator"),
-    "infinite penalty": (["--gp-weight", "inf"], 2, "--gp-weight"),
+    "infinite penalty": (
+        ["--loss", "wgan-gp", "--discriminator-norm", "spectral", "--gp-weight", "inf"],
+        2,
+        "--gp-weight",
+    ),
     "penalty NaN": (["--gp-weight", "nan"], 2, "--gp-weight"),
     "decay of 1": (["--ema-decay", "1"], 2, "--ema-decay"),
     "no qubits": (["--num-qubits", "0"], 2, "--num-qubits"),
@@ -46,7 +50,10 @@ BAD_OPTIONS = {
     "adaptive noise with hinge": (["--noise", "adaptive", "--loss", "hinge"], 2, "needs training.loss 'bce'"),
     "adaptive noise of latents": (["--noise", "adaptive", "--mode", "latent"], 2, "model.mode"),
     "penalty through batch norm": (["--loss", "wgan-gp"], 2, "model.discriminator_norm 'spectral'"),
-    "circuit and its sizes": (["--ansatz", "x.qasm", "--reps", "2"], 2, "leave --reps out"),
+    "circuit and its sizes": (["--ansatz", "x.qasm", "--reps", "2"], 2, "--reps has no effect with --ansatz"),
+    "penalty without its loss": (["--gp-weight", "5"], 2, "--gp-weight has no effect without --loss wgan-gp"),
+    "range of adaptive noise": (["--noise", "adaptive", "--noise-high", "2"], 2, "--noise-high has no effect"),
+    "weight of no term": (["--reconstruction-weight", "2"], 2, "--reconstruction-weight has no effect"),
     "twin with a circuit": (["--twin", "--ansatz", "x.qasm"], 2, "model.twin"),
     "size not a multiple": (["--resolution", "20"], 2, "--resolution"),
     "size that does not halve": (["--resolution", "48"], 2, "16, 32, 64"),
@@ -183,8 +190,9 @@ def random_settings(numbers):
             "--reps",
             choose(1, 200),
         ]
-        model += ["--mode", choose("image", "fusion"), choose("--twin", "--no-twin"), "--noise-high", choose(0.1, 3.3)]
-        model += ["--noise", "adaptive" if loss == "bce" and numbers.random() < 0.5 else "fixed"]
+        model += ["--mode", choose("image", "fusion"), choose("--twin", "--no-twin")]
+        adaptive = loss == "bce" and numbers.random() < 0.5
+        model += ["--noise", "adaptive"] if adaptive else ["--noise", "fixed", "--noise-high", choose(0.1, 3.3)]
     training = [
         "--discriminator-norm",
         "spectral" if loss == "wgan-gp" else choose("batch", "spectral"),
@@ -234,9 +242,13 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "device": "cuda:1",
         "diff_augment": "cutout",
     }
+    company = {
+        "gp_weight": ["--loss", "wgan-gp", "--discriminator-norm", "spectral"],
+        "reconstruction_weight": ["--mode", "latent"],
+    }
     for section, name, field, users in _fields():
         value = values.get(name, "")
-        arguments = ["--model", users.split(", ")[0] or "hybridq"]
+        arguments = ["--model", users.split(", ")[0] or "hybridq", *company.get(name, [])]
         if value is None:
             value = "adaptive"
         elif value == "":
