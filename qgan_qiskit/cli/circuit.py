@@ -8,10 +8,9 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
+from qgan_qiskit.cli.options import BUILDER_FIELDS
 from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.errors import UsageError
-
-_BUILDER_OPTIONS = ("num_qubits", "reps", "encoding", "entangler", "readout")
 
 
 def _from_config(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -138,7 +137,7 @@ def _refuse_two_sources(ctx: click.Context) -> None:
     """Refuse options that would be silently ignored: the circuit comes from one place."""
     given = [
         f"--{name.replace('_', '-')}"
-        for name in ("ansatz", "drawer", "model", *_BUILDER_OPTIONS)
+        for name in ("ansatz", "drawer", "model", *BUILDER_FIELDS)
         if ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     ]
     if len(given) > 1 and given[0] in ("--ansatz", "--drawer"):

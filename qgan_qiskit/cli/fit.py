@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from qgan_qiskit.cli.options import apply, config_options, given, option_name
+from qgan_qiskit.cli.options import BUILDER_FIELDS, apply, config_options, given, option_name
+from qgan_qiskit.cli.say import say
 from qgan_qiskit.config import RESUMABLE, HybridQConfig, RunConfig
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.presets import PRESETS, preset
@@ -77,11 +77,7 @@ def command(
         return
     from qgan_qiskit.experiment import fit
 
-    fit(config, outdir, _say)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    fit(config, outdir, say)
 
 
 def _resolve(
@@ -110,10 +106,9 @@ def _check_effect(config: RunConfig, changes: dict[str, dict[str, Any]]) -> None
         ("without --loss wgan-gp", ("gp_weight",), training.loss != "wgan-gp"),
     ]
     if isinstance(model, HybridQConfig):
-        built_in = ("num_qubits", "reps", "encoding", "entangler", "readout")
         judge = ("discriminator_width", "discriminator_norm")
         pointless += [
-            ("with --ansatz, which brings the whole circuit", built_in, model.ansatz is not None),
+            ("with --ansatz, which brings the whole circuit", BUILDER_FIELDS, model.ansatz is not None),
             ("with --noise adaptive, which sets the range itself", ("noise_high",), model.noise == "adaptive"),
             ("with --decoder paper", ("decoder_width",), model.decoder == "paper"),
             ("with --mode latent, whose discriminator sees no images", judge, model.mode == "latent"),
@@ -162,7 +157,7 @@ def _resume(target: str, outdir: Path, changes: dict[str, dict[str, Any]], dry_r
     if dry_run:
         click.echo(config.model_dump_json(indent=1))
         return
-    resume(path, changes, _say)
+    resume(path, changes, say)
 
 
 def _newest(outdir: Path) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
+from qgan_qiskit.cli.say import say
 from qgan_qiskit.errors import UsageError
 
 _MOST = 1_000_000
@@ -56,23 +56,19 @@ def command(
     wanted = list(range(number or 64)) if seeds is None else parse_seeds(seeds)
     if interpolation is not None and len(wanted) < 2:
         raise UsageError("--interpolation needs at least two seeds")
-    from qgan_qiskit.experiment import run_of
-    from qgan_qiskit.generate import write_images, write_pictures
-
     if grid is not None and grid.suffix.lower() != ".png":
         raise UsageError(f"--grid {grid}: is written as PNG; name a file ending in .png")
     if interpolation is not None and interpolation.suffix.lower() not in (".png", ".gif"):
         raise UsageError(f"--interpolation {interpolation}: name a file ending in .png or .gif")
+    from qgan_qiskit.experiment import run_of
+    from qgan_qiskit.generate import write_images, write_pictures
+
     if output is None and grid is None and interpolation is None:
         output = run_of(source) / "generated"
     if output is not None:
-        write_images(source, wanted, output, _say)
+        write_images(source, wanted, output, say)
     if grid is not None or interpolation is not None:
-        write_pictures(source, wanted, grid, interpolation, frames, _say)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        write_pictures(source, wanted, grid, interpolation, frames, say)
 
 
 def parse_seeds(text: str) -> list[int]:

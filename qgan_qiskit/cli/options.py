@@ -14,6 +14,9 @@ from qgan_qiskit.config import DataConfig, DcganConfig, HybridQConfig, RunConfig
 from qgan_qiskit.errors import UsageError
 
 _MODELS: tuple[type[Settings], ...] = (HybridQConfig, DcganConfig)
+_MODEL_NAMES = [model.model_fields["name"].default for model in _MODELS]
+# Settings of HybridQ that shape the built-in circuit, and mean nothing beside a circuit of the user's own.
+BUILDER_FIELDS = ("num_qubits", "reps", "encoding", "entangler", "readout")
 _NAMES = {"path": "data", "class_name": "class"}
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -49,7 +52,7 @@ def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def _option(section: str, name: str, field: FieldInfo, users: str) -> Decorator:
     flag = option_name(name)
     text = field.description or ""
-    if users and users != ", ".join(m.model_fields["name"].default for m in _MODELS):
+    if users and users != ", ".join(_MODEL_NAMES):
         text += f" ({users} only)"
     if "[default" not in text:
         default = field.default
@@ -137,7 +140,7 @@ def apply(config: RunConfig, changes: dict[str, dict[str, Any]], source: str) ->
 def first_problem(error: ValidationError, *, options: bool) -> str:
     """Return one line for a validation error: which setting, what is wrong, what was given."""
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in ("hybridq", "dcgan")]
+    place = [str(part) for part in first["loc"] if part not in _MODEL_NAMES]
     message = first["msg"].removeprefix("Value error, ")
     if not place:
         return message

@@ -21,6 +21,7 @@ from qgan_qiskit.circuits import Ansatz
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
 from qgan_qiskit.simulation.cache import engine_for_ansatz
+from qgan_qiskit.simulation.engine import Engine
 
 
 class SubGenerators(nn.Module):
@@ -60,6 +61,7 @@ class SubGenerators(nn.Module):
         if count < 1:
             raise UsageError(f"count of sub-generators is {count}: at least 1 is needed")
         self.ansatz = ansatz
+        self._engines: dict[tuple[torch.dtype, torch.device], Engine] = {}
         self.estimator = estimator if estimator is not None else ExactEstimator()
         make_gradient = gradient or (AdjointEstimatorGradient if self._exact else _parameter_shift)
         self.connectors = nn.ModuleList(self._connector(make_gradient, precision, generator) for _ in range(count))
@@ -121,8 +123,11 @@ class SubGenerators(nn.Module):
         if not self.fused:
             outputs = [connector(angles_BPQ[:, p]) for p, connector in enumerate(self.connectors)]
             return torch.stack(outputs, dim=1).to(angles_BPQ.dtype)
-        engine = engine_for_ansatz(self.ansatz, angles_BPQ.dtype, angles_BPQ.device)
-        return engine.expectations(angles_BPQ, self.weights_PK().to(angles_BPQ.dtype))
+        # The ansatz does not change: describing its circuit again at every step would only find the same engine.
+        place = (angles_BPQ.dtype, angles_BPQ.device)
+        if place not in self._engines:
+            self._engines[place] = engine_for_ansatz(self.ansatz, *place)
+        return self._engines[place].expectations(angles_BPQ, self.weights_PK().to(angles_BPQ.dtype))
 
     def extra_repr(self) -> str:
         """Describe the module in one line of ``print(model)``."""

@@ -2,8 +2,8 @@
 
 Backward is the adjoint method (Jones and Gacon, arXiv 2009.02823): the final state is walked back gate by gate beside the
 cotangent, so memory does not grow with depth; small states are kept on the way forward instead, which saves undoing.
-Gates made of weights only are multiplied into blocks of up to five qubits
-and applied, and differentiated, as matrix products over the whole batch.
+Gates made of weights only are multiplied into blocks of up to five qubits and applied, and differentiated, as matrix
+products over the whole batch.
 
 Shape letters: P instances · B batch · D = 2**num_qubits · M = 2**(qubits of a block). States are (P, F, D, L) with
 F * L = B: the batch lies last (F = 1) where it is wide enough to keep rows of amplitudes contiguous, else first (L = 1).

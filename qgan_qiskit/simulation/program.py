@@ -14,7 +14,6 @@ import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits import Ansatz
 from qgan_qiskit.errors import CircuitError
 from qgan_qiskit.simulation.lowering import Fixed, Rotation, lower
 from qgan_qiskit.simulation.observables import common_basis, diagonalised, tables
@@ -65,7 +64,6 @@ class Program:
         steps: what follows, in order.
         monomials: ``(source, phase)`` maps of the register.
         observable_tables: X-mask -> (O, D) table, see :func:`qgan_qiskit.simulation.observables.tables`.
-        num_observables: O.
     """
 
     num_qubits: int
@@ -80,12 +78,6 @@ class Program:
     steps: tuple[Step, ...]
     monomials: tuple[tuple[np.ndarray, np.ndarray], ...]
     observable_tables: dict[int, np.ndarray]
-    num_observables: int
-
-
-def compile_ansatz(ansatz: Ansatz) -> Program:
-    """Compile an ansatz: inputs differ from image to image, weights are shared by a batch."""
-    return compile_circuit(ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables)
 
 
 def compile_circuit(
@@ -107,7 +99,7 @@ def compile_circuit(
         observables = diagonalised(observables)
     num_qubits = circuit.num_qubits
     return _Compiler(num_qubits, inputs, weights).compile(
-        schedule(operations, num_qubits), tables(observables, num_qubits), len(observables)
+        schedule(operations, num_qubits), tables(observables, num_qubits)
     )
 
 
@@ -124,7 +116,7 @@ class _Compiler:
         self.monomials: list[tuple[np.ndarray, np.ndarray]] = []
         self.monomial_index: dict[bytes, int] = {}
 
-    def compile(self, stages: list[Stage], observable_tables: dict[int, np.ndarray], num_observables: int) -> Program:
+    def compile(self, stages: list[Stage], observable_tables: dict[int, np.ndarray]) -> Program:
         first = [-1] * self.num_qubits
         steps: list[Step] = []
         for number, stage in enumerate(stages):
@@ -160,7 +152,6 @@ class _Compiler:
             steps=tuple(steps),
             monomials=tuple(self.monomials),
             observable_tables=observable_tables,
-            num_observables=num_observables,
         )
 
     def _slot(self, qubit: int, gates: list[Rotation | Fixed]) -> int:

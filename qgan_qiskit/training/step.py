@@ -18,6 +18,8 @@ from qgan_qiskit.training.losses import discriminator_loss, generator_loss, grad
 from qgan_qiskit.training.randomness import seeded
 from qgan_qiskit.training.state import TrainingState
 
+_REMEDY = "nothing was updated with it; start a new run from its config.json (--config) with smaller learning rates"
+
 
 @dataclass(frozen=True)
 class StepLosses:
@@ -107,20 +109,14 @@ def _update_against(
 def _finite(loss: Tensor, what: str, step: int) -> float:
     value = loss.item()
     if not math.isfinite(value):
-        raise DivergedError(
-            f"the {what} is {value} at step {step}: nothing was updated with it; "
-            "start a new run from its config.json (--config) with smaller learning rates"
-        )
+        raise DivergedError(f"the {what} is {value} at step {step}: {_REMEDY}")
     return value
 
 
 def _check_gradients(module: nn.Module, what: str, step: int) -> None:
     norms = torch._foreach_norm(_gradients(module.parameters()))
     if norms and not torch.stack(norms).isfinite().all():
-        raise DivergedError(
-            f"a gradient of the {what} is not finite at step {step}: nothing was updated with it; "
-            "start a new run from its config.json (--config) with smaller learning rates"
-        )
+        raise DivergedError(f"a gradient of the {what} is not finite at step {step}: {_REMEDY}")
 
 
 def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
