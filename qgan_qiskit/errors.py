@@ -21,6 +21,10 @@ class CircuitError(UsageError):
     """A circuit that this library cannot train or simulate; the message names the offending gate or parameter."""
 
 
+class MemoryNeededError(CircuitError):
+    """A circuit that takes more memory than there is; the message states the bytes needed."""
+
+
 class DataError(QganError):
     """Images or labels that are missing, unreadable or inconsistent (exit status 3)."""
 

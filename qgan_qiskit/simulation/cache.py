@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from threading import Lock
@@ -12,8 +13,11 @@ from qiskit.circuit import Instruction, Parameter, ParameterExpression, QuantumC
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.errors import UsageError
+from qgan_qiskit.simulation import native
 from qgan_qiskit.simulation.engine import Engine
-from qgan_qiskit.simulation.program import compile_circuit
+from qgan_qiskit.simulation.portable.engine import PortableEngine
+from qgan_qiskit.simulation.portable.program import compile_circuit
 
 _MAX_ENGINES = 64
 _engines: OrderedDict[Hashable, Engine] = OrderedDict()
@@ -30,10 +34,15 @@ def engine_for(
 ) -> Engine:
     """Return the engine of a circuit, compiling it if it has not been met lately.
 
+    On a processor it is the native one, on any other device the portable one. The environment variable
+    ``QGAN_QISKIT_ENGINE`` (``native`` or ``portable``) chooses for the processor.
+
     Raises:
         CircuitError: the circuit cannot be simulated; the message names the offender.
+        UsageError: the environment variable is something else.
     """
     device = device or torch.device("cpu")
+    kind = _kind(device)
     key = (
         circuit_key(circuit),
         tuple(inputs),
@@ -41,15 +50,28 @@ def engine_for(
         tuple(_observable_key(observable) for observable in observables),
         dtype,
         device,
+        kind,
     )
     with _lock:
         engine = _engines.pop(key, None)
-        if engine is None:
-            engine = Engine(compile_circuit(circuit, inputs, weights, observables), dtype, device)
+        if engine is None and kind == "native":
+            engine = native.compiled_engine(circuit, inputs, weights, observables, dtype)
+        elif engine is None:
+            engine = PortableEngine(compile_circuit(circuit, inputs, weights, observables), dtype, device)
         _engines[key] = engine
         while len(_engines) > _MAX_ENGINES:
             _engines.popitem(last=False)
     return engine
+
+
+def _kind(device: torch.device) -> str:
+    """Return which engine to use on a device."""
+    if device.type != "cpu":
+        return "portable"
+    chosen = os.environ.get("QGAN_QISKIT_ENGINE", "")
+    if chosen not in ("", "native", "portable"):
+        raise UsageError(f"QGAN_QISKIT_ENGINE is '{chosen}': 'native' or 'portable' is possible")
+    return chosen or native.usable()
 
 
 def engine_for_ansatz(ansatz: Ansatz, dtype: torch.dtype, device: torch.device) -> Engine:

@@ -124,7 +124,7 @@ def expectation_values(
     """
     engine = engine_for(circuit, (), circuit.parameters, observables)
     values = torch.from_numpy(np.ascontiguousarray(values_NK, dtype=np.float64))
-    size = max(1, _CHUNK_BYTES // engine.bytes_per_instance)
+    size = engine.instances_within(_CHUNK_BYTES, gradient=False)
     # Every binding is an instance with weights of its own and a batch of one without inputs.
     with torch.no_grad():
         parts = [

@@ -88,7 +88,7 @@ def _gradients(circuit: QuantumCircuit, observables: Sequence[BaseOperator], val
     engine = engine_for(circuit, (), circuit.parameters, distinct)
     values = torch.from_numpy(np.ascontiguousarray(values_NK))
     column = torch.tensor(columns)
-    size = max(1, _CHUNK_BYTES // engine.bytes_per_instance)
+    size = engine.instances_within(_CHUNK_BYTES, gradient=True)
     parts = []
     for chunk, wanted in zip(values.split(size), column.split(size), strict=True):
         weights = chunk.clone().requires_grad_()

@@ -7,7 +7,7 @@ strings agree on a letter per qubit, a fixed one-qubit gate per qubit turns all 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
@@ -38,6 +38,31 @@ def diagonalised(observables: Sequence[SparsePauliOp]) -> list[SparsePauliOp]:
     return [SparsePauliOp([label.translate(to_z) for label in op.paulis.to_labels()], op.coeffs) for op in observables]
 
 
+def pauli_terms(observables: Sequence[SparsePauliOp], num_qubits: int) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """Return the strings of all observables, each once, and the observables as combinations of sums over amplitudes.
+
+    The sum of a string (x, z) over amplitudes is ``S = sum_j (-1)**|j&z| conj(psi_(j^x)) psi_j``; its expectation is the real
+    part of ``i**|x&z| S``, so plus or minus the real or imaginary part of S.
+
+    Returns:
+        strings: (X-mask, Z-mask), sorted such that those stand together which need the same part of the same products.
+        combination: shape (number of observables, strings): observable o is ``combination[o] @ parts``.
+
+    Raises:
+        CircuitError: an observable acts on another number of qubits or is not Hermitian.
+    """
+    rows: list[dict[tuple[int, int], float]] = []
+    for number, observable in enumerate(observables):
+        row: dict[tuple[int, int], float] = {}
+        for x, z, coefficient in _strings(number, observable, num_qubits):
+            sign = (1, -1, -1, 1)[(x & z).bit_count() % 4]
+            row[x, z] = row.get((x, z), 0.0) + sign * coefficient
+        rows.append(row)
+    strings = sorted({s for row in rows for s in row}, key=lambda s: (s[0], (s[0] & s[1]).bit_count() % 2, s[1]))
+    combination = np.array([[row.get(string, 0.0) for string in strings] for row in rows])
+    return strings, combination.reshape(len(rows), len(strings))
+
+
 def tables(observables: Sequence[SparsePauliOp], num_qubits: int) -> dict[int, np.ndarray]:
     """Return, for each X-mask, the table ``T[o, j]`` with ``O_o = sum_x sum_j T_x[o, j] |j^x><j|``.
 
@@ -50,19 +75,25 @@ def tables(observables: Sequence[SparsePauliOp], num_qubits: int) -> dict[int, n
     index = np.arange(1 << num_qubits)
     result: dict[int, np.ndarray] = {}
     for row, observable in enumerate(observables):
-        if observable.num_qubits != num_qubits:
-            raise CircuitError(
-                f"observable {row} acts on {observable.num_qubits} qubits, the circuit on {num_qubits}: pad it with I"
-            )
-        for label, coefficient in observable.to_list():
-            if abs(np.imag(coefficient)) > 1e-12:
-                raise CircuitError(
-                    f"observable {row} is not Hermitian: coefficient {coefficient} of {label} must be real"
-                )
-            bits = label[::-1]
-            x = sum(1 << q for q, letter in enumerate(bits) if letter in "XY")
-            z = sum(1 << q for q, letter in enumerate(bits) if letter in "YZ")
+        for x, z, coefficient in _strings(row, observable, num_qubits):
             signs = 1.0 - 2.0 * (np.bitwise_count(index & z) & 1)
             table = result.setdefault(x, np.zeros((len(observables), len(index)), dtype=complex))
-            table[row] += coefficient.real * 1j ** int(x & z).bit_count() * signs
+            table[row] += coefficient * 1j ** int(x & z).bit_count() * signs
     return result
+
+
+def _strings(number: int, observable: SparsePauliOp, num_qubits: int) -> Iterator[tuple[int, int, float]]:
+    """Yield (X-mask, Z-mask, coefficient) of each string of an observable, after checking it."""
+    if observable.num_qubits != num_qubits:
+        raise CircuitError(
+            f"observable {number} acts on {observable.num_qubits} qubits, the circuit on {num_qubits}: pad it with I"
+        )
+    for label, coefficient in observable.to_list():
+        if abs(np.imag(coefficient)) > 1e-12:
+            raise CircuitError(
+                f"observable {number} is not Hermitian: coefficient {coefficient} of {label} must be real"
+            )
+        bits = label[::-1]
+        x = sum(1 << q for q, letter in enumerate(bits) if letter in "XY")
+        z = sum(1 << q for q, letter in enumerate(bits) if letter in "YZ")
+        yield x, z, float(coefficient.real)

@@ -4,7 +4,7 @@ Everything of 2**num_qubits amplitudes lives between the two ends of this functi
 sees outside is small.
 
 Shape letters: P instances · B batch · O observables · D = 2**num_qubits · U, V amplitudes of the upper and lower half of the
-register · F, L the batch before and after the amplitudes (see :mod:`qgan_qiskit.simulation.evolution`).
+register · F, L the batch before and after the amplitudes (see :mod:`qgan_qiskit.simulation.portable.evolution`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from qgan_qiskit.simulation import evolution, scratch
-from qgan_qiskit.simulation.evolution import Monomial, Move
+from qgan_qiskit.simulation import scratch
+from qgan_qiskit.simulation.portable import evolution
+from qgan_qiskit.simulation.portable.evolution import Monomial, Move
 
 # From this many images on, the batch lies last in memory: rows of a cache line or more beat one long vector per image.
 _BATCH_LAST = 8
 # States on the way forward are kept for backward as long as all of them fit into this; beyond, they are computed again.
-_PATH_BYTES = 48 << 20
+PATH_BYTES = 48 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ def _empty_path(plan: Plan, upper: Tensor, lower: Tensor) -> list[Tensor] | None
     """Return a list for the states on the way, or None where they would take too much memory."""
     states = sum(move.kind != "monomial" for move in plan.moves)
     size = upper.numel() * lower.shape[1] * upper.itemsize
-    return [] if states * size <= _PATH_BYTES else None
+    return [] if states * size <= PATH_BYTES else None
 
 
 def _final_state(

@@ -1,7 +1,7 @@
 """Angles -> 2x2 matrices -> slot products -> block matrices, in plain differentiable torch.
 
 All tensors here are small (no 2**n anywhere), so torch's own autograd carries their gradients; only the state vector is
-differentiated by hand, in :mod:`qgan_qiskit.simulation.evolution`.
+differentiated by hand, in :mod:`qgan_qiskit.simulation.portable.evolution`.
 
 Shape letters: … any leading dimensions · G rotations · S slots · N blocks · M = 2**(qubits of a block).
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from qgan_qiskit.simulation.program import Slot
+from qgan_qiskit.simulation.portable.program import Slot
 
 
 def rotation_matrices(angles_xG: Tensor, axes: Sequence[str], dtype: torch.dtype) -> Tensor:

@@ -1,0 +1,86 @@
+"""The engine on compiled kernels: angles in, expectations out, differentiable in both inputs and weights.
+
+Shape letters: P instances · B batch · Q inputs · K weights · O observables · G rotations · T Pauli strings · L = P * B.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qgan_qiskit.simulation.engine import Engine
+from qgan_qiskit.simulation.native.coefficients import Coefficients
+from qgan_qiskit.simulation.native.evaluate import Evaluate, keeps_states
+from qgan_qiskit.simulation.native.host import vector_unit
+from qgan_qiskit.simulation.native.plan import Plan, plan
+from qgan_qiskit.simulation.native.program import NativeProgram
+
+# Rows of fewer bytes than this are not worth having: the narrowest vectors of all processors.
+_NARROWEST_BYTES = 16
+
+
+class NativeEngine(Engine):
+    """A program in a precision, on the processor."""
+
+    def __init__(self, program: NativeProgram, dtype: torch.dtype) -> None:
+        """Place the tables; words are written when the first batch of a size comes."""
+        super().__init__(program.num_qubits, not program.complex, dtype, torch.device("cpu"))
+        self.program = program
+        self.num_angles = len(program.offsets)
+        self._numpy_dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+        self.combination_OT = program.combination.astype(self._numpy_dtype)
+        self._taking = np.flatnonzero(program.input_coefficients.any(axis=1))
+        # A derivative is half of what the kernels sum up.
+        self._inputs_QG = (program.input_coefficients[self._taking].T / 2).astype(self._numpy_dtype)
+        self._weights_KG = (program.weight_coefficients.T / 2).astype(self._numpy_dtype)
+        self._plans: dict[tuple[int, bool], tuple[Plan, Coefficients]] = {}
+
+    def bytes_needed(self, instances: int, batch: int, gradient: bool) -> int:
+        """States, of all images or of those in work, and with gradients cotangents of those in work; and coefficients."""
+        lanes = self._lanes(instances * batch)
+        tiles = -(-instances * batch // lanes)
+        row = lanes * self.dtype.itemsize
+        state = (row if self.real else 2 * row) << self.num_qubits
+        threads = min(torch.get_num_threads(), tiles)
+        states = threads * (2 if gradient else 1) * state
+        if gradient and keeps_states(tiles, state):
+            states += (tiles - threads) * state
+        # Per angle two coefficients and scales, as rows and before they are copied into these, and a gradient.
+        return states + tiles * row * 6 * (self.num_angles + self.num_qubits)
+
+    def _expectations(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
+        return Evaluate.apply(self, inputs_BPQ, weights_PK)
+
+    def reads(self, inputs_QPB: np.ndarray, weights_KP: np.ndarray) -> tuple[Plan, Tensor]:
+        """Return a plan that the angles permit, and what its kernels read, shape (tiles, rows, lanes)."""
+        length = inputs_QPB.shape[1] * inputs_QPB.shape[2]
+        lanes = self._lanes(length)
+        for tangents in (True, False):
+            plan, coefficients = self._plan(lanes, tangents)
+            reads = torch.empty(-(-length // lanes), plan.read_rows, lanes, dtype=self.dtype)
+            if coefficients.fill(reads.numpy(), inputs_QPB, weights_KP):
+                break
+        return plan, reads
+
+    def inputs_gradient(self, moments_GPB: np.ndarray) -> np.ndarray:
+        """Return the gradient by the inputs, shape (B, P, Q), from what the kernels summed up for each angle."""
+        taken = moments_GPB[self._taking]
+        gradient_QL = self._inputs_QG @ taken.reshape(len(taken), taken.shape[1] * taken.shape[2])
+        return gradient_QL.reshape(len(gradient_QL), *taken.shape[1:]).transpose(2, 1, 0)
+
+    def weights_gradient(self, moments_GPB: np.ndarray) -> np.ndarray:
+        """Return the gradient by the weights, shape (P, K), from what the kernels summed up for each angle."""
+        return (self._weights_KG @ moments_GPB.sum(axis=2)).T
+
+    def _lanes(self, length: int) -> int:
+        """Return the numbers per row: a vector register, or less where few images would leave most of it empty."""
+        widest, narrowest = (size // self.dtype.itemsize for size in (vector_unit().bytes, _NARROWEST_BYTES))
+        return max(min(widest, 1 << (length - 1).bit_length()), narrowest)
+
+    def _plan(self, lanes: int, tangents: bool) -> tuple[Plan, Coefficients]:
+        key = (lanes, tangents)
+        if key not in self._plans:
+            words = plan(self.program, lanes, self.dtype == torch.float64, tangents)
+            self._plans[key] = words, Coefficients(self.program, words, self._numpy_dtype)
+        return self._plans[key]

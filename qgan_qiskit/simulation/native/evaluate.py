@@ -1,0 +1,115 @@
+"""Running a plan over a batch, as a torch function with its adjoint derivative.
+
+Backward is the adjoint method (Jones and Gacon, arXiv 2009.02823): the gates are unitary, so the final state is walked back to
+the start by undoing them, and beside it its cotangent; memory does not grow with depth.
+
+Shape letters: P instances · B batch · L = P * B · Q inputs · K weights · O observables · T Pauli strings · G rotations.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from qgan_qiskit.simulation import scratch
+from qgan_qiskit.simulation.native.coefficients import pack, unpack
+from qgan_qiskit.simulation.native.plan import Plan
+from qgan_qiskit.simulation.native.walk import runner
+
+if TYPE_CHECKING:
+    from qgan_qiskit.simulation.native.engine import NativeEngine
+
+# Final states of all tiles are kept for backward up to this size: a third of the arithmetic is saved.
+_KEPT_BYTES = 1 << 30
+_helpers: ThreadPoolExecutor | None = None
+
+
+class Evaluate(torch.autograd.Function):
+    """``Evaluate.apply(engine, inputs_BPQ, weights_PK) -> expectations_BPO``."""
+
+    @staticmethod
+    def forward(ctx: Any, engine: NativeEngine, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
+        """Prepare, rotate and read; the final states are kept for backward."""
+        batch, instances = inputs_BPQ.shape[:2]
+        inputs_QPB = np.ascontiguousarray(inputs_BPQ.detach().numpy().transpose(2, 1, 0))
+        plan, reads = engine.reads(inputs_QPB, weights_PK.detach().numpy().T)
+        states = None
+        if any(ctx.needs_input_grad):
+            state_bytes = plan.state_rows * reads.shape[2] * reads.itemsize
+            if keeps_states(len(reads), state_bytes):
+                states = scratch.take(reads, (len(reads), plan.state_rows, reads.shape[2]))
+            ctx.engine, ctx.plan, ctx.reads, ctx.states, ctx.shape = engine, plan, reads, states, (instances, batch)
+        values = reads.new_zeros(len(reads), plan.string_rows, reads.shape[2])
+        _run(plan.forward, plan, reads, states, values)
+        values_TL = unpack(values.numpy(), batch * instances)
+        expectations_LO = values_TL.T @ engine.combination_OT.T
+        expectations_BPO = expectations_LO.reshape(instances, batch, -1).transpose(1, 0, 2)
+        return torch.from_numpy(np.ascontiguousarray(expectations_BPO))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent_BPO: Tensor) -> tuple[Any, ...]:
+        """Walk states and cotangents back to the start, summing up the gradient of every angle."""
+        engine, plan, reads, states = ctx.engine, ctx.plan, ctx.reads, ctx.states
+        # The kernels undo the states: a second backward through a retained graph begins at |0> again.
+        ctx.states = None
+        instances, batch = ctx.shape
+        cotangent_LO = cotangent_BPO.numpy().transpose(1, 0, 2).reshape(instances * batch, -1)
+        pack(engine.combination_OT.T @ cotangent_LO.T, reads.numpy()[:, -plan.string_rows :])
+        moments = reads.new_zeros(len(reads), engine.num_angles, reads.shape[2])
+        _run(plan.again if states is None else plan.backward, plan, reads, states, moments, cotangents=True)
+        if states is not None:
+            scratch.give(states)
+        gradient_GPB = unpack(moments.numpy(), instances * batch).reshape(engine.num_angles, instances, batch)
+        by_inputs = torch.from_numpy(engine.inputs_gradient(gradient_GPB)) if ctx.needs_input_grad[1] else None
+        by_weights = torch.from_numpy(engine.weights_gradient(gradient_GPB)) if ctx.needs_input_grad[2] else None
+        return None, by_inputs, by_weights
+
+
+def keeps_states(tiles: int, state_bytes: int) -> bool:
+    """Say whether final states are kept for backward; where they are too large they are made again, tile by tile."""
+    return tiles * state_bytes <= _KEPT_BYTES
+
+
+def _run(
+    words: np.ndarray, plan: Plan, reads: Tensor, states: Tensor | None, writes: Tensor, cotangents: bool = False
+) -> None:
+    """Walk the words for every tile, on all of torch's threads.
+
+    With ``states`` each tile has its own state, without each thread; with ``cotangents`` each thread has one of these.
+    """
+    tiles = len(reads)
+    threads = min(torch.get_num_threads(), tiles)
+    own = [reads.new_empty(2 if cotangents else 1, plan.state_rows, reads.shape[2]) for _ in range(threads)]
+    counter = np.zeros(1, dtype=np.int64)
+
+    def work(rows: Tensor) -> None:
+        state = rows[0] if states is None else states
+        stride = 0 if states is None else states.stride(0) * states.itemsize
+        runner()(
+            *(state.data_ptr(), stride, rows[-1].data_ptr()),
+            *(
+                reads.data_ptr(),
+                reads.stride(0) * reads.itemsize,
+                writes.data_ptr(),
+                writes.stride(0) * writes.itemsize,
+            ),
+            *(words.ctypes.data, len(words), counter.ctypes.data, tiles),
+        )
+
+    helping = [_pool(threads - 1).submit(work, rows) for rows in own[1:]]
+    work(own[0])
+    for helper in helping:
+        helper.result()
+
+
+def _pool(helpers: int) -> ThreadPoolExecutor:
+    global _helpers
+    if _helpers is None or _helpers._max_workers < helpers:
+        _helpers = ThreadPoolExecutor(helpers, thread_name_prefix="simulation")
+    return _helpers

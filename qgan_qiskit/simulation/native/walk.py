@@ -1,0 +1,123 @@
+"""The compiled function that walks a list of nodes, for every tile of a batch.
+
+A node is a run of 64-bit words. Its second word is its length. Its first is the address of a kernel, or 0 for a loop: then
+word 2 is the number of turns, word 3 where the nodes of its body begin, and the words from 4 on say how the base changes
+from turn to turn (see :meth:`~qgan_qiskit.simulation.native.emit.Kernel.cosets`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from qgan_qiskit.simulation.native.emit import BYTES, I1, I64, KERNEL, WORDS
+from qgan_qiskit.simulation.native.host import address
+
+_WALK = ir.FunctionType(ir.VoidType(), [BYTES, BYTES, BYTES, BYTES, WORDS, I64, I64, I64])
+# state, its stride, cotangent, reads, their stride, writes, their stride, words, number of words, counter, tiles.
+_RUN = ir.FunctionType(ir.VoidType(), [BYTES, I64, BYTES, BYTES, I64, BYTES, I64, WORDS, I64, WORDS, I64])
+
+
+def loop(count: int, steps: list[int], body: list[int]) -> list[int]:
+    """Return the words of a loop."""
+    head = [0, 0, count, 4 + len(steps), *steps]
+    head[1] = len(head) + len(body)
+    return head + body
+
+
+@functools.cache
+def runner() -> Callable[..., None]:
+    """Return ``run(state, stride, cotangent, reads, stride, writes, stride, words, count, counter, tiles)``.
+
+    It takes tiles, one after the other, until the counter (one 64-bit word, shared by all threads) reaches their number, and
+    walks the words for each. Strides are the bytes from tile to tile; the cotangent is a thread's own. The interpreter's lock
+    is not held meanwhile.
+    """
+    signature = ctypes.CFUNCTYPE(
+        None,
+        *(
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+            ctypes.c_int64,
+        ),
+        *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64),
+    )
+    return signature(address("run", _build))
+
+
+def _build(module: ir.Module, name: str) -> None:
+    walk = _build_walk(module, f"{name}_walk")
+    run = ir.Function(module, _RUN, name)
+    state, state_stride, cotangent, reads, read_stride, writes, write_stride, words, count, counter, tiles = run.args
+    at = ir.IRBuilder(run.append_basic_block())
+    again, body, done = (run.append_basic_block() for _ in range(3))
+    at.branch(again)
+    at.position_at_end(again)
+    tile = at.atomic_rmw("add", counter, I64(1), "monotonic")
+    at.cbranch(at.icmp_unsigned("<", tile, tiles), body, done)
+    at.position_at_end(body)
+    places = [
+        at.gep(pointer, [at.mul(tile, stride)])
+        for pointer, stride in ((state, state_stride), (reads, read_stride), (writes, write_stride))
+    ]
+    at.call(walk, [places[0], cotangent, places[1], places[2], words, I64(0), count, I64(0)])
+    at.branch(again)
+    at.position_at_end(done)
+    at.ret_void()
+
+
+def _build_walk(module: ir.Module, name: str) -> ir.Function:
+    """Walk the words from one index to another at a base; loops call it again."""
+    walk = ir.Function(module, _WALK, name)
+    walk.linkage = "internal"
+    *pointers, words, begin, end, base = walk.args
+    entry = walk.append_basic_block()
+    at = ir.IRBuilder(entry)
+    head, node, leaf, turn, turned, following, done = (walk.append_basic_block() for _ in range(7))
+    at.branch(head)
+
+    at.position_at_end(head)
+    index = at.phi(I64)
+    index.add_incoming(begin, entry)
+    at.cbranch(at.icmp_unsigned("<", index, end), node, done)
+
+    at.position_at_end(node)
+    here = at.gep(words, [index])
+    kernel = at.load(here)
+    after = at.add(index, at.load(at.gep(here, [I64(1)])))
+    at.cbranch(at.icmp_unsigned("==", kernel, I64(0)), turn, leaf)
+
+    at.position_at_end(leaf)
+    at.call(at.inttoptr(kernel, KERNEL.as_pointer()), [*pointers, here, base])
+    at.branch(following)
+
+    at.position_at_end(turn)
+    number, place = at.phi(I64), at.phi(I64)
+    first = at.add(index, at.load(at.gep(here, [I64(3)])))
+    at.call(walk, [*pointers, words, first, after, place])
+    number_after = at.add(number, I64(1))
+    cttz = ir.Function(module, ir.FunctionType(I64, [I64, I1]), "llvm.cttz.i64")
+    step = at.load(at.gep(here, [at.add(at.call(cttz, [number_after, I1(1)]), I64(4))]))
+    place_after = at.xor(place, step)
+    for phi, start, value in ((number, I64(0), number_after), (place, base, place_after)):
+        phi.add_incoming(start, node)
+        phi.add_incoming(value, turn)
+    at.cbranch(at.icmp_unsigned("<", number_after, at.load(at.gep(here, [I64(2)]))), turn, turned)
+
+    at.position_at_end(turned)
+    at.branch(following)
+
+    at.position_at_end(following)
+    index.add_incoming(after, following)
+    at.branch(head)
+
+    at.position_at_end(done)
+    at.ret_void()
+    return walk
