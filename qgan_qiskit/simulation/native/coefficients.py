@@ -62,7 +62,7 @@ class Coefficients:
         if self._program.complex:
             self._complex_start(angles_SL, start, batch)
         else:
-            self._real_start(angles_SL, start, batch)
+            self._real_start(angles_SL, start)
         return True
 
     def _shears(self, angles_RX: ndarray) -> ndarray:
@@ -91,14 +91,21 @@ class Coefficients:
         np.square(products[scales:], out=rows[1 : 2 * count : 2])
         return rows
 
-    def _real_start(self, angles_SL: ndarray, start: ndarray, batch: int) -> None:
+    def _real_start(self, angles_SL: ndarray, start: ndarray) -> None:
         """Write cosine and sine of each qubit's only rotation about y."""
-        vectors_n2L = np.zeros((self._program.num_qubits, 2, angles_SL.shape[1]), dtype=self._dtype)
-        vectors_n2L[:, 0] = 1
+        tiles, _, lanes = start.shape
+        vectors = start.reshape(tiles, -1, 2, lanes)
         half = angles_SL / 2
-        qubits = [gate.qubit for gate in self._gates]
-        vectors_n2L[qubits, 0], vectors_n2L[qubits, 1] = np.cos(half), np.sin(half)
-        _spread(vectors_n2L.reshape(-1, angles_SL.shape[1]), start, angles_SL.shape[1] // batch, batch)
+        if len(half) == self._program.num_qubits and half.shape[1] == tiles * lanes:
+            # Every qubit has one, and they come in order.
+            half = half.reshape(-1, tiles, lanes).transpose(1, 0, 2)
+            np.cos(half, out=vectors[:, :, 0])
+            np.sin(half, out=vectors[:, :, 1])
+            return
+        vectors[:, :, 0], vectors[:, :, 1] = 1, 0
+        for gate, cosine, sine in zip(self._gates, np.cos(half), np.sin(half), strict=True):
+            pack(cosine[None], vectors[:, gate.qubit : gate.qubit + 1, 0])
+            pack(sine[None], vectors[:, gate.qubit : gate.qubit + 1, 1])
 
     def _complex_start(self, angles_SL: ndarray, start: ndarray, batch: int) -> None:
         """Write real and imaginary part of each qubit's amplitudes after its rotations."""
@@ -138,8 +145,9 @@ def _spread(rows_RX: ndarray, out: ndarray, instances: int, batch: int) -> None:
     """Copy rows of instances (X = P), or of all images (X = L), into tiles (tiles, R, lanes)."""
     lanes = out.shape[2]
     if rows_RX.shape[1] == instances and batch % lanes == 0:
-        # Every tile belongs to one instance.
-        out.reshape(instances, batch // lanes, *out.shape[1:])[:] = rows_RX.T[:, None, :, None]
+        # Every tile belongs to one instance. In two steps: long copies are faster than many short ones.
+        rows_PRl = np.repeat(rows_RX.T[:, :, None], lanes, axis=2)
+        out.reshape(instances, batch // lanes, *out.shape[1:])[:] = rows_PRl[:, None]
     else:
         pack(np.repeat(rows_RX, batch, axis=1) if rows_RX.shape[1] == instances else rows_RX, out)
 
@@ -147,6 +155,8 @@ def _spread(rows_RX: ndarray, out: ndarray, instances: int, batch: int) -> None:
 def pack(values_XL: ndarray, out: ndarray) -> None:
     """Copy (X, L) into (tiles, X, lanes); lanes that are left over become 0."""
     tiles, rows, lanes = out.shape
+    if not rows:
+        return
     whole = values_XL.shape[1] // lanes
     out[:whole] = values_XL[:, : whole * lanes].reshape(rows, whole, lanes).transpose(1, 0, 2)
     if whole < tiles:
@@ -156,5 +166,16 @@ def pack(values_XL: ndarray, out: ndarray) -> None:
 
 
 def unpack(values: ndarray, length: int) -> ndarray:
-    """Return (tiles, X, lanes) as (X, L)."""
-    return values.transpose(1, 0, 2).reshape(values.shape[1], len(values) * values.shape[2])[:, :length]
+    """Return (tiles, X, lanes) as (L, X)."""
+    tiles, rows, lanes = values.shape
+    return values.transpose(0, 2, 1).reshape(tiles * lanes, rows)[:length]
+
+
+def sums(values: ndarray, instances: int, batch: int) -> ndarray:
+    """Return the sums of (tiles, X, lanes) over the images of each instance, shape (P, X)."""
+    tiles, rows, lanes = values.shape
+    if batch % lanes:
+        return unpack(values, instances * batch).reshape(instances, batch, rows).sum(axis=1)
+    # Every tile belongs to one instance. A product with ones adds faster than a sum over a short axis.
+    by_tile = values.reshape(-1, lanes) @ np.ones(lanes, dtype=values.dtype)
+    return by_tile.reshape(instances, batch // lanes, rows).sum(axis=1)

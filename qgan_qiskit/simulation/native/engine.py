@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from qgan_qiskit.simulation.engine import Engine
-from qgan_qiskit.simulation.native.coefficients import Coefficients
+from qgan_qiskit.simulation.native.coefficients import Coefficients, sums, unpack
 from qgan_qiskit.simulation.native.evaluate import Evaluate, keeps_states
 from qgan_qiskit.simulation.native.host import vector_unit
 from qgan_qiskit.simulation.native.plan import Plan, plan
@@ -63,15 +63,14 @@ class NativeEngine(Engine):
                 break
         return plan, reads
 
-    def inputs_gradient(self, moments_GPB: np.ndarray) -> np.ndarray:
-        """Return the gradient by the inputs, shape (B, P, Q), from what the kernels summed up for each angle."""
-        taken = moments_GPB[self._taking]
-        gradient_QL = self._inputs_QG @ taken.reshape(len(taken), taken.shape[1] * taken.shape[2])
-        return gradient_QL.reshape(len(gradient_QL), *taken.shape[1:]).transpose(2, 1, 0)
+    def inputs_gradient(self, moments: np.ndarray, instances: int, batch: int) -> Tensor:
+        """Return the gradient by the inputs, shape (B, P, Q), from what was summed for each angle (tiles, G, lanes)."""
+        gradient_LQ = unpack(moments[:, self._taking], instances * batch) @ self._inputs_QG.T
+        return torch.from_numpy(gradient_LQ.reshape(instances, batch, self._inputs_QG.shape[0]).transpose(1, 0, 2))
 
-    def weights_gradient(self, moments_GPB: np.ndarray) -> np.ndarray:
-        """Return the gradient by the weights, shape (P, K), from what the kernels summed up for each angle."""
-        return (self._weights_KG @ moments_GPB.sum(axis=2)).T
+    def weights_gradient(self, moments: np.ndarray, instances: int, batch: int) -> Tensor:
+        """Return the gradient by the weights, shape (P, K), from what was summed for each angle (tiles, G, lanes)."""
+        return torch.from_numpy(sums(moments, instances, batch) @ self._weights_KG.T)
 
     def _lanes(self, length: int) -> int:
         """Return the numbers per row: a vector register, or less where few images would leave most of it empty."""

@@ -44,10 +44,9 @@ class Evaluate(torch.autograd.Function):
             if keeps_states(len(reads), state_bytes):
                 states = scratch.take(reads, (len(reads), plan.state_rows, reads.shape[2]))
             ctx.engine, ctx.plan, ctx.reads, ctx.states, ctx.shape = engine, plan, reads, states, (instances, batch)
-        values = reads.new_zeros(len(reads), plan.string_rows, reads.shape[2])
+        values = _zeros(reads, plan.string_rows)
         _run(plan.forward, plan, reads, states, values)
-        values_TL = unpack(values.numpy(), batch * instances)
-        expectations_LO = values_TL.T @ engine.combination_OT.T
+        expectations_LO = unpack(values.numpy(), batch * instances) @ engine.combination_OT.T
         expectations_BPO = expectations_LO.reshape(instances, batch, -1).transpose(1, 0, 2)
         return torch.from_numpy(np.ascontiguousarray(expectations_BPO))
 
@@ -61,14 +60,23 @@ class Evaluate(torch.autograd.Function):
         instances, batch = ctx.shape
         cotangent_LO = cotangent_BPO.numpy().transpose(1, 0, 2).reshape(instances * batch, -1)
         pack(engine.combination_OT.T @ cotangent_LO.T, reads.numpy()[:, -plan.string_rows :])
-        moments = reads.new_zeros(len(reads), engine.num_angles, reads.shape[2])
+        moments = _zeros(reads, engine.num_angles)
         _run(plan.again if states is None else plan.backward, plan, reads, states, moments, cotangents=True)
         if states is not None:
             scratch.give(states)
-        gradient_GPB = unpack(moments.numpy(), instances * batch).reshape(engine.num_angles, instances, batch)
-        by_inputs = torch.from_numpy(engine.inputs_gradient(gradient_GPB)) if ctx.needs_input_grad[1] else None
-        by_weights = torch.from_numpy(engine.weights_gradient(gradient_GPB)) if ctx.needs_input_grad[2] else None
+        by_inputs = engine.inputs_gradient(moments.numpy(), *ctx.shape) if ctx.needs_input_grad[1] else None
+        by_weights = engine.weights_gradient(moments.numpy(), *ctx.shape) if ctx.needs_input_grad[2] else None
         return None, by_inputs, by_weights
+
+
+def _zeros(reads: Tensor, rows: int) -> Tensor:
+    """Return zeros for each tile, aligned as torch aligns.
+
+    Filled by NumPy, in this thread: torch would wake its other threads, and wait for them where the processor is shared.
+    """
+    zeros = reads.new_empty(len(reads), rows, reads.shape[2])
+    zeros.numpy().fill(0)
+    return zeros
 
 
 def keeps_states(tiles: int, state_bytes: int) -> bool:
@@ -99,7 +107,8 @@ def _run(
                 writes.data_ptr(),
                 writes.stride(0) * writes.itemsize,
             ),
-            *(words.ctypes.data, len(words), counter.ctypes.data, tiles),
+            # Backward begins with what forward did last: that is still in the processor's cache.
+            *(words.ctypes.data, len(words), counter.ctypes.data, tiles, cotangents),
         )
 
     helping = [_pool(threads - 1).submit(work, rows) for rows in own[1:]]

@@ -17,8 +17,8 @@ from qgan_qiskit.simulation.native.emit import BYTES, I1, I64, KERNEL, WORDS
 from qgan_qiskit.simulation.native.host import address
 
 _WALK = ir.FunctionType(ir.VoidType(), [BYTES, BYTES, BYTES, BYTES, WORDS, I64, I64, I64])
-# state, its stride, cotangent, reads, their stride, writes, their stride, words, number of words, counter, tiles.
-_RUN = ir.FunctionType(ir.VoidType(), [BYTES, I64, BYTES, BYTES, I64, BYTES, I64, WORDS, I64, WORDS, I64])
+# state, its stride, cotangent, reads, their stride, writes, their stride, words, number of words, counter, tiles, reverse.
+_RUN = ir.FunctionType(ir.VoidType(), [BYTES, I64, BYTES, BYTES, I64, BYTES, I64, WORDS, I64, WORDS, I64, I64])
 
 
 def loop(count: int, steps: list[int], body: list[int]) -> list[int]:
@@ -30,9 +30,9 @@ def loop(count: int, steps: list[int], body: list[int]) -> list[int]:
 
 @functools.cache
 def runner() -> Callable[..., None]:
-    """Return ``run(state, stride, cotangent, reads, stride, writes, stride, words, count, counter, tiles)``.
+    """Return ``run(state, stride, cotangent, reads, stride, writes, stride, words, count, counter, tiles, reverse)``.
 
-    It takes tiles, one after the other, until the counter (one 64-bit word, shared by all threads) reaches their number, and
+    It takes tiles, one after the other (the last one first if ``reverse``), until the counter (one 64-bit word, shared by all threads) reaches their number, and
     walks the words for each. Strides are the bytes from tile to tile; the cotangent is a thread's own. The interpreter's lock
     is not held meanwhile.
     """
@@ -47,7 +47,7 @@ def runner() -> Callable[..., None]:
             ctypes.c_void_p,
             ctypes.c_int64,
         ),
-        *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64),
+        *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64),
     )
     return signature(address("run", _build))
 
@@ -55,14 +55,16 @@ def runner() -> Callable[..., None]:
 def _build(module: ir.Module, name: str) -> None:
     walk = _build_walk(module, f"{name}_walk")
     run = ir.Function(module, _RUN, name)
-    state, state_stride, cotangent, reads, read_stride, writes, write_stride, words, count, counter, tiles = run.args
+    state, state_stride, cotangent, reads, read_stride, writes, write_stride, words, count, counter, tiles, reverse = run.args
     at = ir.IRBuilder(run.append_basic_block())
     again, body, done = (run.append_basic_block() for _ in range(3))
     at.branch(again)
     at.position_at_end(again)
-    tile = at.atomic_rmw("add", counter, I64(1), "monotonic")
-    at.cbranch(at.icmp_unsigned("<", tile, tiles), body, done)
+    number = at.atomic_rmw("add", counter, I64(1), "monotonic")
+    at.cbranch(at.icmp_unsigned("<", number, tiles), body, done)
     at.position_at_end(body)
+    from_end = at.sub(at.sub(tiles, I64(1)), number)
+    tile = at.select(at.icmp_unsigned("!=", reverse, I64(0)), from_end, number)
     places = [
         at.gep(pointer, [at.mul(tile, stride)])
         for pointer, stride in ((state, state_stride), (reads, read_stride), (writes, write_stride))
