@@ -9,6 +9,8 @@ coefficients · S angles of the start · N products of cosines · X = L where a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy import ndarray
 
@@ -19,6 +21,11 @@ from qgan_qiskit.simulation.native.program import NativeProgram
 _LEAST_PRODUCT = {np.dtype(np.float32): 2.0**-50, np.dtype(np.float64): 2.0**-400}
 
 
+def takes_inputs_later(program: NativeProgram, turned: Sequence[int]) -> bool:
+    """Say whether inputs enter one of these angles, so that each image has coefficients of its own."""
+    return bool(program.input_coefficients[list(turned)].any())
+
+
 class Coefficients:
     """Fills the rows that a plan reads."""
 
@@ -26,16 +33,11 @@ class Coefficients:
         """Place the tables that turn inputs and weights into angles."""
         self._program, self._plan, self._dtype = program, plan, dtype
         turned = list(plan.turned)
-        self._wide = bool(program.input_coefficients[turned].any())
+        self._wide = takes_inputs_later(program, turned)
         self._turned = _Affine(program, turned, dtype if self._wide else np.dtype(np.float64))
-        self._gates = [gate for sequence in program.start.gates.values() for gate in sequence]
-        self._start = _Affine(program, [gate.index for gate in self._gates], dtype)
-        row = {angle: i for i, angle in enumerate(turned)}
-        sets = [*plan.scales, *plan.moments]
-        longest = max((len(members) for members in sets), default=0)
-        # Row len(turned) of the cosines is 1: what shorter products are filled up with.
-        padded = [[row[i] for i in members] + [len(turned)] * (longest - len(members)) for members in sets]
-        self._members = np.array(padded, dtype=np.intp).reshape(len(sets), longest).T
+        self._gates = [(qubit, *gate) for qubit, sequence in program.start.items() for gate in sequence]
+        self._start = _Affine(program, [index for _, _, index in self._gates], dtype)
+        self._members, self._picked = _cumulative([*plan.scales, *plan.moments], turned)
 
     def fill(self, reads: ndarray, inputs_QPB: ndarray, weights_KP: ndarray) -> bool:
         """Write the rows of every tile, all but those of the strings.
@@ -50,17 +52,22 @@ class Coefficients:
         """
         instances, batch = inputs_QPB.shape[1:]
         inputs_QL = inputs_QPB.reshape(len(inputs_QPB), instances * batch)
-        count = 2 * len(self._plan.turned) + len(self._plan.scales)
-        if count:
+        plan = self._plan
+        if plan.turned:
             angles_RX = self._turned(weights_KP, inputs_QL if self._wide else None)
-            rows = self._tangents(angles_RX) if self._plan.tangents else self._shears(angles_RX)
-            if rows is None:
+            values = self._tangents(angles_RX) if plan.tangents else self._shears(angles_RX)
+            if values is None:
                 return False
-            _spread(rows.astype(self._dtype, copy=False), reads[:, :count], instances, batch)
-        start = reads[:, count : count + self._plan.start_rows]
+            if plan.single:
+                tiles_Ptn = reads.reshape(instances, len(reads) // instances, -1)
+                tiles_Ptn[:, :, : len(values)] = values.T[:, None]
+            else:
+                values_XL = values if self._wide else np.repeat(values, batch, axis=1)
+                pack(values_XL, reads[:, : len(values)])
+        start = reads[:, plan.start_row : plan.start_row + plan.start_rows]
         angles_SL = self._start(weights_KP, inputs_QL)
         if self._program.complex:
-            self._complex_start(angles_SL, start, batch)
+            self._complex_start(angles_SL, start)
         else:
             self._real_start(angles_SL, start)
         return True
@@ -82,10 +89,12 @@ class Coefficients:
         # As they will be rounded: then their cosines keep lengths.
         tangents = np.tan(angles_RX / 2).astype(self._dtype, copy=False)
         rows[0 : 2 * count : 2] = tangents
+        # The last row stays 1: what shorter products are filled up with.
         cosines = np.ones((count + 1, angles_RX.shape[1]), dtype=angles_RX.dtype)
-        cosines[:-1] = 1 / np.sqrt(1 + np.square(rows[0 : 2 * count : 2]))
-        products = np.multiply.reduce(cosines[self._members], axis=0)
-        if products.size and products.min() < _LEAST_PRODUCT[self._dtype]:
+        np.divide(1, np.sqrt(1 + np.square(rows[0 : 2 * count : 2])), out=cosines[:-1])
+        grown = np.multiply.accumulate(cosines[self._members], axis=0)
+        products = grown.reshape(-1, angles_RX.shape[1])[self._picked]
+        if products.min() < _LEAST_PRODUCT[self._dtype]:
             return None
         rows[2 * count :] = products[:scales]
         np.square(products[scales:], out=rows[1 : 2 * count : 2])
@@ -103,25 +112,47 @@ class Coefficients:
             np.sin(half, out=vectors[:, :, 1])
             return
         vectors[:, :, 0], vectors[:, :, 1] = 1, 0
-        for gate, cosine, sine in zip(self._gates, np.cos(half), np.sin(half), strict=True):
-            pack(cosine[None], vectors[:, gate.qubit : gate.qubit + 1, 0])
-            pack(sine[None], vectors[:, gate.qubit : gate.qubit + 1, 1])
+        for (qubit, _, _), cosine, sine in zip(self._gates, np.cos(half), np.sin(half), strict=True):
+            pack(cosine[None], vectors[:, qubit : qubit + 1, 0])
+            pack(sine[None], vectors[:, qubit : qubit + 1, 1])
 
-    def _complex_start(self, angles_SL: ndarray, start: ndarray, batch: int) -> None:
+    def _complex_start(self, angles_SL: ndarray, start: ndarray) -> None:
         """Write real and imaginary part of each qubit's amplitudes after its rotations."""
         length = angles_SL.shape[1]
         vectors_n22L = np.zeros((self._program.num_qubits, 2, 2, length), dtype=self._dtype)
         vectors_n22L[:, 0, 0] = 1
         half = angles_SL / 2
-        for gate, cosine, sine in zip(self._gates, np.cos(half), np.sin(half), strict=True):
-            (a_re, a_im), (b_re, b_im) = vectors = vectors_n22L[gate.qubit]
+        for (qubit, axis, _), cosine, sine in zip(self._gates, np.cos(half), np.sin(half), strict=True):
+            (a_re, a_im), (b_re, b_im) = vectors = vectors_n22L[qubit]
+            # The frame reverses the angles of RX and RZ at the start.
             turned = {
-                "x": ((b_im, -b_re), (a_im, -a_re)),
+                "x": ((-b_im, b_re), (-a_im, a_re)),
                 "y": ((-b_re, -b_im), (a_re, a_im)),
-                "z": ((a_im, -a_re), (-b_im, b_re)),
-            }[gate.axis]
-            vectors_n22L[gate.qubit] = cosine * vectors + sine * np.array(turned)
-        _spread(vectors_n22L.reshape(-1, length), start, length // batch, batch)
+                "z": ((-a_im, a_re), (b_im, -b_re)),
+            }[axis]
+            vectors_n22L[qubit] = cosine * vectors + sine * np.array(turned)
+        pack(vectors_n22L.reshape(-1, length), start)
+
+
+def _cumulative(sets: Sequence[tuple[int, ...]], turned: Sequence[int]) -> tuple[ndarray, ndarray]:
+    """Write products over sets of angles as cumulative products of a few sequences: most sets grow out of another one.
+
+    Returns:
+        members: shape (length + 1, sequences), rows of cosines; the first ones, and what fills up, are row ``len(turned)``.
+        picked: for each set the place of its product in the flattened cumulative products.
+    """
+    row = {angle: i for i, angle in enumerate(turned)}
+    sequences: list[tuple[int, ...]] = [()]
+    place: dict[tuple[int, ...], tuple[int, int]] = {(): (0, 0)}
+    for longest in sorted(set(sets), key=len, reverse=True):
+        if longest not in place:
+            place |= {longest[:length]: (length, len(sequences)) for length in range(1, len(longest) + 1)}
+            sequences.append(longest)
+    members = np.full((max(map(len, sequences)) + 1, len(sequences)), len(turned), dtype=np.intp)
+    for column, sequence in enumerate(sequences):
+        members[1 : len(sequence) + 1, column] = [row[angle] for angle in sequence]
+    picked = [length * len(sequences) + column for length, column in (place[s] for s in sets)]
+    return members, np.array(picked, dtype=np.intp)
 
 
 class _Affine:
@@ -139,17 +170,6 @@ class _Affine:
         batch = inputs_QL.shape[1] // weights_KP.shape[1]
         angles_XL = np.repeat(angles_XP, batch, axis=1)
         return angles_XL + self._inputs @ inputs_QL if len(inputs_QL) else angles_XL
-
-
-def _spread(rows_RX: ndarray, out: ndarray, instances: int, batch: int) -> None:
-    """Copy rows of instances (X = P), or of all images (X = L), into tiles (tiles, R, lanes)."""
-    lanes = out.shape[2]
-    if rows_RX.shape[1] == instances and batch % lanes == 0:
-        # Every tile belongs to one instance. In two steps: long copies are faster than many short ones.
-        rows_PRl = np.repeat(rows_RX.T[:, :, None], lanes, axis=2)
-        out.reshape(instances, batch // lanes, *out.shape[1:])[:] = rows_PRl[:, None]
-    else:
-        pack(np.repeat(rows_RX, batch, axis=1) if rows_RX.shape[1] == instances else rows_RX, out)
 
 
 def pack(values_XL: ndarray, out: ndarray) -> None:

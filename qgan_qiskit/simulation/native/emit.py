@@ -52,6 +52,10 @@ class Kernel:
         row.align = self.row_bytes
         return row
 
+    def load_one(self, pointer: Value, offset: Value) -> Value:
+        """Read one number."""
+        return self.at.load(self.at.bitcast(self.at.gep(pointer, [offset]), self.scalar.as_pointer()))
+
     def store(self, row: Value, pointer: Value, offset: Value) -> None:
         """Write a row."""
         self.at.store(row, self._row(pointer, offset)).align = self.row_bytes
@@ -70,15 +74,15 @@ class Kernel:
         return self.at.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), mask)
 
     def add(self, a: Value, b: Value) -> Value:
-        """a + b."""
+        """Return a + b."""
         return self.at.fadd(a, b, flags=_CONTRACT)
 
     def sub(self, a: Value, b: Value) -> Value:
-        """a - b."""
+        """Return a - b."""
         return self.at.fsub(a, b, flags=_CONTRACT)
 
     def mul(self, a: Value, b: Value) -> Value:
-        """a * b; together with an :meth:`add` or :meth:`sub` one instruction, where the processor has it."""
+        """Return a * b; together with an :meth:`add` or :meth:`sub` one instruction, where the processor has it."""
         return self.at.fmul(a, b, flags=_CONTRACT)
 
     def parity_sign(self, word: Value) -> Value:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from qgan_qiskit.simulation.engine import Engine
-from qgan_qiskit.simulation.native.coefficients import Coefficients, sums, unpack
+from qgan_qiskit.simulation.native.coefficients import Coefficients, sums, takes_inputs_later, unpack
 from qgan_qiskit.simulation.native.evaluate import Evaluate, keeps_states
 from qgan_qiskit.simulation.native.host import vector_unit
-from qgan_qiskit.simulation.native.plan import Plan, plan
+from qgan_qiskit.simulation.native.plan import Plan, plan, turned_angles
 from qgan_qiskit.simulation.native.program import NativeProgram
 
 # Rows of fewer bytes than this are not worth having: the narrowest vectors of all processors.
@@ -34,7 +34,8 @@ class NativeEngine(Engine):
         # A derivative is half of what the kernels sum up.
         self._inputs_QG = (program.input_coefficients[self._taking].T / 2).astype(self._numpy_dtype)
         self._weights_KG = (program.weight_coefficients.T / 2).astype(self._numpy_dtype)
-        self._plans: dict[tuple[int, bool], tuple[Plan, Coefficients]] = {}
+        self._wide = takes_inputs_later(program, turned_angles(program))
+        self._plans: dict[tuple[int, bool, bool], tuple[Plan, Coefficients]] = {}
 
     def bytes_needed(self, instances: int, batch: int, gradient: bool) -> int:
         """States, of all images or of those in work, and with gradients cotangents of those in work; and coefficients."""
@@ -54,11 +55,13 @@ class NativeEngine(Engine):
 
     def reads(self, inputs_QPB: np.ndarray, weights_KP: np.ndarray) -> tuple[Plan, Tensor]:
         """Return a plan that the angles permit, and what its kernels read, shape (tiles, rows, lanes)."""
-        length = inputs_QPB.shape[1] * inputs_QPB.shape[2]
-        lanes = self._lanes(length)
+        instances, batch = inputs_QPB.shape[1:]
+        lanes = self._lanes(instances * batch)
+        # A tile of one instance has one set of coefficients, if no input enters them.
+        single = not self._wide and batch % lanes == 0
         for tangents in (True, False):
-            plan, coefficients = self._plan(lanes, tangents)
-            reads = torch.empty(-(-length // lanes), plan.read_rows, lanes, dtype=self.dtype)
+            plan, coefficients = self._plan(lanes, tangents, single)
+            reads = torch.empty(-(-instances * batch // lanes), plan.read_rows, lanes, dtype=self.dtype)
             if coefficients.fill(reads.numpy(), inputs_QPB, weights_KP):
                 break
         return plan, reads
@@ -77,9 +80,9 @@ class NativeEngine(Engine):
         widest, narrowest = (size // self.dtype.itemsize for size in (vector_unit().bytes, _NARROWEST_BYTES))
         return max(min(widest, 1 << (length - 1).bit_length()), narrowest)
 
-    def _plan(self, lanes: int, tangents: bool) -> tuple[Plan, Coefficients]:
-        key = (lanes, tangents)
+    def _plan(self, lanes: int, tangents: bool, single: bool) -> tuple[Plan, Coefficients]:
+        key = (lanes, tangents, single)
         if key not in self._plans:
-            words = plan(self.program, lanes, self.dtype == torch.float64, tangents)
+            words = plan(self.program, lanes, self.dtype == torch.float64, tangents, single)
             self._plans[key] = words, Coefficients(self.program, words, self._numpy_dtype)
         return self._plans[key]

@@ -8,7 +8,6 @@ Shape letters: P instances · B batch · L = P * B · Q inputs · K weights · O
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from qgan_qiskit.simulation import scratch
 from qgan_qiskit.simulation.native.coefficients import pack, unpack
 from qgan_qiskit.simulation.native.plan import Plan
+from qgan_qiskit.simulation.native.threads import run_beside
 from qgan_qiskit.simulation.native.walk import runner
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 # Final states of all tiles are kept for backward up to this size: a third of the arithmetic is saved.
 _KEPT_BYTES = 1 << 30
-_helpers: ThreadPoolExecutor | None = None
 
 
 class Evaluate(torch.autograd.Function):
@@ -96,29 +95,8 @@ def _run(
     own = [reads.new_empty(2 if cotangents else 1, plan.state_rows, reads.shape[2]) for _ in range(threads)]
     counter = np.zeros(1, dtype=np.int64)
 
-    def work(rows: Tensor) -> None:
-        state = rows[0] if states is None else states
-        stride = 0 if states is None else states.stride(0) * states.itemsize
-        runner()(
-            *(state.data_ptr(), stride, rows[-1].data_ptr()),
-            *(
-                reads.data_ptr(),
-                reads.stride(0) * reads.itemsize,
-                writes.data_ptr(),
-                writes.stride(0) * writes.itemsize,
-            ),
-            # Backward begins with what forward did last: that is still in the processor's cache.
-            *(words.ctypes.data, len(words), counter.ctypes.data, tiles, cotangents),
-        )
-
-    helping = [_pool(threads - 1).submit(work, rows) for rows in own[1:]]
-    work(own[0])
-    for helper in helping:
-        helper.result()
-
-
-def _pool(helpers: int) -> ThreadPoolExecutor:
-    global _helpers
-    if _helpers is None or _helpers._max_workers < helpers:
-        _helpers = ThreadPoolExecutor(helpers, thread_name_prefix="simulation")
-    return _helpers
+    shared = (reads.data_ptr(), reads.stride(0) * reads.itemsize, writes.data_ptr(), writes.stride(0) * writes.itemsize)
+    # Backward begins with what forward did last: that is still in the processor's cache.
+    todo = (words.ctypes.data, len(words), counter.ctypes.data, tiles, cotangents)
+    state, stride = (states.data_ptr(), states.stride(0) * states.itemsize) if states is not None else (None, 0)
+    run_beside(runner(), [(state or rows.data_ptr(), stride, rows[-1].data_ptr(), *shared, *todo) for rows in own])

@@ -1,31 +1,31 @@
-"""From a program to the words that the kernels walk, for rows of a given width.
-
-A stage rotates every qubit, but a kernel holds the rows of few qubits in its registers. So the qubits are dealt into groups,
-one kernel each. Groups are nested: those that fit together into the first-level cache (a chunk of rows that differ in these
-groups' qubits) are worked through chunk by chunk, and so for the second level. Then the state crosses each cache once per
-nest instead of once per group.
-"""
+"""From a program to the words that the kernels walk, for rows of a given width."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain, groupby
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, chain, groupby
+from operator import xor
+from typing import Any
 
 import numpy as np
 
+from qgan_qiskit.simulation.native.factors import Factors
+from qgan_qiskit.simulation.native.frame import parity
 from qgan_qiskit.simulation.native.host import vector_unit
-from qgan_qiskit.simulation.native.layout import Layout
-from qgan_qiskit.simulation.native.program import Gate, NativeProgram, Part
+from qgan_qiskit.simulation.native.program import Barrier, Gate, NativeProgram
 from qgan_qiskit.simulation.native.readout import Readout
 from qgan_qiskit.simulation.native.rotate import Rotate, Turn
 from qgan_qiskit.simulation.native.start import Start
 from qgan_qiskit.simulation.native.swap import Swap
 from qgan_qiskit.simulation.native.walk import loop
+from qgan_qiskit.simulation.native.windows import Window, deal, steady
 
-# Bytes of the rows of one chunk, for the second and the first level: what leaves room for the neighbours of either.
-_CHUNK_BYTES = (1 << 19, 1 << 14)
+# A window, and the windows within it, or None for one that fits into registers.
+_Nest = tuple[Window, Any]
+
+# Bytes of a state's rows in a window of the second and of the first level; backward has as many of the cotangent.
+_CHUNK_BYTES = (1 << 18, 1 << 14)
 # Tangents of so many angles make a state longer before it is scaled back.
 _MOST_UNSCALED = 12
 _START_BITS = 3
@@ -41,10 +41,12 @@ class Plan:
         backward: from the final state and the cotangents of these values to gradients of the angles.
         again: the same from |0>, for when the final state was not kept.
         tangents: how rotations are done, see :mod:`qgan_qiskit.simulation.native.rotate`.
-        turned: angles that need coefficients (those of the first layer are in the start vectors): in ``reads``, two rows for
-            each come first,
-        scales: then a row for each of these sets of angles, the product of their cosines,
-        start_rows: then the vectors of the qubits at the start,
+        single: whether coefficients are single numbers, the same for all lanes, or else rows.
+        turned: angles that need coefficients (those of the first layer are in the start vectors): in ``reads``, two for each
+            come first,
+        scales: then one for each of these sets of angles, the product of their cosines,
+        start_row: at this row the vectors of the qubits at the start begin,
+        start_rows: so many,
         string_rows: then the cotangents of the strings.
         moments: with tangents, for each of ``turned``: the angles whose squared cosines multiply its gradient.
         state_rows: rows of a state.
@@ -55,9 +57,11 @@ class Plan:
     backward: np.ndarray
     again: np.ndarray
     tangents: bool
+    single: bool
     turned: tuple[int, ...]
     scales: tuple[tuple[int, ...], ...]
     moments: tuple[tuple[int, ...], ...]
+    start_row: int
     start_rows: int
     string_rows: int
     state_rows: int
@@ -66,36 +70,27 @@ class Plan:
     @property
     def read_rows(self) -> int:
         """Rows of all that a tile reads."""
-        return 2 * len(self.turned) + len(self.scales) + self.start_rows + self.string_rows
+        return self.start_row + self.start_rows + self.string_rows
 
 
-def plan(program: NativeProgram, lanes: int, double: bool, tangents: bool) -> Plan:
-    """Write the words of a program for rows of ``lanes`` numbers, with rotations by tangents or by shears."""
-    return _Planner(program, lanes, double, tangents).plan()
+def plan(program: NativeProgram, lanes: int, double: bool, tangents: bool, single: bool) -> Plan:
+    """Write the words of a program.
+
+    Args:
+        program: what to do.
+        lanes: numbers in a row.
+        double: whether they are double precision.
+        tangents: whether to rotate by tangents, else by shears.
+        single: whether all lanes of a tile have the same coefficients.
+    """
+    return _Planner(program, lanes, double, tangents, single).plan()
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Gates of a few qubits: one kernel."""
-
-    qubits: tuple[int, ...]
-    gates: tuple[Gate, ...]
-    plane: bool
-    table: str
-
-    def bits(self, plane: int) -> tuple[int, ...]:
-        return (*self.qubits, plane) if self.plane else self.qubits
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """The kernel of a group, and the row of its scale."""
-
-    kernel: Rotate
-    scale: int = 0
-
-    def scaled(self, row: int) -> _Leaf:
-        return _Leaf(replace(self.kernel, scaled=True), row)
+def turned_angles(program: NativeProgram) -> list[int]:
+    """Return the angles that need coefficients: all, but those of first rotations where no qubit has a second at the start."""
+    first = {sequence[0][1] for sequence in program.start.values()}
+    simple = all(len(sequence) <= 1 for sequence in program.start.values())
+    return [angle for angle in range(len(program.offsets)) if not (simple and angle in first)]
 
 
 @dataclass
@@ -104,6 +99,7 @@ class _Planner:
     lanes: int
     double: bool
     tangents: bool
+    single: bool
     scales: list[tuple[int, ...]] = field(default_factory=list)
     tables: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -113,198 +109,151 @@ class _Planner:
         self.n = program.num_qubits
         self.planes = 2 if program.complex else 1
         self.plane = self.row_bytes << self.n
+        # All places, as exclusive ors of these.
+        self.space = [*program.columns, *([1 << self.n] if program.complex else [])]
         # From |0> backward stops at the first rotation of each qubit: there nothing has to be undone.
-        self.first = {gates[0].index for gates in program.start.gates.values() if gates}
-        # If these are all there is before the first entangling gate, they need no coefficients.
-        simple = all(len(gates) <= 1 for gates in program.start.gates.values())
-        turned = [i for i in range(len(program.offsets)) if not (simple and i in self.first)]
-        self.turned = {angle: row for row, angle in enumerate(turned)}
+        self.first = {sequence[0][1] for sequence in program.start.values()}
+        self.turned = {angle: number for number, angle in enumerate(turned_angles(program))}
+        self.started = {index for sequence in program.start.values() for _, index in sequence}
         self.moments: dict[int, tuple[int, ...]] = {}
 
     def plan(self) -> Plan:
         program = self.program
-        # The scales stand between other rows: how many there are is known when all parts are written.
-        parts = [self._part(part, backward=False) for part in (*program.parts, program.end)]
-        back = [self._part(part, backward=True) for part in (program.end, *reversed(program.parts))]
-        back.append(self._part(program.start, backward=True, last=True))
-        self.start_row = 2 * len(self.turned) + len(self.scales)
+        # The scales stand between other rows: how many there are is known when all segments are written.
+        ahead = [self._segment(segment, backward=False) for segment in program.segments]
+        back = [self._segment(segment, backward=True) for segment in reversed(program.segments)]
+        coefficients = 2 * len(self.turned) + len(self.scales)
+        self.start_row = -(-coefficients // self.lanes) if self.single else coefficients
         self.string_row = self.start_row + 2 * self.planes * self.n
-        forward, backward = _words(self._start(), *parts), _words(self._readouts(backward=True), *back)
+        forward, backward = _words(self._start(), *ahead), _words(self._readouts(backward=True), *back)
         return Plan(
             forward=np.concatenate([forward, _words(self._readouts(backward=False))]),
             backward=backward,
             again=np.concatenate([forward, backward]),
             tangents=self.tangents,
+            single=self.single,
             turned=tuple(self.turned),
             scales=tuple(self.scales),
             moments=tuple(self.moments.get(angle, ()) for angle in self.turned),
+            start_row=self.start_row,
             start_rows=2 * self.planes * self.n,
             string_rows=len(program.strings),
             state_rows=self.planes << self.n,
             tables=tuple(self.tables.values()),
         )
 
-    def _column(self, layout: Layout, bit: int) -> int:
-        return self.plane if bit == self.n else layout.columns[bit] * self.row_bytes
-
-    def _offsets(self, layout: Layout, bits: Sequence[int], shift: int) -> list[int]:
-        offsets = [shift * self.row_bytes]
-        for bit in bits:
-            offsets += [offset ^ self._column(layout, bit) for offset in offsets]
+    def _offsets(self, flips: Sequence[int]) -> list[int]:
+        offsets = [0]
+        for flip in flips:
+            offsets += [offset ^ flip * self.row_bytes for offset in offsets]
         return offsets
 
-    def _steps(self, layout: Layout, bits: Sequence[int]) -> list[int]:
-        """Words that walk all values of some bits: bits 0 to i of a counter change at once."""
-        steps, known = [], 0
-        for bit in bits:
-            known ^= self._column(layout, bit)
-            steps.append(known)
-        return [*steps, 0]
-
-    def _all_bits(self) -> list[int]:
-        return list(range(self.n + (1 if self.program.complex else 0)))
+    def _steps(self, flips: Sequence[int]) -> list[int]:
+        """Words that walk all exclusive ors of some flips: those of bits 0 to i of a counter change at once."""
+        return [flip * self.row_bytes for flip in accumulate(flips, xor)] + [0]
 
     def _start(self) -> list[int]:
         words: list[int] = []
-        layout = self.program.start.layout
+        columns = self.program.columns
         for low in range(0, self.n, _START_BITS):
-            bits = range(low, min(low + _START_BITS, self.n))
-            kernel = Start(self.lanes, self.double, self.program.complex, len(bits), first=low == 0)
+            new = columns[low : low + _START_BITS]
+            kernel = Start(self.lanes, self.double, self.program.complex, len(new), first=low == 0)
             read = (self.start_row + 2 * self.planes * low) * self.row_bytes
-            offsets = self._offsets(layout, bits, layout.shift if low == 0 else 0)
-            words += kernel.node(1 << low, self.plane, read, offsets, self._steps(layout, range(low)))
+            words += kernel.node(1 << low, self.plane, read, self._offsets(new), self._steps(columns[:low]))
         return words
 
-    def _part(self, part: Part, backward: bool, last: bool = False) -> list[int]:
-        groups = self._groups(part, backward)
-        if backward:
-            groups.reverse()
-        chunks = [size // self.row_bytes // (2 if backward else 1) for size in _CHUNK_BYTES]
-        levels = [max(chunk.bit_length() - 1, 1) for chunk in chunks]
-        leaves = {group: self._kernel(group, backward, last) for group in groups}
-        self._scale(groups, leaves, backward, last)
-        words = self._nest(groups, self._all_bits(), levels, part, leaves)
-        if part.swaps is None or not len(part.swaps):
-            return words
-        swaps = self._swaps(part.swaps, backward)
-        return words + swaps if backward else swaps + words
+    def _segment(self, segment: list[Gate] | Barrier, backward: bool) -> list[int]:
+        if isinstance(segment, Barrier):
+            return self._factors(segment, backward) if segment.swaps is None else self._swaps(segment.swaps, backward)
+        # Forward begins with the state after the first rotations, backward ends there.
+        gates = segment[::-1] if backward else [gate for gate in segment if gate.index not in self.started]
+        chunks = [size // self.row_bytes for size in _CHUNK_BYTES]
+        levels = [chunk.bit_length() - 1 for chunk in chunks] + [_registers(backward)]
+        nest = _nest(gates, len(self.space), levels)
+        leaves = list(_leaves(nest))
+        scaled = self._scale(leaves, backward)
+        return self._write(nest, self.space, (), backward, scaled)
 
-    def _scale(self, groups: list[_Group], leaves: dict[_Group, _Leaf], backward: bool, last: bool) -> None:
-        """Say where a state that tangents have made longer is scaled back, and by which cosines."""
+    def _scale(self, leaves: list[Window], backward: bool) -> dict[Window, int]:
+        """Say where a state that tangents have made longer is scaled back, and by which coefficient."""
+        scaled: dict[Window, int] = {}
         if not self.tangents:
-            return
+            return scaled
         pending: list[int] = []
-        for number, group in enumerate(groups):
-            gates = reversed(group.gates) if backward else group.gates
-            for gate in gates:
+        for number, window in enumerate(leaves):
+            for gate in window.gates:
                 if backward:
                     self.moments[gate.index] = tuple(pending)
-                if not (last and gate.index in self.first):
+                if not (backward and gate.index in self.first):
                     pending.append(gate.index)
-            ends = number == len(groups) - 1
-            if pending and not (ends and last) and (ends or len(pending) >= _MOST_UNSCALED):
-                leaves[group] = leaves[group].scaled(2 * len(self.turned) + len(self.scales))
+            if pending and (number == len(leaves) - 1 or len(pending) >= _MOST_UNSCALED):
+                scaled[window] = 2 * len(self.turned) + len(self.scales)
                 self.scales.append(tuple(pending))
                 pending = []
+        return scaled
 
-    def _groups(self, part: Part, backward: bool) -> list[_Group]:
-        """Deal the qubits of a part into groups; a table of factors goes with the first one."""
-        rows = 3 if backward else 4
-        rows -= 0 if vector_unit().registers >= 32 else 1
-        table = "" if part.factors is None else "phase" if part.factors.imag.any() else "sign"
-        real = [q for q, gates in part.gates.items() if all(gate.axis == "y" for gate in gates)]
-        mixed = [q for q in part.gates if q not in real]
-        if table == "phase" and not mixed:
-            mixed, real = (real[: rows - 1], real[rows - 1 :]) if real else ([0], [])
-        if table and not mixed and not real:
-            real = [0]
-        dealt = [(qubits, True) for qubits in _deal(mixed, max(rows - 1, 1))]
-        dealt += [(qubits, False) for qubits in _deal(real, rows)]
-        return [
-            _Group(
-                tuple(qubits), tuple(g for q in qubits for g in part.gates.get(q, [])), plane, "" if number else table
-            )
-            for number, (qubits, plane) in enumerate(dealt)
-        ]
-
-    def _nest(
-        self, groups: list[_Group], bits: list[int], levels: list[int], part: Part, leaves: dict[_Group, _Leaf]
+    def _write(
+        self,
+        nest: list[_Nest],
+        space: list[int],
+        outer: tuple[int, ...],
+        backward: bool,
+        scaled: dict[Window, int],
     ) -> list[int]:
-        """Words for groups, over all values of some bits."""
-        while levels and len(bits) <= levels[0]:
-            levels = levels[1:]
-        if not levels:
-            return [word for group in groups for word in self._leaf(group, bits, part, leaves[group])]
+        """Write windows, for all places of a space; ``outer`` are the flips of loops around it."""
         words: list[int] = []
-        for members in self._chunks(groups, levels[0]):
-            if len(members) == 1:
-                words += self._leaf(members[0], bits, part, leaves[members[0]])
-                continue
-            inside = {bit for group in members for bit in group.bits(self.n)}
-            # Fill the chunk up with the bits that lie nearest in memory.
-            spare = sorted((b for b in bits if b not in inside), key=lambda b: self._column(part.layout, b))
-            inside |= set(spare[: max(levels[0] - len(inside), 0)])
-            outside = [b for b in bits if b not in inside]
-            body = self._nest(members, [b for b in bits if b in inside], levels[1:], part, leaves)
-            words += loop(1 << len(outside), self._steps(part.layout, outside), body)
+        for window, inner in nest:
+            others = steady(window.span.complement(space), window)
+            if inner is None:
+                words += self._leaf(window, others, outer, backward, scaled.get(window))
+            else:
+                body = self._write(inner, window.span.basis, (*outer, *others), backward, scaled)
+                words += loop(1 << len(others), self._steps(others), body)
         return words
 
-    def _chunks(self, groups: list[_Group], size: int) -> list[list[_Group]]:
-        """Put neighbouring groups together as long as their bits fit."""
-        chunks: list[list[_Group]] = []
-        inside: set[int] = set()
-        for group in groups:
-            bits = set(group.bits(self.n))
-            if chunks and len(inside | bits) <= size:
-                chunks[-1].append(group)
-                inside |= bits
-            else:
-                chunks.append([group])
-                inside = bits
-        return chunks
-
-    def _kernel(self, group: _Group, backward: bool, last: bool) -> _Leaf:
+    def _leaf(
+        self, window: Window, others: list[int], outer: tuple[int, ...], backward: bool, scale: int | None
+    ) -> list[int]:
+        span = window.span
+        walked = (*others, *outer)
+        # Rotations whose a and b are exchanged in the same cosets share a word of signs.
+        exchanged = [tuple(parity(gate.pairs.mask & flip) for flip in walked) for gate in window.gates]
+        classes = {pattern: gate.pairs.mask for pattern, gate in zip(exchanged, window.gates, strict=True) if any(pattern)}
+        number = {pattern: i for i, pattern in enumerate(classes)}
         turns = tuple(
             Turn(
-                gate.axis,
-                group.qubits.index(gate.qubit),
-                gradient=gate.varies,
-                undo=not (last and gate.index in self.first),
-                factor=self.tangents and gate.index in self.turned,
+                flip=span.coordinates(gate.pairs.flip),
+                mask=sum(parity(gate.pairs.mask & flip) << i for i, flip in enumerate(span.basis)),
+                sign=number.get(pattern, -1),
+                gradient=backward and gate.varies,
+                undo=backward and gate.index not in self.first,
+                factor=backward and self.tangents and gate.index in self.turned,
             )
-            for gate in group.gates
+            for gate, pattern in zip(window.gates, exchanged, strict=True)
         )
-        bits = len(group.bits(self.n))
-        return _Leaf(
-            Rotate(
-                *(self.lanes, self.double, backward, bits, group.plane, turns, group.table, self.tangents), scaled=False
-            )
+        kernel = Rotate(
+            *(self.lanes, self.double, backward, len(span.basis), len(classes), turns, self.tangents, self.single),
+            scaled=scale is not None,
+        )
+        return kernel.node(
+            1 << len(others),
+            scale or 0,
+            self._offsets(span.basis),
+            [2 * self.turned.get(gate.index, 0) for gate in window.gates],
+            [gate.index * self.row_bytes for gate in window.gates],
+            [mask * self.row_bytes for mask in classes.values()],
+            self._steps(others),
         )
 
-    def _leaf(self, group: _Group, bits: list[int], part: Part, leaf: _Leaf) -> list[int]:
-        own = group.bits(self.n)
-        outside = [bit for bit in bits if bit not in own]
-        table = (0, 0)
-        if group.table:
-            assert part.factors is not None
-            table = (self._table(part.factors, group.table), ((1 << self.n) - 1) * self.row_bytes)
-        rows = [2 * self.turned.get(gate.index, 0) for gate in group.gates]
-        return leaf.kernel.node(
-            1 << len(outside),
-            table,
-            leaf.scale * self.row_bytes,
-            self._offsets(part.layout, own, part.layout.shift),
-            [row * self.row_bytes for row in rows],
-            [gate.index * self.row_bytes for gate in group.gates],
-            self._steps(part.layout, outside),
-        )
-
-    def _table(self, factors: np.ndarray, kind: str) -> int:
-        key = id(factors)
-        if key not in self.tables:
-            values = factors.real if kind == "sign" else np.stack([factors.real, factors.imag], axis=-1)
-            self.tables[key] = np.ascontiguousarray(values, dtype=np.float64 if self.double else np.float32)
-        return int(self.tables[key].ctypes.data)
+    def _factors(self, barrier: Barrier, backward: bool) -> list[int]:
+        factors = barrier.factors
+        assert factors is not None
+        if id(factors) not in self.tables:
+            values = np.stack([factors.real, factors.imag], axis=-1) if self.program.complex else factors.real
+            self.tables[id(factors)] = np.ascontiguousarray(values, dtype=np.float64 if self.double else np.float32)
+        kernel = Factors(self.lanes, self.double, backward, self.program.complex)
+        table = int(self.tables[id(factors)].ctypes.data)
+        return kernel.node(1 << self.n, table, self.plane, self._steps([1 << bit for bit in range(self.n)]))
 
     def _swaps(self, swaps: np.ndarray, backward: bool) -> list[int]:
         pairs = swaps * self.row_bytes
@@ -339,12 +288,30 @@ class _Planner:
         return words
 
 
+def _registers(backward: bool) -> int:
+    """Return how many flips a kernel can hold in registers: of one state, or of a state and a cotangent."""
+    flips = 3 if backward else 4
+    return flips if vector_unit().registers >= 32 else flips - 1
+
+
+def _nest(gates: Sequence[Gate], dimensions: int, levels: list[int]) -> list[_Nest]:
+    """Deal gates out to windows of the first level that is smaller than the space, and these to the next, and so on."""
+    while len(levels) > 1 and levels[0] >= dimensions:
+        levels = levels[1:]
+    level, *deeper = levels
+    return [
+        (window, _nest(window.gates, len(window.span.basis), deeper) if deeper else None)
+        for window in deal(gates, level)
+    ]
+
+
+def _leaves(nest: list[_Nest]) -> Iterator[Window]:
+    for window, inner in nest:
+        if inner is None:
+            yield window
+        else:
+            yield from _leaves(inner)
+
+
 def _words(*lists: list[int]) -> np.ndarray:
     return np.fromiter(chain.from_iterable(lists), dtype=np.int64)
-
-
-def _deal(qubits: list[int], size: int) -> list[list[int]]:
-    """Deal qubits into as few groups of at most ``size`` as possible, of sizes as equal as possible."""
-    count = math.ceil(len(qubits) / size)
-    edges = [round(i * len(qubits) / count) for i in range(count + 1)] if count else [0]
-    return [qubits[low:high] for low, high in zip(edges, edges[1:], strict=False)]

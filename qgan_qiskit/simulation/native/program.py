@@ -1,4 +1,4 @@
-"""Compiling a circuit with observables for the kernels: stages with their layouts, angles, and Pauli strings to read.
+"""Compiling a circuit with observables for the kernels: rotations of pairs of places, and what stands between them.
 
 Shape letters: G rotations · Q inputs · K weights · O observables · T Pauli strings.
 """
@@ -13,8 +13,9 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.errors import CircuitError
+from qgan_qiskit.simulation import memory
 from qgan_qiskit.simulation.lowering import Monomial, Rotation, lower
-from qgan_qiskit.simulation.native.layout import Layout, local_index, source_index
+from qgan_qiskit.simulation.native.frame import Frame, Pairs, local_index, source_index
 from qgan_qiskit.simulation.native.stages import turns
 from qgan_qiskit.simulation.observables import common_basis, diagonalised, pauli_terms
 from qgan_qiskit.simulation.schedule import schedule
@@ -22,29 +23,19 @@ from qgan_qiskit.simulation.schedule import schedule
 
 @dataclass(frozen=True)
 class Gate:
-    """A rotation of one qubit by angle number ``index``; ``varies`` with inputs or weights, or is constant."""
+    """A rotation of pairs of places by angle number ``index``; ``varies`` with inputs or weights, or is constant."""
 
-    axis: str
-    qubit: int
+    pairs: Pairs
     index: int
     varies: bool
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """A stage as kernels see it.
+class Barrier:
+    """What cannot be moved past rotations: factors of all amplitudes, by place, or places to swap, pair by pair."""
 
-    Attributes:
-        swaps: amplitudes to exchange first, one pair after the other: places, shape (pairs, 2).
-        factors: what to multiply amplitudes by then, by place: shape (2**num_qubits,), None for nothing.
-        gates: the rotations of each qubit that follow, in order.
-        layout: where amplitudes lie while they do.
-    """
-
-    swaps: np.ndarray | None
-    factors: np.ndarray | None
-    gates: dict[int, list[Gate]]
-    layout: Layout
+    factors: np.ndarray | None = None
+    swaps: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -69,11 +60,11 @@ class NativeProgram:
         input_coefficients: shape (G, Q); an angle is this applied to the inputs,
         weight_coefficients: shape (G, K), plus this applied to the weights,
         offsets: shape (G,), plus this, in radians.
-        start: the rotations of each qubit from |0>, in order.
-        parts: what follows.
-        end: swaps and factors before the read-out, and its layout; it has no gates.
+        start: for each qubit that has any, its rotations from |0>, in order: (axis, angle).
+        columns: the frame at the start.
+        segments: rotations, a barrier, rotations, and so on; those of ``start`` come first.
         strings: what to sum for the Pauli strings.
-        combination: shape (O, T): observables as sums of what the kernels read for the strings.
+        combination: shape (O, T): observables as combinations of these sums.
     """
 
     num_qubits: int
@@ -81,9 +72,9 @@ class NativeProgram:
     input_coefficients: np.ndarray
     weight_coefficients: np.ndarray
     offsets: np.ndarray
-    start: Part
-    parts: tuple[Part, ...]
-    end: Part
+    start: dict[int, list[tuple[str, int]]]
+    columns: tuple[int, ...]
+    segments: tuple[list[Gate] | Barrier, ...]
     strings: tuple[String, ...]
     combination: np.ndarray
 
@@ -109,8 +100,7 @@ def compile_native(
     compiler = _Compiler(circuit.num_qubits, inputs, weights)
     for number, stage in enumerate(schedule(operations, circuit.num_qubits)):
         rewritten = turns(stage)
-        if number == 0 or rewritten.rotations:
-            compiler.rotate(rewritten.rotations)
+        compiler.rotate(rewritten.rotations, start=number == 0)
         for gate in rewritten.monomials:
             compiler.map(gate)
     return compiler.program(strings, combination)
@@ -118,90 +108,100 @@ def compile_native(
 
 @dataclass
 class _Compiler:
-    """Walks the stages with the layout and the factors that are still to be applied."""
+    """Walks the circuit with its frame."""
 
     num_qubits: int
     inputs: Sequence[Parameter]
     weights: Sequence[Parameter]
     rotations: list[Rotation] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
-    swaps: list[np.ndarray] = field(default_factory=list)
-    factors: np.ndarray | None = None
+    segments: list[list[Gate] | Barrier] = field(default_factory=lambda: [[]])
+    start: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    reverse: list[bool] = field(default_factory=list)
     complex_factors: bool = False
 
     def __post_init__(self) -> None:
-        self.layout = Layout.spread(self.num_qubits)
+        self.frame = Frame(self.num_qubits)
+        self.columns = tuple(self.frame.columns)
         self.input_column = {p: i for i, p in enumerate(self.inputs)}
         self.weight_column = {p: i for i, p in enumerate(self.weights)}
-        self._kept: dict[bytes, np.ndarray] = {}
 
-    def rotate(self, rotations: dict[int, list[Rotation]]) -> None:
-        """Close a part: what is pending, then these rotations."""
-        gates = {qubit: [self._gate(rotation) for rotation in found] for qubit, found in rotations.items()}
-        self.parts.append(Part(self._take_swaps(), self._take_factors(), gates, self.layout))
+    def rotate(self, rotations: dict[int, list[Rotation]], start: bool) -> None:
+        """Add the rotations of a stage."""
+        gates = self.segments[-1]
+        assert isinstance(gates, list)
+        for qubit, found in rotations.items():
+            for rotation in found:
+                self._check(rotation)
+                pairs = self.frame.rotation(rotation.axis, qubit)
+                index = len(self.rotations)
+                self.rotations.append(rotation)
+                self.reverse.append(pairs.reverse)
+                gates.append(Gate(pairs, index, any(rotation.coefficients.values())))
+                if start:
+                    self.start.setdefault(qubit, []).append((rotation.axis, index))
 
     def map(self, gate: Monomial) -> None:
-        """Take a register map into the layout and the factors."""
-        layout = self.layout.after(gate)
-        phases = not np.allclose(gate.phase, 1, atol=1e-15)
-        if layout is not None and not phases and self.factors is None:
-            self.layout = layout
+        """Take a register map into the frame, or put a barrier."""
+        if self.frame.take(gate):
             return
+        memory.require(64 << self.num_qubits, f"compiling a circuit of {self.num_qubits} qubits")
         local = local_index(gate.qubits, self.num_qubits)
-        source = source_index(gate, local)
-        factors = np.ones(len(local), dtype=complex) if self.factors is None else self.factors[source]
-        self.factors = factors * gate.phase[local] if phases else factors
-        if layout is not None:
-            self.layout = layout
+        bare = Monomial(gate.qubits, gate.source, np.ones(len(gate.source)))
+        if not self.frame.take(bare):
+            signs = self.frame.take_signs()
+            if signs is not None:
+                self._barrier(Barrier(factors=signs.astype(complex)))
+            self._barrier(Barrier(swaps=_swaps(self.frame.places(), source_index(gate, local))))
+        signs = Monomial(gate.qubits, np.arange(len(gate.source)), gate.phase)
+        if not self.frame.take(signs):
+            factors = np.empty(1 << self.num_qubits, dtype=complex)
+            factors[self.frame.places()] = (gate.phase / gate.phase[0])[local]
+            factors.imag[np.abs(factors.imag) < 1e-15] = 0
+            self.complex_factors |= bool(factors.imag.any())
+            self._barrier(Barrier(factors=factors))
+
+    def _barrier(self, barrier: Barrier) -> None:
+        last = self.segments[-2] if len(self.segments) > 1 and not self.segments[-1] else None
+        if isinstance(last, Barrier) and last.factors is not None and barrier.factors is not None:
+            self.segments[-2] = Barrier(factors=last.factors * barrier.factors)
         else:
-            self.swaps.append(_swaps(self.layout.places(), source))
+            self.segments += [barrier, []]
 
     def program(self, strings: list[tuple[int, int]], combination: np.ndarray) -> NativeProgram:
-        """Close the last part and return the program."""
-        if all(x == 0 for x, _ in strings):
-            # Probabilities only: phases drop out.
-            self.factors = None
-        end = Part(self._take_swaps(), self._take_factors(), {}, self.layout)
+        """Return the program."""
         odd = any((x & z).bit_count() % 2 for x, z in strings)
-        signs = [1 - 2 * ((self.layout.mask(z) & self.layout.shift).bit_count() & 1) for _, z in strings]
+        found = [self.frame.string(x, z) for x, z in strings]
+        # The frame's pairs may want an angle reversed: that is taken into how it depends on parameters.
+        signs = np.where(self.reverse, -1.0, 1.0) if self.reverse else np.ones(0)
+        start = self.start
+        if not any(x for x, _ in strings):
+            self._drop_last_factors()
         return NativeProgram(
             num_qubits=self.num_qubits,
             complex=self.complex_factors or odd or any(rotation.axis != "y" for rotation in self.rotations),
-            input_coefficients=self._coefficients(self.input_column),
-            weight_coefficients=self._coefficients(self.weight_column),
-            offsets=np.array([rotation.offset for rotation in self.rotations], dtype=float),
-            start=self.parts[0],
-            parts=tuple(self.parts[1:]),
-            end=end,
-            strings=tuple(String(self.layout.offset(_bits(x)), self.layout.mask(z), _part(x, z)) for x, z in strings),
-            combination=combination * signs,
+            input_coefficients=self._coefficients(self.input_column) * signs[:, None],
+            weight_coefficients=self._coefficients(self.weight_column) * signs[:, None],
+            offsets=np.array([rotation.offset for rotation in self.rotations], dtype=float) * signs,
+            start=start,
+            columns=self.columns,
+            segments=tuple(self.segments),
+            strings=tuple(
+                String(flip, mask, _part(x, z)) for (flip, mask, _), (x, z) in zip(found, strings, strict=True)
+            ),
+            combination=combination * np.array([sign for _, _, sign in found]),
         )
 
-    def _gate(self, rotation: Rotation) -> Gate:
+    def _drop_last_factors(self) -> None:
+        """Drop factors right before probabilities are read."""
+        if len(self.segments) > 1 and not self.segments[-1]:
+            last = self.segments[-2]
+            if isinstance(last, Barrier) and last.factors is not None:
+                del self.segments[-2:]
+
+    def _check(self, rotation: Rotation) -> None:
         for parameter in rotation.coefficients:
             if parameter not in self.input_column and parameter not in self.weight_column:
                 raise CircuitError(f"parameter '{parameter.name}' is neither an input nor a weight")
-        self.rotations.append(rotation)
-        varies = any(rotation.coefficients.values())
-        return Gate(rotation.axis, rotation.qubit, len(self.rotations) - 1, varies)
-
-    def _take_swaps(self) -> np.ndarray | None:
-        swaps, self.swaps = self.swaps, []
-        return np.concatenate(swaps) if swaps else None
-
-    def _take_factors(self) -> np.ndarray | None:
-        factors, self.factors = self.factors, None
-        if factors is None or np.allclose(factors, factors[0], atol=1e-15):
-            return None
-        # A phase of the whole state is free: choose it such that signs stay signs.
-        factors = factors / factors[0]
-        factors.real[np.abs(factors.real) < 1e-15] = 0
-        factors.imag[np.abs(factors.imag) < 1e-15] = 0
-        self.complex_factors |= bool(factors.imag.any())
-        by_place = np.empty_like(factors)
-        by_place[self.layout.places()] = factors
-        # Equal stages share their table.
-        return self._kept.setdefault(by_place.tobytes(), by_place)
 
     def _coefficients(self, columns: dict[Parameter, int]) -> np.ndarray:
         matrix = np.zeros((len(self.rotations), len(columns)))
@@ -210,10 +210,6 @@ class _Compiler:
                 if parameter in columns:
                     matrix[row, columns[parameter]] = value
         return matrix
-
-
-def _bits(mask: int) -> list[int]:
-    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
 
 
 def _part(x: int, z: int) -> str:
@@ -231,9 +227,8 @@ def _swaps(places: np.ndarray, source: np.ndarray) -> np.ndarray:
         while not done[here]:
             done[here] = True
             following = int(source[here])
-            if following != start:
-                pairs.append((places[here], places[following]))
-                here = following
-            else:
+            if following == start:
                 break
+            pairs.append((places[here], places[following]))
+            here = following
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
