@@ -1,7 +1,7 @@
 """Random parametrised circuits and observables, for comparison with independent simulators."""
 
 import numpy as np
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import ControlledGate, Gate, Parameter, QuantumCircuit
 from qiskit.circuit import library as gates
 from qiskit.quantum_info import SparsePauliOp, random_unitary
 
@@ -9,6 +9,37 @@ ONE_ROTATION = ("rx", "ry", "rz", "p")
 ONE_FIXED = ("h", "x", "y", "z", "s", "sdg", "t", "tdg", "sx", "sxdg")
 TWO_FIXED = ("cx", "cz", "cy", "ch", "swap", "iswap", "ecr", "dcx", "csx")
 TWO_ROTATION = ("rxx", "ryy", "rzz", "rzx", "crx", "cry", "crz", "cp")
+
+# Every unitary gate that Qiskit calls standard, by name: all but delay, measure and reset.
+STANDARD = {name: gate for name, gate in gates.get_standard_gate_name_mapping().items() if isinstance(gate, Gate)}
+# Name -> (qubits, how to make it of an angle source and a generator): gates of any size, and gates made of numbers or gates.
+LIBRARY = {
+    "c3x": (4, lambda angle, rng: gates.C3XGate(ctrl_state=int(rng.integers(8)))),
+    "c4x": (5, lambda angle, rng: gates.C4XGate(ctrl_state=int(rng.integers(16)))),
+    "mcx": (6, lambda angle, rng: gates.MCXGate(5, ctrl_state=int(rng.integers(32)))),
+    "mcphase": (4, lambda angle, rng: gates.MCPhaseGate(angle(), 3, ctrl_state=int(rng.integers(8)))),
+    "mcrx": (3, lambda angle, rng: gates.RXGate(angle()).control(2, ctrl_state=int(rng.integers(4)), annotated=False)),
+    "mcry": (3, lambda angle, rng: gates.RYGate(angle()).control(2, annotated=False)),
+    "mcrz": (4, lambda angle, rng: gates.RZGate(angle()).control(3, annotated=False)),
+    "ccu": (3, lambda angle, rng: gates.UGate(angle(), angle(), angle()).control(2, annotated=False)),
+    "crzz": (3, lambda angle, rng: gates.RZZGate(angle()).control(1, annotated=False)),
+    "inverse": (2, lambda angle, rng: gates.XXPlusYYGate(angle(), angle()).inverse()),
+    "power": (2, lambda angle, rng: gates.iSwapGate().power(0.5)),
+    "rv": (1, lambda angle, rng: gates.RVGate(*rng.normal(size=3))),
+    "unitary": (1, lambda angle, rng: gates.UnitaryGate(random_unitary(2, seed=rng))),
+    "unitary2": (2, lambda angle, rng: gates.UnitaryGate(random_unitary(4, seed=rng))),
+    "pauli": (3, lambda angle, rng: gates.PauliGate("".join("IXYZ"[i] for i in rng.integers(4, size=3)))),
+    "permutation": (4, lambda angle, rng: gates.PermutationGate(rng.permutation(4).tolist())),
+    "diagonal": (3, lambda angle, rng: gates.DiagonalGate(np.exp(1j * rng.normal(size=8)).tolist())),
+    "qft": (3, lambda angle, rng: gates.QFTGate(3)),
+    "evolution": (3, lambda angle, rng: gates.PauliEvolutionGate(SparsePauliOp("XZY", 0.7), angle())),
+    "own": (2, lambda angle, rng: _own_gate(angle)),
+    "own_controlled": (
+        3,
+        lambda angle, rng: _own_gate(angle).control(1, ctrl_state=int(rng.integers(2)), annotated=False),
+    ),
+    "barrier": (1, lambda angle, rng: gates.Barrier(1)),
+}
 
 
 def random_circuit(rng, max_qubits=6, max_gates=25, real=False):
@@ -64,6 +95,57 @@ def _append(rng, circuit, parameters, real):
             getattr(circuit, kind)(chosen[0])
         case _:
             getattr(circuit, kind)(*chosen[:2])
+
+
+def any_gate_circuit(rng, wanted, max_qubits=6, max_gates=5):
+    """Return (circuit, parameters) with the gate ``wanted`` and others, of all names in ``STANDARD`` and ``LIBRARY``.
+
+    Angles are numbers, parameters or sums, from few parameters, so that the same one (an input, too) stands in many places.
+    Controls are open or closed. The global phase is a number or holds a parameter.
+    """
+    least = _width(wanted)
+    qubits = max(least, int(rng.integers(1, max_qubits + 1)))
+    parameters = [Parameter(f"t_{i:03d}") for i in range(int(rng.integers(1, 6)))]
+    fitting = [name for name in (*STANDARD, *LIBRARY) if _width(name) <= qubits]
+    names = [fitting[i] for i in rng.integers(len(fitting), size=int(rng.integers(1, max_gates + 1)))]
+    names.insert(int(rng.integers(len(names) + 1)), wanted)
+    circuit = QuantumCircuit(qubits)
+    # A layer of input-dependent angles at the start, so that no gate meets a mere |0>.
+    for qubit in range(qubits):
+        circuit.ry(angle(rng, parameters), qubit)
+    for name in names:
+        circuit.append(_gate(rng, name, parameters), rng.permutation(qubits)[: _width(name)].tolist())
+    if not circuit.parameters:
+        circuit.ry(parameters[0], 0)
+    circuit.global_phase = float(rng.uniform(0, 6)) + (circuit.parameters[0] if rng.integers(4) == 0 else 0)
+    return circuit, list(circuit.parameters)
+
+
+def _width(name):
+    return LIBRARY[name][0] if name in LIBRARY else STANDARD[name].num_qubits
+
+
+def _gate(rng, name, parameters):
+    if name in LIBRARY:
+        return LIBRARY[name][1](lambda: angle(rng, parameters), rng)
+    standard = STANDARD[name]
+    only_numbers = rng.integers(4) == 0
+    angles = [float(rng.uniform(-4, 4)) if only_numbers else angle(rng, parameters) for _ in standard.params]
+    if isinstance(standard, ControlledGate):
+        return standard.base_class(*angles, ctrl_state=int(rng.integers(2**standard.num_ctrl_qubits)))
+    return standard.base_class(*angles)
+
+
+def _own_gate(angle):
+    """A gate of the user's own around another one, with global phases that matter once it is controlled."""
+    inner = QuantumCircuit(1, name="inner", global_phase=0.4)
+    inner.rx(angle(), 0)
+    inner.s(0)
+    outer = QuantumCircuit(2, name="outer", global_phase=1.1)
+    outer.append(inner.to_gate(), [1])
+    outer.cry(angle(), 1, 0)
+    outer.append(inner.to_gate(), [0])
+    return outer.to_gate()
 
 
 def angle(rng, parameters):

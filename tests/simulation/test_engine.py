@@ -3,26 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from oracles import parameter_shift, slope_along, statevector_values
 from qiskit.circuit import Parameter, QuantumCircuit
-from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit.quantum_info import SparsePauliOp
 from random_circuits import random_circuit, random_observables, split, values
 
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.simulation import expectation
+from qgan_qiskit.simulation.portable import expectation
 from qgan_qiskit.simulation.cache import engine_for, engine_for_ansatz
 
 CPU = torch.device("cpu")
-
-
-def oracle(circuit, inputs, weights, observables, x_BPQ, w_PK):
-    """Expectations by Qiskit, one state vector at a time."""
-    out = np.zeros((*x_BPQ.shape[:2], len(observables)))
-    for b, p in np.ndindex(x_BPQ.shape[:2]):
-        binding = dict(zip(inputs, x_BPQ[b, p], strict=True)) | dict(zip(weights, w_PK[p], strict=True))
-        state = Statevector(circuit.assign_parameters(binding))
-        out[b, p] = [state.expectation_value(o).real for o in observables]
-    return out
 
 
 def random_case(seed):
@@ -44,64 +35,19 @@ def evaluate(circuit, inputs, weights, observables, x, w, dtype):
 @pytest.mark.parametrize("seed", range(240))
 def test_values_equal_statevector(seed):
     _, circuit, inputs, weights, observables, x, w = random_case(seed)
-    expected = oracle(circuit, inputs, weights, observables, x, w)
+    expected = statevector_values(circuit, inputs, weights, observables, x, w)
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
         engine, found = evaluate(circuit, inputs, weights, observables, x, w, dtype)
         assert found.dtype == dtype
         np.testing.assert_allclose(found.numpy(), expected, atol=tolerance)
     if seed % 4 == 0:
-        assert engine.program.real, "RY, H, X, Z, CX, CZ, SWAP and CRY keep amplitudes real"
-
-
-def parameter_shift(circuit, inputs, weights, observables, x, w, cotangent):
-    """Gradient of sum(cotangent * values) by shifting every *gate angle*: exact, and independent of the engine's backward.
-
-    Each parametrised one-qubit rotation of the transpiled circuit gets an angle of its own; the chain rule is affine.
-    """
-    from qiskit import transpile
-
-    basis = transpile(circuit, basis_gates=["rx", "ry", "rz", "cx"], optimization_level=0)
-    parameters = [*inputs, *weights]
-    own = QuantumCircuit(basis.num_qubits)
-    angles = []
-    for item in basis.data:
-        qubits = [basis.find_bit(q).index for q in item.qubits]
-        if not item.operation.params:
-            own.append(item.operation, qubits)
-            continue
-        expression = item.operation.params[0]
-        free = getattr(expression, "parameters", set())
-        gradient = [float(expression.gradient(p)) if p in free else 0.0 for p in parameters]
-        angle = Parameter(f"g_{len(angles):04d}")
-        angles.append((angle, expression, gradient))
-        getattr(own, item.operation.name)(angle, qubits[0])
-    grad_x, grad_w = np.zeros_like(x), np.zeros_like(w)
-    for b, p in np.ndindex(x.shape[:2]):
-        binding = dict(zip(inputs, x[b, p], strict=True)) | dict(zip(weights, w[p], strict=True))
-        base = [float(e.bind({k: v for k, v in binding.items() if k in e.parameters}, allow_unknown_parameters=True)
-                      if getattr(e, "parameters", None) else e) for _, e, _ in angles]  # fmt: skip
-        total = np.zeros(len(parameters))
-        for number, (_, _, gradient) in enumerate(angles):
-            if not any(gradient):
-                continue
-            shifted = []
-            for sign in (1, -1):
-                moved = list(base)
-                moved[number] += sign * np.pi / 2
-                state = Statevector(own.assign_parameters(moved))
-                shifted.append(
-                    sum(c * state.expectation_value(o).real for c, o in zip(cotangent[b, p], observables, strict=True))
-                )
-            total += (shifted[0] - shifted[1]) / 2 * np.array(gradient)
-        grad_x[b, p] += total[: len(inputs)]
-        grad_w[p] += total[len(inputs) :]
-    return grad_x, grad_w
+        assert engine.real, "RY, H, X, Z, CX, CZ, SWAP and CRY keep amplitudes real"
 
 
 @pytest.mark.parametrize("seed", range(240))
 def test_gradients_equal_finite_differences(seed, monkeypatch):
     if seed % 2:
-        monkeypatch.setattr(expectation, "_PATH_BYTES", 0)  # Undo gates on the way back instead of keeping states.
+        monkeypatch.setattr(expectation, "PATH_BYTES", 0)  # Undo gates on the way back instead of keeping states.
     rng, circuit, inputs, weights, observables, x, w = random_case(seed)
     x = x[:2] if seed % 3 else x
     engine = engine_for(circuit, inputs, weights, observables)
@@ -114,11 +60,8 @@ def test_gradients_equal_finite_differences(seed, monkeypatch):
         with torch.no_grad():
             return float((engine.expectations(torch.tensor(x_value), torch.tensor(w_value)) * cotangent).sum())
 
-    # Fourth-order central differences along a random direction: one number checks every derivative at once.
     direction_x, direction_w = rng.normal(size=x.shape), rng.normal(size=w.shape)
-    h = 1e-2 / max(1.0, np.abs(direction_x).max(initial=0), np.abs(direction_w).max(initial=0))
-    at = {k: loss(x + k * h * direction_x, w + k * h * direction_w) for k in (-3, -2, -1, 1, 2, 3)}
-    slope = (45 * (at[1] - at[-1]) - 9 * (at[2] - at[-2]) + (at[3] - at[-3])) / (60 * h)
+    slope = slope_along(loss, x, w, direction_x, direction_w)
     along = float((x_t.grad.numpy() * direction_x).sum() if x.size else 0) + float(
         (w_t.grad.numpy() * direction_w).sum() if w.size else 0
     )
@@ -128,7 +71,7 @@ def test_gradients_equal_finite_differences(seed, monkeypatch):
 @pytest.mark.parametrize("seed", range(200))
 def test_gradients_equal_parameter_shift(seed, monkeypatch):
     if seed % 2:
-        monkeypatch.setattr(expectation, "_PATH_BYTES", 0)
+        monkeypatch.setattr(expectation, "PATH_BYTES", 0)
     rng = np.random.default_rng(10_000 + seed)
     circuit, parameters = random_circuit(rng, max_qubits=4, max_gates=10, real=seed % 4 == 0)
     observables = random_observables(rng, circuit.num_qubits)
@@ -155,10 +98,12 @@ def test_our_shapes_equal_statevector(qubits, batch, encoding, entangler, readou
     rng = np.random.default_rng(qubits)
     x, w = values(rng, batch, 2, ansatz.num_inputs), values(rng, 2, ansatz.num_weights)
     engine = engine_for_ansatz(ansatz, torch.float64, CPU)
-    assert engine.program.real == (encoding == "ry")
+    assert engine.real == (encoding == "ry")
     found = engine.expectations(torch.tensor(x), torch.tensor(w)).numpy()
     rows = [0, batch - 1]
-    expected = oracle(ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables, x[rows], w)
+    expected = statevector_values(
+        ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables, x[rows], w
+    )
     np.testing.assert_allclose(found[rows], expected, atol=1e-10)
 
 

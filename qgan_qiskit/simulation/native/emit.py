@@ -11,6 +11,7 @@ to do, the first two being the kernel's own address and the node's length. ``bas
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,18 @@ I1, I64 = ir.IntType(1), ir.IntType(64)
 BYTES, WORDS = ir.IntType(8).as_pointer(), I64.as_pointer()
 KERNEL = ir.FunctionType(ir.VoidType(), [BYTES, BYTES, BYTES, BYTES, WORDS, I64])
 Value = Any
+
+
+class KernelKey(ABC):
+    """What a kernel is: a frozen dataclass that can write it."""
+
+    @abstractmethod
+    def build(self, module: ir.Module, name: str) -> None:
+        """Add the kernel to a module under a name."""
+
+
+# Words of a node; the first one stands for its kernel's address, or is 0 (a loop).
+Node = list[Any]
 
 _CONTRACT = ("contract",)
 

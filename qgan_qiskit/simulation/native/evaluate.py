@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from qgan_qiskit.simulation import scratch
 from qgan_qiskit.simulation.native.coefficients import pack, unpack
-from qgan_qiskit.simulation.native.plan import Plan
+from qgan_qiskit.simulation.native.plan import Plan, Words
 from qgan_qiskit.simulation.native.threads import run_beside
 from qgan_qiskit.simulation.native.walk import runner
 
@@ -84,7 +84,7 @@ def keeps_states(tiles: int, state_bytes: int) -> bool:
 
 
 def _run(
-    words: np.ndarray, plan: Plan, reads: Tensor, states: Tensor | None, writes: Tensor, cotangents: bool = False
+    words: Words, plan: Plan, reads: Tensor, states: Tensor | None, writes: Tensor, cotangents: bool = False
 ) -> None:
     """Walk the words for every tile, on all of torch's threads.
 
@@ -97,6 +97,6 @@ def _run(
 
     shared = (reads.data_ptr(), reads.stride(0) * reads.itemsize, writes.data_ptr(), writes.stride(0) * writes.itemsize)
     # Backward begins with what forward did last: that is still in the processor's cache.
-    todo = (words.ctypes.data, len(words), counter.ctypes.data, tiles, cotangents)
+    todo = (words.array.ctypes.data, len(words.array), counter.ctypes.data, tiles, cotangents)
     state, stride = (states.data_ptr(), states.stride(0) * states.itemsize) if states is not None else (None, 0)
     run_beside(runner(), [(state or rows.data_ptr(), stride, rows[-1].data_ptr(), *shared, *todo) for rows in own])

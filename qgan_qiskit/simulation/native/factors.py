@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from qgan_qiskit.simulation.native.emit import I64, Kernel, Value
-from qgan_qiskit.simulation.native.host import address
+from qgan_qiskit.simulation.native.emit import I64, Kernel, KernelKey, Node, Value
 
 
 @dataclass(frozen=True)
-class Factors:
+class Factors(KernelKey):
     """A kernel: multiply the state by a table; in backward state and cotangent by its conjugate.
 
     Attributes:
@@ -26,7 +25,7 @@ class Factors:
     backward: bool
     complex: bool
 
-    def node(self, count: int, table: int, plane: int, steps: list[int]) -> list[int]:
+    def node(self, count: int, table: int, plane: int, steps: list[int]) -> Node:
         """Return the words of a node.
 
         Args:
@@ -35,11 +34,11 @@ class Factors:
             plane: what, exclusive-ored to the offset of a real row, leads to its imaginary one.
             steps: see :meth:`~qgan_qiskit.simulation.native.emit.Kernel.cosets`.
         """
-        words = [address(self, self._build), 0, count, table, plane, *steps]
+        words: Node = [self, 0, count, table, plane, *steps]
         words[1] = len(words)
         return words
 
-    def _build(self, module: ir.Module, name: str) -> None:
+    def build(self, module: ir.Module, name: str) -> None:
         k = Kernel(module, name, self.lanes, self.double)
         table = k.at.inttoptr(k.word(3), k.scalar.as_pointer())
         plane = k.word(4)

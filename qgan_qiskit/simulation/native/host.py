@@ -1,19 +1,27 @@
 """This machine's vector unit, and LLVM as a compiler for it.
 
 Kernels are written as LLVM intermediate code (by llvmlite, a wheel without further needs: no compiler has to be installed)
-and compiled for the processor at hand when a circuit first needs them, in some hundredths of a second each.
+and compiled for the processor at hand when a circuit first needs them, in some hundredths of a second each. The machine code
+is kept in the user's cache folder, for the next process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
+import llvmlite
 from llvmlite import binding, ir
 
 _lock = threading.Lock()
+_addresses: dict[object, int] = {}
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,27 @@ def vector_unit() -> VectorUnit:
     return VectorUnit(16, 32 if "aarch64" in binding.get_default_triple() else 16)
 
 
+def address(key: object, build: Callable[[ir.Module, str], None]) -> int:
+    """Return the address of a compiled function, compiling it when it is first asked for.
+
+    Args:
+        key: what tells this function from all others; so does its ``repr``.
+        build: adds the function to a module under the given name.
+    """
+    with _lock:
+        if key not in _addresses:
+            name = "kernel_" + hashlib.sha256(f"{_surroundings()} {key!r}".encode()).hexdigest()[:40]
+            code = _cached(name)
+            if code is None:
+                code = _compile(name, build)
+                _cache(name, code)
+            _, engine = _compiler()
+            engine.add_object_file(binding.ObjectFileRef.from_data(code))
+            engine.finalize_object()
+            _addresses[key] = engine.get_function_address(name)
+        return _addresses[key]
+
+
 @functools.cache
 def _compiler() -> tuple[binding.TargetMachine, binding.ExecutionEngine]:
     binding.initialize_native_target()
@@ -50,28 +79,48 @@ def _compiler() -> tuple[binding.TargetMachine, binding.ExecutionEngine]:
     return machine, binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
 
 
-_addresses: dict[object, int] = {}
+def _compile(name: str, build: Callable[[ir.Module, str], None]) -> bytes:
+    machine, _ = _compiler()
+    module = ir.Module()
+    module.triple = machine.triple
+    build(module, name)
+    compiled = binding.parse_assembly(str(module))
+    compiled.verify()
+    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(compiled, passes)
+    return machine.emit_object(compiled)
 
 
-def address(key: object, build: Callable[[ir.Module, str], None]) -> int:
-    """Return the address of a compiled function, compiling it when it is first asked for.
+@functools.cache
+def _surroundings() -> str:
+    """Return what machine code depends on beside its key: processor, compiler, and the sources of these kernels."""
+    sources = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        sources.update(source.read_bytes())
+    features = binding.get_host_cpu_features().flatten()
+    version = ".".join(map(str, binding.llvm_version_info))
+    return f"{binding.get_host_cpu_name()} {features} {llvmlite.__version__} {version} {sources.hexdigest()}"
 
-    Args:
-        key: what tells this function from all others.
-        build: adds the function to a module under the given name.
-    """
-    with _lock:
-        if key not in _addresses:
-            machine, engine = _compiler()
-            name = f"kernel_{len(_addresses)}"
-            module = ir.Module()
-            module.triple = machine.triple
-            build(module, name)
-            compiled = binding.parse_assembly(str(module))
-            compiled.verify()
-            passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=2))
-            passes.getModulePassManager().run(compiled, passes)
-            engine.add_module(compiled)
-            engine.finalize_object()
-            _addresses[key] = engine.get_function_address(name)
-        return _addresses[key]
+
+def _folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qgan_qiskit" / "kernels"
+
+
+def _cached(name: str) -> bytes | None:
+    """Return kept machine code, if it is whole."""
+    try:
+        content = (_folder() / name).read_bytes()
+    except (OSError, RuntimeError):
+        return None
+    digest, code = content[:32], content[32:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def _cache(name: str, code: bytes) -> None:
+    """Keep machine code; where that is impossible it is compiled again next time."""
+    with contextlib.suppress(OSError, RuntimeError):
+        folder = _folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(hashlib.sha256(code).digest() + code)
+        Path(file.name).replace(folder / name)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate, chain, groupby
 from operator import xor
 from typing import Any
 
 import numpy as np
 
+from qgan_qiskit.simulation.native.emit import KernelKey, Node
 from qgan_qiskit.simulation.native.factors import Factors
 from qgan_qiskit.simulation.native.frame import parity
-from qgan_qiskit.simulation.native.host import vector_unit
+from qgan_qiskit.simulation.native.host import address, vector_unit
 from qgan_qiskit.simulation.native.program import Barrier, Gate, NativeProgram
 from qgan_qiskit.simulation.native.readout import Readout
 from qgan_qiskit.simulation.native.rotate import Rotate, Turn
@@ -32,12 +34,25 @@ _START_BITS = 3
 _READOUT_BITS = 4
 
 
+class Words:
+    """Nodes as one array; their kernels are compiled when it is first asked for."""
+
+    def __init__(self, *nodes: Node) -> None:
+        """Join lists of words."""
+        self.words: Node = list(chain.from_iterable(nodes))
+
+    @cached_property
+    def array(self) -> np.ndarray:
+        """The words, int64, with the addresses of kernels."""
+        return np.array([address(w, w.build) if isinstance(w, KernelKey) else w for w in self.words], dtype=np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Words for forward and backward.
 
     Attributes:
-        forward: from |0> to the values of the strings.
+        forward: words from |0> to the values of the strings.
         backward: from the final state and the cotangents of these values to gradients of the angles.
         again: the same from |0>, for when the final state was not kept.
         tangents: how rotations are done, see :mod:`qgan_qiskit.simulation.native.rotate`.
@@ -53,9 +68,9 @@ class Plan:
         tables: memory that the words point to.
     """
 
-    forward: np.ndarray
-    backward: np.ndarray
-    again: np.ndarray
+    forward: Words
+    backward: Words
+    again: Words
     tangents: bool
     single: bool
     turned: tuple[int, ...]
@@ -125,11 +140,11 @@ class _Planner:
         coefficients = 2 * len(self.turned) + len(self.scales)
         self.start_row = -(-coefficients // self.lanes) if self.single else coefficients
         self.string_row = self.start_row + 2 * self.planes * self.n
-        forward, backward = _words(self._start(), *ahead), _words(self._readouts(backward=True), *back)
+        start, backward = self._start(), [self._readouts(backward=True), *back]
         return Plan(
-            forward=np.concatenate([forward, _words(self._readouts(backward=False))]),
-            backward=backward,
-            again=np.concatenate([forward, backward]),
+            forward=Words(start, *ahead, self._readouts(backward=False)),
+            backward=Words(*backward),
+            again=Words(start, *ahead, *backward),
             tangents=self.tangents,
             single=self.single,
             turned=tuple(self.turned),
@@ -152,8 +167,8 @@ class _Planner:
         """Words that walk all exclusive ors of some flips: those of bits 0 to i of a counter change at once."""
         return [flip * self.row_bytes for flip in accumulate(flips, xor)] + [0]
 
-    def _start(self) -> list[int]:
-        words: list[int] = []
+    def _start(self) -> Node:
+        words: Node = []
         columns = self.program.columns
         for low in range(0, self.n, _START_BITS):
             new = columns[low : low + _START_BITS]
@@ -162,7 +177,7 @@ class _Planner:
             words += kernel.node(1 << low, self.plane, read, self._offsets(new), self._steps(columns[:low]))
         return words
 
-    def _segment(self, segment: list[Gate] | Barrier, backward: bool) -> list[int]:
+    def _segment(self, segment: list[Gate] | Barrier, backward: bool) -> Node:
         if isinstance(segment, Barrier):
             return self._factors(segment, backward) if segment.swaps is None else self._swaps(segment.swaps, backward)
         # Forward begins with the state after the first rotations, backward ends there.
@@ -199,9 +214,9 @@ class _Planner:
         outer: tuple[int, ...],
         backward: bool,
         scaled: dict[Window, int],
-    ) -> list[int]:
+    ) -> Node:
         """Write windows, for all places of a space; ``outer`` are the flips of loops around it."""
-        words: list[int] = []
+        words: Node = []
         for window, inner in nest:
             others = steady(window.span.complement(space), window)
             if inner is None:
@@ -213,7 +228,7 @@ class _Planner:
 
     def _leaf(
         self, window: Window, others: list[int], outer: tuple[int, ...], backward: bool, scale: int | None
-    ) -> list[int]:
+    ) -> Node:
         span = window.span
         walked = (*others, *outer)
         # Rotations whose a and b are exchanged in the same cosets share a word of signs.
@@ -245,7 +260,7 @@ class _Planner:
             self._steps(others),
         )
 
-    def _factors(self, barrier: Barrier, backward: bool) -> list[int]:
+    def _factors(self, barrier: Barrier, backward: bool) -> Node:
         factors = barrier.factors
         assert factors is not None
         if id(factors) not in self.tables:
@@ -255,7 +270,7 @@ class _Planner:
         table = int(self.tables[id(factors)].ctypes.data)
         return kernel.node(1 << self.n, table, self.plane, self._steps([1 << bit for bit in range(self.n)]))
 
-    def _swaps(self, swaps: np.ndarray, backward: bool) -> list[int]:
+    def _swaps(self, swaps: np.ndarray, backward: bool) -> Node:
         pairs = swaps * self.row_bytes
         if self.program.complex:
             pairs = np.concatenate([pairs, pairs ^ self.plane])
@@ -263,11 +278,11 @@ class _Planner:
         self.tables[id(pairs)] = pairs
         return Swap(self.lanes, self.double, backward).node(len(pairs), int(pairs.ctypes.data))
 
-    def _readouts(self, backward: bool) -> list[int]:
+    def _readouts(self, backward: bool) -> Node:
         """Read the strings, in the order of places."""
         bits = min(_READOUT_BITS, self.n)
         count = 1 << (self.n - bits)
-        words: list[int] = []
+        words: Node = []
         row = self.string_row if backward else 0
         runs = groupby(self.program.strings, key=lambda string: (string.flip, string.part))
         for number, ((flip, part), run) in enumerate(runs):
@@ -311,7 +326,3 @@ def _leaves(nest: list[_Nest]) -> Iterator[Window]:
             yield window
         else:
             yield from _leaves(inner)
-
-
-def _words(*lists: list[int]) -> np.ndarray:
-    return np.fromiter(chain.from_iterable(lists), dtype=np.int64)

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from qgan_qiskit.simulation.native.emit import I64, Kernel, Value
-from qgan_qiskit.simulation.native.host import address
+from qgan_qiskit.simulation.native.emit import I64, Kernel, KernelKey, Node, Value
 
 _COUNT, _TERMS, _ROWS, _FLIP, _PLANE, _OFFSETS = 2, 3, 4, 5, 6, 7
 
 
 @dataclass(frozen=True)
-class Readout:
+class Readout(KernelKey):
     """A kernel: the strings of one X-mask.
 
     Attributes:
@@ -50,7 +49,7 @@ class Readout:
         plane: int,
         offsets: list[int],
         steps: list[int],
-    ) -> list[int]:
+    ) -> Node:
         """Return the words of a node.
 
         Args:
@@ -63,12 +62,12 @@ class Readout:
             steps: see :meth:`~qgan_qiskit.simulation.native.emit.Kernel.cosets`.
         """
         masks = [word for term in terms for word in term]
-        words = [address(self, self._build), 0, count, len(terms), row, flip, plane, *offsets, *steps, *masks]
+        words: Node = [self, 0, count, len(terms), row, flip, plane, *offsets, *steps, *masks]
         words[1] = len(words)
         # The masks stand last: where they begin follows from the number of terms and the length.
         return words
 
-    def _build(self, module: ir.Module, name: str) -> None:
+    def build(self, module: ir.Module, name: str) -> None:
         k = Kernel(module, name, self.lanes, self.double)
         offsets = [k.word(_OFFSETS + i) for i in range(1 << self.bits)]
         block = k.at.alloca(k.vector, 1 << self.bits)

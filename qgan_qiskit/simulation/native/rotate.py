@@ -22,9 +22,8 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from qgan_qiskit.simulation.native.emit import I64, Kernel, Value
+from qgan_qiskit.simulation.native.emit import I64, Kernel, KernelKey, Node, Value
 from qgan_qiskit.simulation.native.frame import parity
-from qgan_qiskit.simulation.native.host import address
 
 # Words before the offsets: address, length, number of cosets, row of the scale.
 _COUNT, _SCALE, _OFFSETS = 2, 3, 4
@@ -56,7 +55,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Rotate:
+class Rotate(KernelKey):
     """A kernel: rotations on rows that differ in ``bits`` flips, all of which stay in registers.
 
     Attributes:
@@ -90,7 +89,7 @@ class Rotate:
         writes: list[int],
         signs: list[int],
         steps: list[int],
-    ) -> list[int]:
+    ) -> Node:
         """Return the words of a node.
 
         Args:
@@ -105,11 +104,11 @@ class Rotate:
         """
         size = (8 if self.double else 4) * (1 if self.single else self.lanes)
         places = [size * number for number in (scale, *reads)]
-        words = [address(self, self._build), 0, count, places[0], *offsets, *places[1:], *writes, *signs, *steps]
+        words: Node = [self, 0, count, places[0], *offsets, *places[1:], *writes, *signs, *steps]
         words[1] = len(words)
         return words
 
-    def _build(self, module: ir.Module, name: str) -> None:
+    def build(self, module: ir.Module, name: str) -> None:
         k = Kernel(module, name, self.lanes, self.double)
         rows = 1 << self.bits
         first_read = _OFFSETS + rows

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from qgan_qiskit.simulation.native.emit import I64, Kernel, Value
-from qgan_qiskit.simulation.native.host import address
+from qgan_qiskit.simulation.native.emit import I64, Kernel, KernelKey, Node, Value
 
 _COUNT, _PLANE, _READ, _OFFSETS = 2, 3, 4, 5
 
 
 @dataclass(frozen=True)
-class Start:
+class Start(KernelKey):
     """A kernel: multiply the state by the vectors of further qubits.
 
     Attributes:
@@ -30,7 +29,7 @@ class Start:
     bits: int
     first: bool
 
-    def node(self, count: int, plane: int, read: int, offsets: list[int], steps: list[int]) -> list[int]:
+    def node(self, count: int, plane: int, read: int, offsets: list[int], steps: list[int]) -> Node:
         """Return the words of a node.
 
         Args:
@@ -41,11 +40,11 @@ class Start:
             offsets: of the 2**bits rows to come.
             steps: see :meth:`~qgan_qiskit.simulation.native.emit.Kernel.cosets`.
         """
-        words = [address(self, self._build), 0, count, plane, read, *offsets, *steps]
+        words: Node = [self, 0, count, plane, read, *offsets, *steps]
         words[1] = len(words)
         return words
 
-    def _build(self, module: ir.Module, name: str) -> None:
+    def build(self, module: ir.Module, name: str) -> None:
         k = Kernel(module, name, self.lanes, self.double)
         read, plane = k.word(_READ), k.word(_PLANE)
         parts = 2 if self.complex else 1

@@ -6,24 +6,23 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from qgan_qiskit.simulation.native.emit import I64, Kernel, Value
-from qgan_qiskit.simulation.native.host import address
+from qgan_qiskit.simulation.native.emit import I64, Kernel, KernelKey, Node, Value
 
 
 @dataclass(frozen=True)
-class Swap:
+class Swap(KernelKey):
     """A kernel: exchange pairs of rows, one after the other; in backward those of the cotangent too."""
 
     lanes: int
     double: bool
     backward: bool
 
-    def node(self, count: int, pairs: int) -> list[int]:
+    def node(self, count: int, pairs: int) -> Node:
         """Return the words of a node, given the address of ``count`` pairs of row offsets."""
         # Two words of zero: how the (unused) base moves, for any count.
-        return [address(self, self._build), 69, count, pairs, *[0] * 65]
+        return [self, 69, count, pairs, *[0] * 65]
 
-    def _build(self, module: ir.Module, name: str) -> None:
+    def build(self, module: ir.Module, name: str) -> None:
         k = Kernel(module, name, self.lanes, self.double)
         pairs = k.at.inttoptr(k.word(3), I64.as_pointer())
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from qgan_qiskit.simulation.native.emit import BYTES, I1, I64, KERNEL, WORDS
+from qgan_qiskit.simulation.native.emit import BYTES, I1, I64, KERNEL, WORDS, Node
 from qgan_qiskit.simulation.native.host import address
 
 _WALK = ir.FunctionType(ir.VoidType(), [BYTES, BYTES, BYTES, BYTES, WORDS, I64, I64, I64])
@@ -21,9 +21,9 @@ _WALK = ir.FunctionType(ir.VoidType(), [BYTES, BYTES, BYTES, BYTES, WORDS, I64, 
 _RUN = ir.FunctionType(ir.VoidType(), [BYTES, I64, BYTES, BYTES, I64, BYTES, I64, WORDS, I64, WORDS, I64, I64])
 
 
-def loop(count: int, steps: list[int], body: list[int]) -> list[int]:
+def loop(count: int, steps: list[int], body: Node) -> Node:
     """Return the words of a loop."""
-    head = [0, 0, count, 4 + len(steps), *steps]
+    head: Node = [0, 0, count, 4 + len(steps), *steps]
     head[1] = len(head) + len(body)
     return head + body
 
