@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from qiskit.circuit import AnnotatedOperation, Gate, Instruction, Parameter, QuantumCircuit
-from qiskit.exceptions import QiskitError
+from qiskit.circuit import Gate, Instruction, Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits.affine import affine_form
-from qgan_qiskit.circuits.gates import free_angles, is_elementary
+from qgan_qiskit.circuits.gates import definition_of, free_angles, is_elementary, unannotated
 from qgan_qiskit.errors import CircuitError
+
+# Imaginary parts of a coefficient up to this are rounding.
+_ROUNDING = 1e-12
 
 
 def check_gates(circuit: QuantumCircuit) -> None:
@@ -36,11 +38,9 @@ def check_gates(circuit: QuantumCircuit) -> None:
 def _check_instructions(circuit: QuantumCircuit, inside: str) -> None:
     affine_form(circuit.global_phase, f"the global phase{inside}")
     for instruction in circuit.data:
-        operation = instruction.operation
         qubits = ", ".join(str(circuit.find_bit(qubit).index) for qubit in instruction.qubits)
         place = f"on qubit {qubits}{inside}"
-        if isinstance(operation, AnnotatedOperation):
-            raise CircuitError(f"'{operation.name}' {place} is not written out in gates; use control(annotated=False)")
+        operation = unannotated(instruction.operation, place)
         for angle in free_angles(operation):
             affine_form(angle, f"gate '{operation.name}' {place}")
         if not is_elementary(operation):
@@ -49,12 +49,7 @@ def _check_instructions(circuit: QuantumCircuit, inside: str) -> None:
 
 def _definition(operation: Instruction, place: str) -> QuantumCircuit:
     """Return what an operation is made of; measurements, resets and control flow are made of nothing."""
-    try:
-        definition = operation.definition
-    except QiskitError as error:  # such as RVGate, which cannot be written out before its angles are numbers
-        raise CircuitError(
-            f"gate '{operation.name}' {place} has no definition ({error.message}); use standard gates"
-        ) from error
+    definition = definition_of(operation, place)
     if definition is not None:
         return definition
     if isinstance(operation, Gate):
@@ -73,12 +68,7 @@ def check_parameters(circuit: QuantumCircuit, inputs: Sequence[Parameter], weigh
     """
     if not weights:
         raise CircuitError("the circuit has no weights; list at least one trainable parameter")
-    both = set(inputs) & set(weights)
-    if both:
-        raise CircuitError(f"parameter '{_first(both)}' is both an input and a weight; list it once")
-    for parameter, count in Counter([*inputs, *weights]).items():
-        if count > 1:
-            raise CircuitError(f"parameter '{parameter.name}' is listed {count} times; list it once")
+    check_listed_once(inputs, weights)
     known = set(circuit.parameters)
     missing = {*inputs, *weights} - known
     if missing:
@@ -89,6 +79,20 @@ def check_parameters(circuit: QuantumCircuit, inputs: Sequence[Parameter], weigh
     idle = known - {p for gate in circuit.data for angle in free_angles(gate.operation) for p in angle.parameters}
     if idle:
         raise CircuitError(f"parameter '{_first(idle)}' turns no gate (only the global phase); remove it")
+
+
+def check_listed_once(inputs: Sequence[Parameter], weights: Sequence[Parameter]) -> None:
+    """Refuse a parameter that is listed twice.
+
+    Raises:
+        CircuitError: naming a parameter that is in both lists, or twice in one.
+    """
+    both = set(inputs) & set(weights)
+    if both:
+        raise CircuitError(f"parameter '{_first(both)}' is both an input and a weight; list it once")
+    for parameter, count in Counter([*inputs, *weights]).items():
+        if count > 1:
+            raise CircuitError(f"parameter '{parameter.name}' is listed {count} times; list it once")
 
 
 def check_observables(num_qubits: int, observables: Sequence[SparsePauliOp]) -> None:
@@ -113,7 +117,7 @@ def check_observables(num_qubits: int, observables: Sequence[SparsePauliOp]) -> 
         for label, coefficient in observable.to_list():
             if not np.isfinite(coefficient):
                 raise CircuitError(f"{what} has the coefficient {coefficient} of {label}; use finite numbers")
-            if coefficient.imag != 0:
+            if abs(coefficient.imag) > _ROUNDING:
                 raise CircuitError(
                     f"{what} is not Hermitian: the coefficient of {label} is {coefficient}; use real numbers"
                 )

@@ -9,13 +9,16 @@ from threading import Lock
 
 import numpy as np
 import torch
-from qiskit.circuit import Instruction, Parameter, ParameterExpression, QuantumCircuit
+from qiskit.circuit import AnnotatedOperation, Instruction, Operation, Parameter, ParameterExpression, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits import Ansatz
-from qgan_qiskit.errors import UsageError
+from qgan_qiskit.circuits.checks import check_listed_once
+from qgan_qiskit.circuits.gates import definition_of, is_standard
+from qgan_qiskit.errors import CircuitError, UsageError
 from qgan_qiskit.simulation import native
 from qgan_qiskit.simulation.engine import Engine
+from qgan_qiskit.simulation.lowering import constant_matrix
 from qgan_qiskit.simulation.portable.engine import PortableEngine
 from qgan_qiskit.simulation.portable.program import compile_circuit
 
@@ -38,7 +41,8 @@ def engine_for(
     ``QGAN_QISKIT_ENGINE`` (``native`` or ``portable``) chooses for the processor.
 
     Raises:
-        CircuitError: the circuit cannot be simulated; the message names the offender.
+        CircuitError: the circuit cannot be simulated, a parameter is listed twice, there are no observables, or one does not
+            fit; the message names the offender.
         UsageError: the environment variable is something else.
     """
     device = device or torch.device("cpu")
@@ -54,10 +58,13 @@ def engine_for(
     )
     with _lock:
         engine = _engines.pop(key, None)
-        if engine is None and kind == "native":
-            engine = native.compiled_engine(circuit, inputs, weights, observables, dtype)
-        elif engine is None:
-            engine = PortableEngine(compile_circuit(circuit, inputs, weights, observables), dtype, device)
+        if engine is None:
+            check_listed_once(inputs, weights)
+            if kind == "native":
+                engine = native.compiled_engine(circuit, inputs, weights, observables, dtype)
+            else:
+                engine = PortableEngine(compile_circuit(circuit, inputs, weights, observables), dtype, device)
+            engine.num_inputs, engine.num_weights = len(inputs), len(weights)
         _engines[key] = engine
         while len(_engines) > _MAX_ENGINES:
             _engines.popitem(last=False)
@@ -89,17 +96,32 @@ def circuit_key(circuit: QuantumCircuit) -> Hashable:
     )
 
 
-def _gate_key(gate: Instruction) -> tuple[Hashable, ...]:
+def _gate_key(gate: Operation) -> tuple[Hashable, ...]:
+    """Describe what :func:`qgan_qiskit.simulation.lowering.lower` makes of a gate; what it refuses may have any key."""
+    if isinstance(gate, AnnotatedOperation):
+        modifiers = [(type(modifier), *map(_value_key, vars(modifier).values())) for modifier in gate.modifiers]
+        return gate.name, tuple(modifiers), _gate_key(gate.base_op)
+    if not isinstance(gate, Instruction):
+        return (gate.name,)
     parameters = tuple(_value_key(value) for value in gate.params)
-    if getattr(gate, "_standard_gate", None) is not None or gate.definition is None:
+    if is_standard(gate):
         return gate.name, parameters
-    # A user's gate: its name says nothing, what it is made of does.
-    return gate.name, parameters, circuit_key(gate.definition)
+    # The name of a user's gate says nothing: its matrix does, or what it is made of.
+    matrix = constant_matrix(gate)
+    return gate.name, parameters, _definition_key(gate) if matrix is None else matrix.tobytes()
+
+
+def _definition_key(gate: Instruction) -> Hashable:
+    try:
+        definition = definition_of(gate, "")
+    except CircuitError:
+        return None
+    return None if definition is None else circuit_key(definition)
 
 
 def _value_key(value: object) -> Hashable:
     if isinstance(value, np.ndarray):
-        return value.shape, value.tobytes()
+        return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, ParameterExpression):
         return value if isinstance(value, Parameter) else (str(value), frozenset(value.parameters))
     return value if isinstance(value, Hashable) else repr(value)

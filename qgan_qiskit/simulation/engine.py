@@ -10,11 +10,20 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation import memory
 
 
 class Engine(ABC):
-    """Angles in, expectations out, differentiable in both inputs and weights."""
+    """Angles in, expectations out, differentiable in both inputs and weights.
+
+    Attributes:
+        num_inputs: Q of the circuit it was compiled for; :func:`qgan_qiskit.simulation.cache.engine_for` sets it,
+        num_weights: and K.
+    """
+
+    num_inputs: int
+    num_weights: int
 
     def __init__(self, num_qubits: int, real: bool, dtype: torch.dtype, device: torch.device) -> None:
         """Remember what is common to all engines.
@@ -31,12 +40,14 @@ class Engine(ABC):
         """Return the expectation of every observable, shape (B, P, O), in the engine's dtype.
 
         Args:
-            inputs_BPQ: input angles in radians; Q may be 0.
-            weights_PK: weight angles in radians.
+            inputs_BPQ: input angles in radians, in the engine's dtype; Q may be 0.
+            weights_PK: weight angles in radians, in the engine's dtype.
 
         Raises:
+            UsageError: angles of another shape or dtype; the message states what is expected.
             MemoryNeededError: there is not enough memory; the message states the bytes needed.
         """
+        self._check(inputs_BPQ, weights_PK)
         batch, instances = inputs_BPQ.shape[:2]
         gradient = torch.is_grad_enabled() and (inputs_BPQ.requires_grad or weights_PK.requires_grad)
         needed = self.bytes_needed(instances, batch, gradient)
@@ -44,6 +55,18 @@ class Engine(ABC):
             needed, f"simulating {self.num_qubits} qubits for {batch} images x {instances} circuits", self.device
         )
         return self._expectations(inputs_BPQ, weights_PK)
+
+    def _check(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> None:
+        found, instances = (tuple(inputs_BPQ.shape), tuple(weights_PK.shape)), weights_PK.shape[:1]
+        if len(found[0]) != 3 or found != ((found[0][0], *instances, self.num_inputs), (*instances, self.num_weights)):
+            raise UsageError(
+                f"inputs have shape {found[0]} and weights {found[1]}, "
+                f"expected (B, P, {self.num_inputs}) and (P, {self.num_weights})"
+            )
+        if inputs_BPQ.dtype != self.dtype or weights_PK.dtype != self.dtype:
+            raise UsageError(
+                f"inputs are {inputs_BPQ.dtype} and weights {weights_PK.dtype}, expected {self.dtype} as compiled"
+            )
 
     def instances_within(self, size: int, gradient: bool) -> int:
         """Return how many instances of one image to evaluate at a time, so that they take about ``size`` bytes."""

@@ -3,6 +3,9 @@
 Every gate becomes one-qubit rotations (about x, y or z, by an affine angle), fixed one-qubit matrices, and *monomial*
 gates: fixed gates whose matrix has one non-zero entry per row, such as CX, CZ, SWAP or CCX. Whatever is none of these is
 replaced by its Qiskit definition until it is. Global phases are dropped: no expectation depends on them.
+
+A ``PauliEvolutionGate`` is simulated as it is synthesised, by default as one Trotter step, as a machine would run it, and not
+as the exact exponential that its matrix is.
 """
 
 from __future__ import annotations
@@ -11,17 +14,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from qiskit.circuit import ControlFlowOp, Instruction, Parameter, ParameterExpression, QuantumCircuit
+from qiskit.circuit import (
+    Barrier,
+    ControlFlowOp,
+    Delay,
+    Instruction,
+    Parameter,
+    ParameterExpression,
+    QuantumCircuit,
+)
+from qiskit.circuit import Operation as CircuitOperation
+from qiskit.circuit.library import PauliEvolutionGate
 
 from qgan_qiskit.circuits.affine import affine_form
-from qgan_qiskit.circuits.gates import is_elementary
+from qgan_qiskit.circuits.gates import definition_of, free_angles, is_standard, unannotated
 from qgan_qiskit.errors import CircuitError
 
 # A monomial gate on more qubits than this is decomposed instead of being looked at as a matrix.
 _MAX_MONOMIAL_QUBITS = 6
-_SKIPPED = frozenset({"barrier", "delay", "id", "global_phase"})
-# Gates that are known by their name, where a user may have defined a gate of the same one.
-_BY_NAME = _SKIPPED | {"rx", "ry", "rz", "p", "u", "u1", "u2", "u3"}
 _REFUSED = {
     "measure": "remove measurements: the observables say what is measured",
     "reset": "a reset is not unitary; start from a fresh qubit instead",
@@ -77,60 +87,65 @@ def _lower(circuit: QuantumCircuit, qubits: Sequence[int]) -> Iterator[Operation
         yield from _lower_instruction(item.operation, targets)
 
 
-def _lower_instruction(gate: Instruction, qubits: tuple[int, ...]) -> Iterator[Operation]:
-    name = gate.name
-    if name in _REFUSED:
-        raise CircuitError(f"cannot simulate '{name}' on qubits {list(qubits)}: {_REFUSED[name]}")
+def _lower_instruction(operation: CircuitOperation, qubits: tuple[int, ...]) -> Iterator[Operation]:
+    place = f"on qubits {list(qubits)}"
+    gate = unannotated(operation, place)
+    if gate.name in _REFUSED:
+        raise CircuitError(f"cannot simulate '{gate.name}' {place}: {_REFUSED[gate.name]}")
     if isinstance(gate, ControlFlowOp) or gate.num_clbits:
-        raise CircuitError(f"cannot simulate '{name}' on qubits {list(qubits)}: classical control is not supported")
-    if name in _BY_NAME and not is_elementary(gate):
-        # A gate of the user's own that is called like a standard one: what it is made of counts.
-        if gate.definition is None:
-            raise CircuitError(f"cannot simulate your gate '{name}' on qubits {list(qubits)}: it has no definition")
-        yield from _lower(gate.definition, qubits)
+        raise CircuitError(f"cannot simulate '{gate.name}' {place}: classical control is not supported")
+    if isinstance(gate, Barrier | Delay):
+        # An ideal qubit does nothing while it waits.
         return
-    if name in _SKIPPED:
+    rotations = _rotations(gate)
+    if rotations is not None:
+        for axis, angle in rotations:
+            yield Rotation(axis, qubits[0], *affine_form(angle))
         return
-    if name in ("rx", "ry", "rz"):
-        yield _rotation(name[1], qubits[0], gate.params[0])
-    elif name in ("p", "u1"):
-        yield _rotation("z", qubits[0], gate.params[0])
-    elif name in ("u", "u3", "u2"):
-        theta, phi, lam = gate.params if name != "u2" else (np.pi / 2, *gate.params)
-        yield _rotation("z", qubits[0], lam)
-        yield _rotation("y", qubits[0], theta)
-        yield _rotation("z", qubits[0], phi)
+    matrix = constant_matrix(gate)
+    if matrix is None:
+        definition = definition_of(gate, place)
+        if definition is None:
+            raise CircuitError(f"cannot simulate '{gate.name}' {place}: the gate has no definition")
+        yield from _lower(definition, qubits)
+    elif len(matrix) == 2:
+        yield Fixed(qubits[0], matrix)
     else:
-        yield from _lower_by_matrix(gate, qubits)
+        source = np.argmax(matrix != 0, axis=1)
+        yield Monomial(qubits, source, matrix[np.arange(len(source)), source])
 
 
-def _rotation(axis: str, qubit: int, angle: ParameterExpression | float) -> Rotation:
-    coefficients, offset = affine_form(angle)
-    return Rotation(axis, qubit, coefficients, offset)
+def _rotations(gate: Instruction) -> list[tuple[str, ParameterExpression | float]] | None:
+    """Return axes and angles of a standard gate that is made of rotations of one qubit, in order, or None."""
+    if not is_standard(gate):
+        return None
+    match gate.name, gate.params:
+        case (("id" | "global_phase"), _):
+            return []
+        case (("rx" | "ry" | "rz"), [angle]):
+            return [(gate.name[1], angle)]
+        case (("p" | "u1"), [angle]):
+            return [("z", angle)]
+        case (("u" | "u3"), [theta, phi, lam]):
+            return [("z", lam), ("y", theta), ("z", phi)]
+        case "u2", [phi, lam]:
+            return [("z", lam), ("y", np.pi / 2), ("z", phi)]
+    return None
 
 
-def _lower_by_matrix(gate: Instruction, qubits: tuple[int, ...]) -> Iterator[Operation]:
-    has_parameters = any(isinstance(p, ParameterExpression) and p.parameters for p in gate.params)
-    if not has_parameters and len(qubits) <= _MAX_MONOMIAL_QUBITS and hasattr(gate, "to_matrix"):
-        matrix = _matrix(gate)
-        if matrix is not None and len(qubits) == 1:
-            yield Fixed(qubits[0], matrix)
-            return
-        if matrix is not None and (np.count_nonzero(matrix, axis=1) == 1).all():
-            source = np.argmax(matrix != 0, axis=1)
-            yield Monomial(qubits, source, matrix[np.arange(len(source)), source])
-            return
-    if gate.definition is None:
-        raise CircuitError(f"cannot simulate '{gate.name}' on qubits {list(qubits)}: the gate has no definition")
-    yield from _lower(gate.definition, qubits)
+def constant_matrix(gate: Instruction) -> np.ndarray | None:
+    """Return the matrix by which a gate is simulated, without rounding dust, or None where its definition counts.
 
-
-def _matrix(gate: Instruction) -> np.ndarray | None:
-    """Return the gate's matrix with rounding dust removed, or None where Qiskit has none for it."""
+    It counts for gates with free parameters, without a matrix, on several qubits and not monomial, and for evolutions, whose
+    matrix is not what is synthesised.
+    """
+    has_parameters = any(angle.parameters for angle in free_angles(gate))
+    if has_parameters or gate.num_qubits > _MAX_MONOMIAL_QUBITS or isinstance(gate, PauliEvolutionGate):
+        return None
     try:
         matrix = np.array(gate.to_matrix(), dtype=complex)
     except Exception:
         # Qiskit raises its own errors, TypeError or AttributeError for gates that have a definition only.
         return None
     matrix[np.abs(matrix) < 1e-15] = 0
-    return matrix
+    return matrix if len(matrix) == 2 or (np.count_nonzero(matrix, axis=1) == 1).all() else None

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.errors import CircuitError
+from qgan_qiskit.circuits.checks import check_observables
 from qgan_qiskit.simulation.lowering import Fixed
 
 _TO_Z = {
@@ -49,12 +49,13 @@ def pauli_terms(observables: Sequence[SparsePauliOp], num_qubits: int) -> tuple[
         combination: shape (number of observables, strings): observable o is ``combination[o] @ parts``.
 
     Raises:
-        CircuitError: an observable acts on another number of qubits or is not Hermitian.
+        CircuitError: there are no observables, or one acts on another number of qubits or is not Hermitian.
     """
+    check_observables(num_qubits, observables)
     rows: list[dict[tuple[int, int], float]] = []
-    for number, observable in enumerate(observables):
+    for observable in observables:
         row: dict[tuple[int, int], float] = {}
-        for x, z, coefficient in _strings(number, observable, num_qubits):
+        for x, z, coefficient in _strings(observable):
             sign = (1, -1, -1, 1)[(x & z).bit_count() % 4]
             row[x, z] = row.get((x, z), 0.0) + sign * coefficient
         rows.append(row)
@@ -68,31 +69,20 @@ def tables(observables: Sequence[SparsePauliOp], num_qubits: int) -> dict[int, n
 
     Returns:
         X-mask -> array of shape (number of observables, 2**num_qubits), complex128.
-
-    Raises:
-        CircuitError: an observable acts on another number of qubits or is not Hermitian.
     """
     index = np.arange(1 << num_qubits)
     result: dict[int, np.ndarray] = {}
     for row, observable in enumerate(observables):
-        for x, z, coefficient in _strings(row, observable, num_qubits):
+        for x, z, coefficient in _strings(observable):
             signs = 1.0 - 2.0 * (np.bitwise_count(index & z) & 1)
             table = result.setdefault(x, np.zeros((len(observables), len(index)), dtype=complex))
             table[row] += coefficient * 1j ** int(x & z).bit_count() * signs
     return result
 
 
-def _strings(number: int, observable: SparsePauliOp, num_qubits: int) -> Iterator[tuple[int, int, float]]:
-    """Yield (X-mask, Z-mask, coefficient) of each string of an observable, after checking it."""
-    if observable.num_qubits != num_qubits:
-        raise CircuitError(
-            f"observable {number} acts on {observable.num_qubits} qubits, the circuit on {num_qubits}: pad it with I"
-        )
+def _strings(observable: SparsePauliOp) -> Iterator[tuple[int, int, float]]:
+    """Yield (X-mask, Z-mask, coefficient) of each string of an observable."""
     for label, coefficient in observable.to_list():
-        if abs(np.imag(coefficient)) > 1e-12:
-            raise CircuitError(
-                f"observable {number} is not Hermitian: coefficient {coefficient} of {label} must be real"
-            )
         bits = label[::-1]
         x = sum(1 << q for q, letter in enumerate(bits) if letter in "XY")
         z = sum(1 << q for q, letter in enumerate(bits) if letter in "YZ")

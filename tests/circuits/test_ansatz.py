@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from qiskit.circuit import ClassicalRegister, Gate, Parameter, QuantumCircuit, QuantumRegister
 from qiskit.circuit.library import DiagonalGate, RVGate, UnitaryGate
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import Clifford, SparsePauliOp
 
 from qgan_qiskit.circuits import Ansatz
 from qgan_qiskit.errors import CircuitError, UsageError
@@ -42,8 +42,8 @@ def instruction_with_reset(circuit):
     circuit.append(inner.to_instruction(), [0])
 
 
-def annotated(circuit):
-    circuit.append(gate_with(T).control(1, annotated=True), [0, 1])
+def root(circuit):
+    circuit.append(gate_with(T).power(0.5, annotated=True), [1])
 
 
 def branch(circuit):
@@ -69,7 +69,8 @@ REFUSED_GATES = {
     "variable": (lambda c: c.add_var("flag", True), r"'store'|classical variable 'flag'"),
     "opaque": (opaque, r"gate 'box' on qubit 1 has no definition"),
     "rv": (lambda c: c.append(RVGate(T, 0, 0), [0]), r"gate 'rv' on qubit 0 has no definition .*standard gates"),
-    "annotated": (annotated, r"'annotated' on qubit 0, 1 is not written out in gates; use control\(annotated=False\)"),
+    "root": (root, r"PowerModifier\(power=0.5\) cannot be applied to gate 'mine' on qubit 1 .*; write it out"),
+    "clifford": (lambda c: c.append(Clifford(np.eye(4)), [1, 0]), r"'clifford' on qubit 1, 0 .* to_instruction\(\)"),
     "product": (lambda c: c.rz(X * T, 1), r"angle .* of gate 'rz' on qubit 1 is not affine in 'theta_000'"),
     "sine": (lambda c: c.cp(X.sin(), 0, 1), r"gate 'cp' on qubit 0, 1 is not affine in 'x_000'"),
     "inner": (lambda c: c.append(gate_with(T * T), [0]), r"'rz' on qubit 0 in 'mine' is not affine in 'theta_000'"),
@@ -142,6 +143,7 @@ def accepted(circuit):
     circuit.append(UnitaryGate(np.eye(4)), [0, 1])
     circuit.ryy(T / 2, 0, 1)
     circuit.append(DiagonalGate([1, -1]), [1])
+    circuit.append(gate_with(T).inverse(annotated=True).control(1, annotated=True), [0, 1])
     instruction = QuantumCircuit(1, name="unitary after all")
     instruction.sx(0)
     circuit.append(instruction.to_instruction(), [0])

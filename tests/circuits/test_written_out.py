@@ -19,6 +19,7 @@ def nested():
     outer = QuantumCircuit(3, name="outer", global_phase=0.3)
     outer.append(inner.to_gate(), [2, 0])
     outer.append(RYGate(T).control(2, annotated=False), [0, 1, 2])
+    outer.append(RYGate(T).control(1, ctrl_state=0, annotated=True), [2, 1])
     outer.append(XGate().control(1, ctrl_state=0), [1, 2])
     circuit = QuantumCircuit(4)
     circuit.append(outer.to_gate(), [3, 1, 0])

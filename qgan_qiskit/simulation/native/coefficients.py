@@ -37,7 +37,7 @@ class Coefficients:
         self._turned = _Affine(program, turned, dtype if self._wide else np.dtype(np.float64))
         self._gates = [(qubit, *gate) for qubit, sequence in program.start.items() for gate in sequence]
         self._start = _Affine(program, [index for _, _, index in self._gates], dtype)
-        self._members, self._picked = _cumulative([*plan.scales, *plan.moments], turned)
+        self._members, self._picked = _cumulative([*plan.products, *plan.squares, *plan.moments], turned)
 
     def fill(self, reads: ndarray, inputs_QPB: ndarray, weights_KP: ndarray) -> bool:
         """Write the rows of every tile, all but those of the strings.
@@ -83,9 +83,10 @@ class Coefficients:
         return rows
 
     def _tangents(self, angles_RX: ndarray) -> ndarray | None:
-        """Return tangents and factors of the moments, then scales, shape (2 R + N, X); None where they grow too large."""
-        count, scales = len(angles_RX), len(self._plan.scales)
-        rows = np.empty((2 * count + scales, angles_RX.shape[1]), dtype=angles_RX.dtype)
+        """Return tangents and factors of the moments, then products and squares, shape (2 R + N, X); None where they grow too large."""
+        count = len(angles_RX)
+        once, twice = len(self._plan.products), len(self._plan.products) + len(self._plan.squares)
+        rows = np.empty((2 * count + twice, angles_RX.shape[1]), dtype=angles_RX.dtype)
         # As they will be rounded: then their cosines keep lengths.
         tangents = np.tan(angles_RX / 2).astype(self._dtype, copy=False)
         rows[0 : 2 * count : 2] = tangents
@@ -96,8 +97,9 @@ class Coefficients:
         products = grown.reshape(-1, angles_RX.shape[1])[self._picked]
         if products.min() < _LEAST_PRODUCT[self._dtype]:
             return None
-        rows[2 * count :] = products[:scales]
-        np.square(products[scales:], out=rows[1 : 2 * count : 2])
+        rows[2 * count : 2 * count + once] = products[:once]
+        np.square(products[once:twice], out=rows[2 * count + once :])
+        np.square(products[twice:], out=rows[1 : 2 * count : 2])
         return rows
 
     def _real_start(self, angles_SL: ndarray, start: ndarray) -> None:

@@ -51,6 +51,10 @@ class NativeEngine(Engine):
         return states + tiles * row * 6 * (self.num_angles + self.num_qubits)
 
     def _expectations(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
+        batch, instances = inputs_BPQ.shape[:2]
+        if not batch * instances:
+            # Nothing to compute, but something to differentiate.
+            return (inputs_BPQ.sum() + weights_PK.sum()) * inputs_BPQ.new_zeros(batch, instances, len(self.combination_OT))
         return Evaluate.apply(self, inputs_BPQ, weights_PK)
 
     def reads(self, inputs_QPB: np.ndarray, weights_KP: np.ndarray) -> tuple[Plan, Tensor]:

@@ -59,7 +59,8 @@ class Plan:
         single: whether coefficients are single numbers, the same for all lanes, or else rows.
         turned: angles that need coefficients (those of the first layer are in the start vectors): in ``reads``, two for each
             come first,
-        scales: then one for each of these sets of angles, the product of their cosines,
+        products: then one for each of these sets of angles, the product of their cosines; what states are scaled by,
+        squares: then one for each of these sets, its square; what gradients of first rotations are multiplied by,
         start_row: at this row the vectors of the qubits at the start begin,
         start_rows: so many,
         string_rows: then the cotangents of the strings.
@@ -74,7 +75,8 @@ class Plan:
     tangents: bool
     single: bool
     turned: tuple[int, ...]
-    scales: tuple[tuple[int, ...], ...]
+    products: tuple[tuple[int, ...], ...]
+    squares: tuple[tuple[int, ...], ...]
     moments: tuple[tuple[int, ...], ...]
     start_row: int
     start_rows: int
@@ -115,7 +117,8 @@ class _Planner:
     double: bool
     tangents: bool
     single: bool
-    scales: list[tuple[int, ...]] = field(default_factory=list)
+    products: list[tuple[int, ...]] = field(default_factory=list)
+    squares: list[tuple[int, ...]] = field(default_factory=list)
     tables: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -134,10 +137,12 @@ class _Planner:
 
     def plan(self) -> Plan:
         program = self.program
-        # The scales stand between other rows: how many there are is known when all segments are written.
-        ahead = [self._segment(segment, backward=False) for segment in program.segments]
-        back = [self._segment(segment, backward=True) for segment in reversed(program.segments)]
-        coefficients = 2 * len(self.turned) + len(self.scales)
+        # All scales are known before words point to what comes after them, and all words before the start is placed.
+        ahead = [self._deal(segment, backward=False) for segment in program.segments]
+        back = [self._deal(segment, backward=True) for segment in reversed(program.segments)]
+        ahead = [self._segment(*dealt, backward=False) for dealt in ahead]
+        back = [self._segment(*dealt, backward=True) for dealt in back]
+        coefficients = 2 * len(self.turned) + len(self.products) + len(self.squares)
         self.start_row = -(-coefficients // self.lanes) if self.single else coefficients
         self.string_row = self.start_row + 2 * self.planes * self.n
         start, backward = self._start(), [self._readouts(backward=True), *back]
@@ -148,7 +153,8 @@ class _Planner:
             tangents=self.tangents,
             single=self.single,
             turned=tuple(self.turned),
-            scales=tuple(self.scales),
+            products=tuple(self.products),
+            squares=tuple(self.squares),
             moments=tuple(self.moments.get(angle, ()) for angle in self.turned),
             start_row=self.start_row,
             start_rows=2 * self.planes * self.n,
@@ -177,17 +183,23 @@ class _Planner:
             words += kernel.node(1 << low, self.plane, read, self._offsets(new), self._steps(columns[:low]))
         return words
 
-    def _segment(self, segment: list[Gate] | Barrier, backward: bool) -> Node:
+    def _deal(self, segment: list[Gate] | Barrier, backward: bool) -> tuple[Any, dict[Window, int]]:
+        """Deal the rotations of a segment out to windows, and say where states are scaled."""
         if isinstance(segment, Barrier):
-            return self._factors(segment, backward) if segment.swaps is None else self._swaps(segment.swaps, backward)
+            return segment, {}
         # Forward begins with the state after the first rotations, backward ends there.
         gates = segment[::-1] if backward else [gate for gate in segment if gate.index not in self.started]
         chunks = [size // self.row_bytes for size in _CHUNK_BYTES]
         levels = [chunk.bit_length() - 1 for chunk in chunks] + [_registers(backward)]
         nest = _nest(gates, len(self.space), levels)
-        leaves = list(_leaves(nest))
-        scaled = self._scale(leaves, backward)
-        return self._write(nest, self.space, (), backward, scaled)
+        return nest, self._scale(list(_leaves(nest)), backward)
+
+    def _segment(self, dealt: Any, scaled: dict[Window, int], backward: bool) -> Node:
+        if not isinstance(dealt, Barrier):
+            return self._write(dealt, self.space, (), backward, scaled)
+        if dealt.swaps is None:
+            return self._factors(dealt, backward)
+        return self._swaps(dealt.swaps, backward)
 
     def _scale(self, leaves: list[Window], backward: bool) -> dict[Window, int]:
         """Say where a state that tangents have made longer is scaled back, and by which coefficient."""
@@ -202,10 +214,22 @@ class _Planner:
                 if not (backward and gate.index in self.first):
                     pending.append(gate.index)
             if pending and (number == len(leaves) - 1 or len(pending) >= _MOST_UNSCALED):
-                scaled[window] = 2 * len(self.turned) + len(self.scales)
-                self.scales.append(tuple(pending))
+                scaled[window] = 2 * len(self.turned) + len(self.products)
+                self.products.append(tuple(pending))
                 pending = []
         return scaled
+
+    def _reads(self, gate: Gate) -> tuple[int, bool]:
+        """Return where the coefficients of a rotation begin, and whether the second one is a factor of its gradient."""
+        if gate.index in self.turned:
+            return 2 * self.turned[gate.index], self.tangents
+        members = self.moments.get(gate.index, ())
+        if not members:
+            return 0, False
+        # Only the second coefficient is read.
+        if members not in self.squares:
+            self.squares.append(members)
+        return 2 * len(self.turned) + len(self.products) + self.squares.index(members) - 1, True
 
     def _write(
         self,
@@ -235,6 +259,7 @@ class _Planner:
         exchanged = [tuple(parity(gate.pairs.mask & flip) for flip in walked) for gate in window.gates]
         classes = {pattern: gate.pairs.mask for pattern, gate in zip(exchanged, window.gates, strict=True) if any(pattern)}
         number = {pattern: i for i, pattern in enumerate(classes)}
+        reads = [self._reads(gate) if backward else (2 * self.turned[gate.index], False) for gate in window.gates]
         turns = tuple(
             Turn(
                 flip=span.coordinates(gate.pairs.flip),
@@ -242,9 +267,9 @@ class _Planner:
                 sign=number.get(pattern, -1),
                 gradient=backward and gate.varies,
                 undo=backward and gate.index not in self.first,
-                factor=backward and self.tangents and gate.index in self.turned,
+                factor=factor,
             )
-            for gate, pattern in zip(window.gates, exchanged, strict=True)
+            for gate, pattern, (_, factor) in zip(window.gates, exchanged, reads, strict=True)
         )
         kernel = Rotate(
             *(self.lanes, self.double, backward, len(span.basis), len(classes), turns, self.tangents, self.single),
@@ -254,7 +279,7 @@ class _Planner:
             1 << len(others),
             scale or 0,
             self._offsets(span.basis),
-            [2 * self.turned.get(gate.index, 0) for gate in window.gates],
+            [place for place, _ in reads],
             [gate.index * self.row_bytes for gate in window.gates],
             [mask * self.row_bytes for mask in classes.values()],
             self._steps(others),

@@ -14,6 +14,7 @@ import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
+from qgan_qiskit.circuits.checks import check_observables
 from qgan_qiskit.errors import CircuitError
 from qgan_qiskit.simulation.lowering import Fixed, Rotation, lower
 from qgan_qiskit.simulation.observables import common_basis, diagonalised, tables
@@ -93,6 +94,7 @@ def compile_circuit(
             does not fit; the message names the offender.
     """
     operations = lower(circuit)
+    check_observables(circuit.num_qubits, observables)
     basis = common_basis(observables)
     if basis is not None:
         operations += basis
