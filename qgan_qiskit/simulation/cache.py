@@ -78,7 +78,7 @@ def _kind(device: torch.device) -> str:
     chosen = os.environ.get("QGAN_QISKIT_ENGINE", "")
     if chosen not in ("", "native", "portable"):
         raise UsageError(f"QGAN_QISKIT_ENGINE is '{chosen}': 'native' or 'portable' is possible")
-    return chosen or native.usable()
+    return chosen or native.kind()
 
 
 def engine_for_ansatz(ansatz: Ansatz, dtype: torch.dtype, device: torch.device) -> Engine:

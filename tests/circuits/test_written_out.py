@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import AnnotatedOperation, ControlModifier, Parameter, QuantumCircuit
 from qiskit.circuit.library import RYGate, XGate
 from qiskit.quantum_info import Operator
 
@@ -19,7 +19,7 @@ def nested():
     outer = QuantumCircuit(3, name="outer", global_phase=0.3)
     outer.append(inner.to_gate(), [2, 0])
     outer.append(RYGate(T).control(2, annotated=False), [0, 1, 2])
-    outer.append(RYGate(T).control(1, ctrl_state=0, annotated=True), [2, 1])
+    outer.append(AnnotatedOperation(RYGate(T), ControlModifier(1, 0)), [2, 1])
     outer.append(XGate().control(1, ctrl_state=0), [1, 2])
     circuit = QuantumCircuit(4)
     circuit.append(outer.to_gate(), [3, 1, 0])

@@ -9,9 +9,9 @@ from qiskit.quantum_info import SparsePauliOp
 from random_circuits import random_circuit, random_observables, split, values
 
 from qgan_qiskit.circuits import hybridq_ansatz
-from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.simulation.portable import expectation
+from qgan_qiskit.errors import CircuitError, UsageError
 from qgan_qiskit.simulation.cache import engine_for, engine_for_ansatz
+from qgan_qiskit.simulation.portable import expectation
 
 CPU = torch.device("cpu")
 
@@ -139,6 +139,38 @@ def test_batch_of_zero_images():
     assert engine.expectations(torch.zeros(0, 2, 3), torch.zeros(2, 3)).shape == (0, 2, 3)
 
 
+@pytest.mark.parametrize("kind", ["native", "portable"])
+@pytest.mark.parametrize(
+    ("inputs", "weights"),
+    [
+        ((2, 2, 4), (2, 3)),
+        ((2, 2, 3), (2, 4)),
+        ((2, 2, 3), (3, 3)),
+        ((2, 3), (2, 3)),
+        ((2, 2, 3), (3,)),
+        ((2, 2, 2, 3), (2, 3)),
+        ((), ()),
+    ],
+)
+def test_refuses_shapes_that_do_not_fit(inputs, weights, kind, monkeypatch):
+    monkeypatch.setenv("QGAN_QISKIT_ENGINE", kind)
+    engine = engine_for_ansatz(hybridq_ansatz(3, 1), torch.float64, CPU)
+    with pytest.raises(UsageError) as error:
+        engine.expectations(torch.zeros(inputs).double(), torch.zeros(weights).double())
+    assert str(error.value) == f"inputs have shape {inputs} and weights {weights}, expected (B, P, 3) and (P, 3)"
+
+
+@pytest.mark.parametrize("kind", ["native", "portable"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_refuses_another_precision(dtype, kind, monkeypatch):
+    monkeypatch.setenv("QGAN_QISKIT_ENGINE", kind)
+    engine = engine_for_ansatz(hybridq_ansatz(3, 1), dtype, CPU)
+    for inputs, weights in ((torch.float64, torch.float32), (torch.float32, torch.float64), (torch.int64, dtype)):
+        with pytest.raises(UsageError) as error:
+            engine.expectations(torch.zeros(2, 2, 3, dtype=inputs), torch.zeros(2, 3, dtype=weights))
+        assert str(error.value) == f"inputs are {inputs} and weights {weights}, expected {dtype} as compiled"
+
+
 def refused(build):
     circuit = QuantumCircuit(2, 1)
     build(circuit)
@@ -164,7 +196,7 @@ def test_refuses_what_is_not_unitary_or_affine_naming_it():
 
 def test_refuses_observables_that_do_not_fit():
     circuit = QuantumCircuit(2)
-    with pytest.raises(CircuitError, match="3 qubits"):
+    with pytest.raises(CircuitError, match=r"3 qubit\(s\)"):
         engine_for(circuit, (), (), [SparsePauliOp("ZZZ")])
     with pytest.raises(CircuitError, match="Hermitian"):
         engine_for(circuit, (), (), [SparsePauliOp("ZZ", 1j)])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def usable() -> str:
+def kind() -> str:
     """Return ``native``, or ``portable`` with a warning where kernels cannot be compiled and run."""
     try:
         from qgan_qiskit.simulation.native.walk import runner
@@ -27,7 +27,7 @@ def usable() -> str:
         runner()
     except (ImportError, OSError, RuntimeError) as error:
         warnings.warn(
-            f"circuits are simulated in plain torch, about ten times slower: kernels cannot be compiled here ({error}); "
+            f"circuits are simulated in plain torch, which is slower: kernels cannot be compiled here ({error}); "
             "pip install llvmlite",
             stacklevel=2,
         )

@@ -48,7 +48,7 @@ class Coefficients:
             weights_KP: weight angles in radians.
 
         Returns:
-            Whether the angles permit what the plan does: tangents do not permit several angles of a stage close to pi.
+            Whether the angles permit what the plan does: tangents do not permit several angles close to pi.
         """
         instances, batch = inputs_QPB.shape[1:]
         inputs_QL = inputs_QPB.reshape(len(inputs_QPB), instances * batch)
@@ -83,7 +83,7 @@ class Coefficients:
         return rows
 
     def _tangents(self, angles_RX: ndarray) -> ndarray | None:
-        """Return tangents and factors of the moments, then products and squares, shape (2 R + N, X); None where they grow too large."""
+        """Return tangents and factors of moments, then products and squares, (2 R + N, X); None where they get too small."""
         count = len(angles_RX)
         once, twice = len(self._plan.products), len(self._plan.products) + len(self._plan.squares)
         rows = np.empty((2 * count + twice, angles_RX.shape[1]), dtype=angles_RX.dtype)
@@ -195,7 +195,7 @@ def unpack(values: ndarray, length: int) -> ndarray:
 
 def sums(values: ndarray, instances: int, batch: int) -> ndarray:
     """Return the sums of (tiles, X, lanes) over the images of each instance, shape (P, X)."""
-    tiles, rows, lanes = values.shape
+    rows, lanes = values.shape[1:]
     if batch % lanes:
         return unpack(values, instances * batch).reshape(instances, batch, rows).sum(axis=1)
     # Every tile belongs to one instance. A product with ones adds faster than a sum over a short axis.

@@ -2,7 +2,7 @@
 
 A state is rows of ``lanes`` numbers, one row per amplitude (two where amplitudes are complex: the real parts of all, then
 the imaginary parts of all); a lane is one image of one sub-generator. A row is one vector register. Rows are addressed by
-their offset in bytes, and sets of rows by exclusive ors of offsets: see :mod:`qgan_qiskit.simulation.native.layout`.
+their offset in bytes, and sets of rows by exclusive ors of offsets: see :mod:`qgan_qiskit.simulation.native.frame`.
 
 All kernels have one signature: ``(state, cotangent, reads, writes, node, base)``. ``reads`` and ``writes`` hold rows that
 belong to a tile: coefficients of rotations, gradients of angles, expectations. ``node`` points to 64-bit words that say what

@@ -14,7 +14,7 @@ from qgan_qiskit.simulation.native.coefficients import Coefficients, sums, takes
 from qgan_qiskit.simulation.native.evaluate import Evaluate, keeps_states
 from qgan_qiskit.simulation.native.host import vector_unit
 from qgan_qiskit.simulation.native.plan import Plan, plan, turned_angles
-from qgan_qiskit.simulation.native.program import NativeProgram
+from qgan_qiskit.simulation.native.program import Barrier, NativeProgram
 
 # Rows of fewer bytes than this are not worth having: the narrowest vectors of all processors.
 _NARROWEST_BYTES = 16
@@ -47,14 +47,23 @@ class NativeEngine(Engine):
         states = threads * (2 if gradient else 1) * state
         if gradient and keeps_states(tiles, state):
             states += (tiles - threads) * state
+        tables = sum(
+            part.nbytes
+            for segment in self.program.segments
+            if isinstance(segment, Barrier)
+            for part in (segment.factors, segment.swaps)
+            if part is not None
+        )
         # Per angle two coefficients and scales, as rows and before they are copied into these, and a gradient.
-        return states + tiles * row * 6 * (self.num_angles + self.num_qubits)
+        return states + tables + tiles * row * 6 * (self.num_angles + self.num_qubits)
 
     def _expectations(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
         batch, instances = inputs_BPQ.shape[:2]
         if not batch * instances:
             # Nothing to compute, but something to differentiate.
-            return (inputs_BPQ.sum() + weights_PK.sum()) * inputs_BPQ.new_zeros(batch, instances, len(self.combination_OT))
+            return (inputs_BPQ.sum() + weights_PK.sum()) * inputs_BPQ.new_zeros(
+                batch, instances, len(self.combination_OT)
+            )
         return Evaluate.apply(self, inputs_BPQ, weights_PK)
 
     def reads(self, inputs_QPB: np.ndarray, weights_KP: np.ndarray) -> tuple[Plan, Tensor]:

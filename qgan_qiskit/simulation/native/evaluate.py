@@ -33,7 +33,7 @@ class Evaluate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, engine: NativeEngine, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
-        """Prepare, rotate and read; the final states are kept for backward."""
+        """Prepare, rotate and read; final states that are small enough are kept for backward."""
         batch, instances = inputs_BPQ.shape[:2]
         inputs_QPB = np.ascontiguousarray(inputs_BPQ.detach().numpy().transpose(2, 1, 0))
         plan, reads = engine.reads(inputs_QPB, weights_PK.detach().numpy().T)
@@ -92,11 +92,18 @@ def _run(
     """
     tiles = len(reads)
     threads = min(torch.get_num_threads(), tiles)
-    own = [reads.new_empty(2 if cotangents else 1, plan.state_rows, reads.shape[2]) for _ in range(threads)]
+    needed = int(states is None) + int(cotangents)
+    own = [reads.new_empty(needed, plan.state_rows, reads.shape[2]) for _ in range(threads)]
     counter = np.zeros(1, dtype=np.int64)
 
     shared = (reads.data_ptr(), reads.stride(0) * reads.itemsize, writes.data_ptr(), writes.stride(0) * writes.itemsize)
     # Backward begins with what forward did last: that is still in the processor's cache.
     todo = (words.array.ctypes.data, len(words.array), counter.ctypes.data, tiles, cotangents)
     state, stride = (states.data_ptr(), states.stride(0) * states.itemsize) if states is not None else (None, 0)
-    run_beside(runner(), [(state or rows.data_ptr(), stride, rows[-1].data_ptr(), *shared, *todo) for rows in own])
+    calls = []
+    for rows in own:
+        # The cotangent comes last; it may be all that a thread has of its own, or missing.
+        place = rows.data_ptr()
+        cotangent = place + (needed - 1) * rows.stride(0) * rows.itemsize if cotangents else None
+        calls.append((state or place, stride, cotangent, *shared, *todo))
+    run_beside(runner(), calls)

@@ -39,6 +39,7 @@ class Factors(KernelKey):
         return words
 
     def build(self, module: ir.Module, name: str) -> None:
+        """Add the kernel to a module under a name."""
         k = Kernel(module, name, self.lanes, self.double)
         table = k.at.inttoptr(k.word(3), k.scalar.as_pointer())
         plane = k.word(4)

@@ -21,6 +21,16 @@ import llvmlite
 from llvmlite import binding, ir
 
 _lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Let a forked process begin with a free lock: the thread that held it did not come along."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 _addresses: dict[object, int] = {}
 
 
@@ -122,5 +132,9 @@ def _cache(name: str, code: bytes) -> None:
         folder = _folder()
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        Path(file.name).replace(folder / name)
+            try:
+                file.write(hashlib.sha256(code).digest() + code)
+                file.close()
+                Path(file.name).replace(folder / name)
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)

@@ -138,10 +138,10 @@ class _Planner:
     def plan(self) -> Plan:
         program = self.program
         # All scales are known before words point to what comes after them, and all words before the start is placed.
-        ahead = [self._deal(segment, backward=False) for segment in program.segments]
-        back = [self._deal(segment, backward=True) for segment in reversed(program.segments)]
-        ahead = [self._segment(*dealt, backward=False) for dealt in ahead]
-        back = [self._segment(*dealt, backward=True) for dealt in back]
+        dealt_ahead = [self._deal(segment, backward=False) for segment in program.segments]
+        dealt_back = [self._deal(segment, backward=True) for segment in reversed(program.segments)]
+        ahead = [self._segment(*dealt, backward=False) for dealt in dealt_ahead]
+        back = [self._segment(*dealt, backward=True) for dealt in dealt_back]
         coefficients = 2 * len(self.turned) + len(self.products) + len(self.squares)
         self.start_row = -(-coefficients // self.lanes) if self.single else coefficients
         self.string_row = self.start_row + 2 * self.planes * self.n
@@ -257,7 +257,9 @@ class _Planner:
         walked = (*others, *outer)
         # Rotations whose a and b are exchanged in the same cosets share a word of signs.
         exchanged = [tuple(parity(gate.pairs.mask & flip) for flip in walked) for gate in window.gates]
-        classes = {pattern: gate.pairs.mask for pattern, gate in zip(exchanged, window.gates, strict=True) if any(pattern)}
+        classes = {
+            pattern: gate.pairs.mask for pattern, gate in zip(exchanged, window.gates, strict=True) if any(pattern)
+        }
         number = {pattern: i for i, pattern in enumerate(classes)}
         reads = [self._reads(gate) if backward else (2 * self.turned[gate.index], False) for gate in window.gates]
         turns = tuple(

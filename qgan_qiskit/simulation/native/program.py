@@ -117,7 +117,6 @@ class _Compiler:
     segments: list[list[Gate] | Barrier] = field(default_factory=lambda: [[]])
     start: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
     reverse: list[bool] = field(default_factory=list)
-    complex_factors: bool = False
 
     def __post_init__(self) -> None:
         self.frame = Frame(self.num_qubits)
@@ -152,12 +151,11 @@ class _Compiler:
             if signs is not None:
                 self._barrier(Barrier(factors=signs.astype(complex)))
             self._barrier(Barrier(swaps=_swaps(self.frame.places(), source_index(gate, local))))
-        signs = Monomial(gate.qubits, np.arange(len(gate.source)), gate.phase)
-        if not self.frame.take(signs):
+        phases = Monomial(gate.qubits, np.arange(len(gate.source)), gate.phase)
+        if not self.frame.take(phases):
             factors = np.empty(1 << self.num_qubits, dtype=complex)
             factors[self.frame.places()] = (gate.phase / gate.phase[0])[local]
             factors.imag[np.abs(factors.imag) < 1e-15] = 0
-            self.complex_factors |= bool(factors.imag.any())
             self._barrier(Barrier(factors=factors))
 
     def _barrier(self, barrier: Barrier) -> None:
@@ -172,17 +170,21 @@ class _Compiler:
         odd = any((x & z).bit_count() % 2 for x, z in strings)
         found = [self.frame.string(x, z) for x, z in strings]
         # The frame's pairs may want an angle reversed: that is taken into how it depends on parameters.
-        signs = np.where(self.reverse, -1.0, 1.0) if self.reverse else np.ones(0)
-        start = self.start
+        signs = np.where(self.reverse, -1.0, 1.0)
         if not any(x for x, _ in strings):
-            self._drop_last_factors()
+            self._drop_last_phases()
+        gates = [gate for segment in self.segments if isinstance(segment, list) for gate in segment]
+        factors = [segment.factors for segment in self.segments if isinstance(segment, Barrier)]
+        complex_ = any(gate.pairs.flip & self.frame.plane for gate in gates) or any(
+            values is not None and values.imag.any() for values in factors
+        )
         return NativeProgram(
             num_qubits=self.num_qubits,
-            complex=self.complex_factors or odd or any(rotation.axis != "y" for rotation in self.rotations),
+            complex=odd or complex_ or any(axis != "y" for sequence in self.start.values() for axis, _ in sequence),
             input_coefficients=self._coefficients(self.input_column) * signs[:, None],
             weight_coefficients=self._coefficients(self.weight_column) * signs[:, None],
             offsets=np.array([rotation.offset for rotation in self.rotations], dtype=float) * signs,
-            start=start,
+            start=self.start,
             columns=self.columns,
             segments=tuple(self.segments),
             strings=tuple(
@@ -191,12 +193,25 @@ class _Compiler:
             combination=combination * np.array([sign for _, _, sign in found]),
         )
 
-    def _drop_last_factors(self) -> None:
-        """Drop factors right before probabilities are read."""
-        if len(self.segments) > 1 and not self.segments[-1]:
-            last = self.segments[-2]
-            if isinstance(last, Barrier) and last.factors is not None:
-                del self.segments[-2:]
+    def _drop_last_phases(self) -> None:
+        """Drop what changes phases only, right before probabilities are read: rotations about z, and factors."""
+        while True:
+            gates = self.segments[-1]
+            assert isinstance(gates, list)
+            kept: list[Gate] = []
+            for gate in reversed(gates):
+                phases_only = gate.pairs.flip == self.frame.plane and gate.index not in self._started
+                if not (phases_only and all(gate.pairs.commutes(later.pairs) for later in kept)):
+                    kept.append(gate)
+            self.segments[-1] = kept[::-1]
+            last = self.segments[-2] if len(self.segments) > 1 else None
+            if kept or not isinstance(last, Barrier) or last.factors is None:
+                return
+            del self.segments[-2:]
+
+    @property
+    def _started(self) -> set[int]:
+        return {index for sequence in self.start.values() for _, index in sequence}
 
     def _check(self, rotation: Rotation) -> None:
         for parameter in rotation.coefficients:

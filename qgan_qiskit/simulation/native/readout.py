@@ -68,6 +68,7 @@ class Readout(KernelKey):
         return words
 
     def build(self, module: ir.Module, name: str) -> None:
+        """Add the kernel to a module under a name."""
         k = Kernel(module, name, self.lanes, self.double)
         offsets = [k.word(_OFFSETS + i) for i in range(1 << self.bits)]
         block = k.at.alloca(k.vector, 1 << self.bits)

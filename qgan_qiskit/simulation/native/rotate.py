@@ -8,9 +8,9 @@ For RY, a and b are the amplitudes of |0> and |1>, real and imaginary parts each
 imaginary part; and gates before change the pairs (see :mod:`qgan_qiskit.simulation.native.frame`). Done like this, a pair
 costs two products and two multiply-adds. There are two cheaper ways:
 
-*Tangents*: with ``t = tan(angle/2)`` it is ``a' = a - t b`` and ``b' = b + t a``, times a cosine. The cosines of several rotations
-are one factor, applied once. Two multiply-adds; but a state between has another length, and overflows where several angles
-are close to pi.
+*Tangents*: with ``t = tan(angle/2)`` it is ``a' = a - t b`` and ``b' = b + t a``, times a cosine. The cosines of several
+rotations are one factor, applied once. Two multiply-adds; but a state between has another length, and overflows where several
+angles are close to pi.
 
 *Shears* (a lifting scheme): ``a -= tan(angle/4) b``, ``b += sin(angle/2) a``, ``a -= tan(angle/4) b``. Three multiply-adds, at
 any angle.
@@ -96,8 +96,8 @@ class Rotate(KernelKey):
             count: number of cosets.
             scale: number of the factor among the coefficients.
             offsets: of the 2**bits rows of a coset.
-            reads: number of the first of each rotation's two coefficients: with tangents the tangent, and what its gradient is to be
-                multiplied by, because of the length of the states; else the tangent and the sine of its shears.
+            reads: number of the first of each rotation's two coefficients: with tangents the tangent, and what its gradient is
+                to be multiplied by, because of the length of the states; else the tangent and the sine of its shears.
             writes: offset of each rotation's gradient.
             signs: masks of a coset's offset, whose parity exchanges a and b.
             steps: see :meth:`~qgan_qiskit.simulation.native.emit.Kernel.cosets`.
@@ -109,6 +109,7 @@ class Rotate(KernelKey):
         return words
 
     def build(self, module: ir.Module, name: str) -> None:
+        """Add the kernel to a module under a name."""
         k = Kernel(module, name, self.lanes, self.double)
         rows = 1 << self.bits
         first_read = _OFFSETS + rows

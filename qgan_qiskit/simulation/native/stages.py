@@ -79,6 +79,12 @@ def _constant(gate: Fixed) -> tuple[list[Rotation], bool, bool]:
         reflection = np.linalg.det(real.real) < 0
         # A real matrix of determinant -1 is a rotation about y, then Z.
         return [Rotation("y", gate.qubit, {}, 2 * math.atan2(sine, cosine))], False, bool(reflection)
+    if (
+        max(abs(real[0, 0] - real[1, 1]), abs(real[0, 1] - real[1, 0]), abs(real[0, 0].imag), abs(real[0, 1].real))
+        < _DUST
+    ):
+        # cos - i sin X: such as SX.
+        return [Rotation("x", gate.qubit, {}, 2 * math.atan2(-real[0, 1].imag, real[0, 0].real))], False, False
     theta, phi, lam = (float(angle) for angle in _ZYZ.angles(gate.matrix))
     parts = [("z", lam), ("y", theta), ("z", phi)]
     return [Rotation(axis, gate.qubit, {}, angle) for axis, angle in parts if abs(angle) > _DUST], False, False

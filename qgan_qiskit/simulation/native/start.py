@@ -45,6 +45,7 @@ class Start(KernelKey):
         return words
 
     def build(self, module: ir.Module, name: str) -> None:
+        """Add the kernel to a module under a name."""
         k = Kernel(module, name, self.lanes, self.double)
         read, plane = k.word(_READ), k.word(_PLANE)
         parts = 2 if self.complex else 1

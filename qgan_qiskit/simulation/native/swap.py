@@ -19,10 +19,12 @@ class Swap(KernelKey):
 
     def node(self, count: int, pairs: int) -> Node:
         """Return the words of a node, given the address of ``count`` pairs of row offsets."""
-        # Two words of zero: how the (unused) base moves, for any count.
-        return [self, 69, count, pairs, *[0] * 65]
+        # Words that say how the base moves, for any count: it is not used.
+        unmoved = [0] * 65
+        return [self, 4 + len(unmoved), count, pairs, *unmoved]
 
     def build(self, module: ir.Module, name: str) -> None:
+        """Add the kernel to a module under a name."""
         k = Kernel(module, name, self.lanes, self.double)
         pairs = k.at.inttoptr(k.word(3), I64.as_pointer())
 

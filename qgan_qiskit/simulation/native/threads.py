@@ -27,11 +27,22 @@ def run_beside(function: Callable[..., None], arguments: list[tuple[Any, ...]]) 
     _start(len(others))
     for other in others:
         _calls.put((function, other, ends))
-    function(*first)
-    for _ in others:
-        error = ends.get()
-        if error is not None:
-            raise error
+    errors: list[BaseException] = []
+    try:
+        function(*first)
+    finally:
+        waiting = len(others)
+        while waiting:
+            # Whatever happens: memory that the others write to must not be given back before they have ended.
+            try:
+                error = ends.get()
+            except KeyboardInterrupt as interrupt:
+                errors.append(interrupt)
+                continue
+            waiting -= 1
+            errors += [error] if error is not None else []
+    if errors:
+        raise errors[0]
 
 
 def _start(count: int) -> None:
@@ -51,7 +62,7 @@ def _serve() -> None:
         error: BaseException | None = None
         try:
             function(*arguments)
-        except BaseException as raised:  # noqa: BLE001
+        except BaseException as raised:
             error = raised
         ends.put(error)
         del function, arguments, ends, error

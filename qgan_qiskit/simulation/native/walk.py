@@ -30,11 +30,12 @@ def loop(count: int, steps: list[int], body: Node) -> Node:
 
 @functools.cache
 def runner() -> Callable[..., None]:
-    """Return ``run(state, stride, cotangent, reads, stride, writes, stride, words, count, counter, tiles, reverse)``.
+    """Return the compiled function ``run``.
 
-    It takes tiles, one after the other (the last one first if ``reverse``), until the counter (one 64-bit word, shared by all threads) reaches their number, and
-    walks the words for each. Strides are the bytes from tile to tile; the cotangent is a thread's own. The interpreter's lock
-    is not held meanwhile.
+    Its arguments: state, its stride, cotangent, reads, their stride, writes, their stride, words, how many, counter, tiles,
+    reverse. It takes tiles, one after the other (the last one first if ``reverse``), until the counter (one 64-bit word, shared
+    by all threads) reaches their number, and walks the words for each. Strides are the bytes from tile to tile; the cotangent
+    is a thread's own. The interpreter's lock is not held meanwhile.
     """
     signature = ctypes.CFUNCTYPE(
         None,
@@ -55,7 +56,9 @@ def runner() -> Callable[..., None]:
 def _build(module: ir.Module, name: str) -> None:
     walk = _build_walk(module, f"{name}_walk")
     run = ir.Function(module, _RUN, name)
-    state, state_stride, cotangent, reads, read_stride, writes, write_stride, words, count, counter, tiles, reverse = run.args
+    state, state_stride, cotangent, reads, read_stride, writes, write_stride, words, count, counter, tiles, reverse = (
+        run.args
+    )
     at = ir.IRBuilder(run.append_basic_block())
     again, body, done = (run.append_basic_block() for _ in range(3))
     at.branch(again)
