@@ -11,6 +11,16 @@ from qgan_qiskit.errors import MemoryNeededError
 
 # Smaller amounts are not worth the look.
 _LOOK_FROM_BYTES = 64 << 20
+# Control groups, version 2 and version 1: limit, use, statistics, and the line of these that says what can be given back.
+_CONTAINER_FILES = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
 _CPU = torch.device("cpu")
 
 
@@ -26,7 +36,7 @@ def require(needed: int, task: str, device: torch.device = _CPU) -> None:
     if left is not None and needed > left:
         raise MemoryNeededError(
             f"{task} needs {_readable(needed)} of memory, {_readable(left)} are available: "
-            "use fewer qubits, or fewer images at a time"
+            "use fewer qubits, fewer images at a time, or fewer threads"
         )
 
 
@@ -45,13 +55,20 @@ def available(device: torch.device = _CPU) -> int | None:
             return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         except (AttributeError, ValueError, OSError):
             return None
+    allowed = [left for left in map(_left_to_container, _CONTAINER_FILES) if left is not None]
+    return min([free, *allowed])
+
+
+def _left_to_container(files: tuple[str, str, str, str]) -> int | None:
+    """Return what a container may still take, or None outside of one or without a limit."""
+    limit, used, statistics, freeable = files
     try:
-        # A container may be allowed less than the machine has.
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        return free if limit == "max" else min(free, int(limit) - used)
-    except (OSError, ValueError):
-        return free
+        # Cached file pages count as used, and are given back when memory is short.
+        lines = (line.split() for line in Path(statistics).read_text().splitlines())
+        cached = next(int(value) for name, value in lines if name == freeable)
+        return int(Path(limit).read_text()) - int(Path(used).read_text()) + cached
+    except (OSError, ValueError, StopIteration):
+        return None
 
 
 def _readable(amount: int) -> str:

@@ -16,6 +16,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits.checks import check_observables
 from qgan_qiskit.errors import CircuitError
+from qgan_qiskit.simulation import memory
 from qgan_qiskit.simulation.lowering import Fixed, Rotation, lower
 from qgan_qiskit.simulation.observables import common_basis, diagonalised, tables
 from qgan_qiskit.simulation.schedule import Stage, register_map, schedule
@@ -100,6 +101,8 @@ def compile_circuit(
         operations += basis
         observables = diagonalised(observables)
     num_qubits = circuit.num_qubits
+    # Observables and register maps are tables over all amplitudes, made of complex numbers.
+    memory.require(16 * (len(observables) + 6) << num_qubits, f"compiling a circuit of {num_qubits} qubits")
     return _Compiler(num_qubits, inputs, weights).compile(
         schedule(operations, num_qubits), tables(observables, num_qubits)
     )
