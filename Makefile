@@ -1,7 +1,7 @@
 # Each target sets up what it needs in .venv and then does one thing:
 #   make fit    train on the embedded lesions (ARGS="--data PATH --class MEL" for your own)
 #   make test   lint, types, import rules, tests
-#   make bench  time a generator step on every simulator
+#   make bench  time and memory of a generator step, here and on other simulators, into docs/results/simulation
 #   make docs   build the documentation into build/docs
 PYTHON ?= python3
 VENV := .venv
@@ -25,7 +25,7 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.bench
-	$(BIN)/python tests/benchmarks/bench_step.py $(ARGS)
+	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -W -b html docs build/docs

@@ -96,8 +96,7 @@ def _compile(name: str, build: Callable[[ir.Module, str], None]) -> bytes:
     build(module, name)
     compiled = binding.parse_assembly(str(module))
     compiled.verify()
-    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=2))
-    passes.getModulePassManager().run(compiled, passes)
+    # No optimising passes: kernels are written as they are to run, and passes change nothing but the time to compile.
     return machine.emit_object(compiled)
 
 

@@ -190,8 +190,12 @@ class _Planner:
         # Forward begins with the state after the first rotations, backward ends there.
         gates = segment[::-1] if backward else [gate for gate in segment if gate.index not in self.started]
         chunks = [size // self.row_bytes for size in _CHUNK_BYTES]
-        levels = [chunk.bit_length() - 1 for chunk in chunks] + [_registers(backward)]
-        nest = _nest(gates, len(self.space), levels)
+        levels = [chunk.bit_length() - 1 for chunk in chunks if chunk.bit_length() <= len(self.space)]
+        levels.append(_registers(backward))
+        key = (id(segment), backward, *levels)
+        if key not in self.program.nests:
+            self.program.nests[key] = _nest(gates, levels)
+        nest = self.program.nests[key]
         return nest, self._scale(list(_leaves(nest)), backward)
 
     def _segment(self, dealt: Any, scaled: dict[Window, int], backward: bool) -> Node:
@@ -336,15 +340,10 @@ def _registers(backward: bool) -> int:
     return flips if vector_unit().registers >= 32 else flips - 1
 
 
-def _nest(gates: Sequence[Gate], dimensions: int, levels: list[int]) -> list[_Nest]:
-    """Deal gates out to windows of the first level that is smaller than the space, and these to the next, and so on."""
-    while len(levels) > 1 and levels[0] >= dimensions:
-        levels = levels[1:]
+def _nest(gates: Sequence[Gate], levels: list[int]) -> list[_Nest]:
+    """Deal gates out to windows of the first level, and what these hold to windows of the next, and so on."""
     level, *deeper = levels
-    return [
-        (window, _nest(window.gates, len(window.span.basis), deeper) if deeper else None)
-        for window in deal(gates, level)
-    ]
+    return [(window, _nest(window.gates, deeper) if deeper else None) for window in deal(gates, level)]
 
 
 def _leaves(nest: list[_Nest]) -> Iterator[Window]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
@@ -65,6 +66,7 @@ class NativeProgram:
         segments: rotations, a barrier, rotations, and so on; those of ``start`` come first.
         strings: what to sum for the Pauli strings.
         combination: shape (O, T): observables as combinations of these sums.
+        nests: how rotations were dealt out to windows, for what it was done for.
     """
 
     num_qubits: int
@@ -77,6 +79,7 @@ class NativeProgram:
     segments: tuple[list[Gate] | Barrier, ...]
     strings: tuple[String, ...]
     combination: np.ndarray
+    nests: dict[tuple[int, ...], Any] = field(default_factory=dict)
 
 
 def compile_native(

@@ -83,7 +83,7 @@ def deal(gates: Sequence[Gate], dimensions: int) -> list[Window]:
     pending = list(gates)
     while pending:
         window, behind = _window(pending, dimensions, Span())
-        if len(gates) <= _MOST_TRIED:
+        if behind and len(gates) <= _MOST_TRIED:
             # The flips of any run of rotations may make a window; the one that takes most rotations is taken.
             for first in range(min(_TRIED, len(pending) - dimensions + 1)):
                 run = Span([gate.pairs.flip for gate in pending[first : first + dimensions]])

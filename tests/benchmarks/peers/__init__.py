@@ -10,7 +10,7 @@ from functools import partial
 
 from case import Case
 
-from peers import connectors, deepquantum, pennylane, qiskit_torch_module, stock, tensorcircuit
+from peers import connectors, deepquantum, pennylane, portable, qiskit_torch_module, stock, tensorcircuit
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Peer:
 
 
 STEP_PEERS = (
+    Peer("portable", "our engine in plain torch (`QGAN_QISKIT_ENGINE=portable`)", "float32", portable.prepare),
     Peer(
         "connectors",
         "`EstimatorQNN` + `TorchConnector` on `ExactEstimator`",
