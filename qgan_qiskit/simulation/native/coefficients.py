@@ -109,9 +109,8 @@ class Coefficients:
         half = angles_SL / 2
         if len(half) == self._program.num_qubits and half.shape[1] == tiles * lanes:
             # Every qubit has one, and they come in order.
-            half = half.reshape(-1, tiles, lanes).transpose(1, 0, 2)
-            np.cos(half, out=vectors[:, :, 0])
-            np.sin(half, out=vectors[:, :, 1])
+            for part, function in enumerate((np.cos, np.sin)):
+                vectors[:, :, part] = function(half).reshape(-1, tiles, lanes).transpose(1, 0, 2)
             return
         vectors[:, :, 0], vectors[:, :, 1] = 1, 0
         for (qubit, _, _), cosine, sine in zip(self._gates, np.cos(half), np.sin(half), strict=True):

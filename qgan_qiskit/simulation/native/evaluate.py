@@ -94,16 +94,15 @@ def _run(
     threads = min(torch.get_num_threads(), tiles)
     needed = int(states is None) + int(cotangents)
     own = [reads.new_empty(needed, plan.state_rows, reads.shape[2]) for _ in range(threads)]
-    counter = np.zeros(1, dtype=np.int64)
-
+    counters = np.zeros(threads, dtype=np.int64)
     shared = (reads.data_ptr(), reads.stride(0) * reads.itemsize, writes.data_ptr(), writes.stride(0) * writes.itemsize)
-    # Backward begins with what forward did last: that is still in the processor's cache.
-    todo = (words.array.ctypes.data, len(words.array), counter.ctypes.data, tiles, cotangents)
+    # Backward begins with what the same thread did last in forward: that is still in the processor's cache.
+    todo = (words.array.ctypes.data, len(words.array), counters.ctypes.data, tiles, cotangents)
     state, stride = (states.data_ptr(), states.stride(0) * states.itemsize) if states is not None else (None, 0)
     calls = []
-    for rows in own:
+    for thread, rows in enumerate(own):
         # The cotangent comes last; it may be all that a thread has of its own, or missing.
         place = rows.data_ptr()
         cotangent = place + (needed - 1) * rows.stride(0) * rows.itemsize if cotangents else None
-        calls.append((state or place, stride, cotangent, *shared, *todo))
+        calls.append((state or place, stride, cotangent, *shared, *todo, thread, threads))
     run_beside(runner(), calls)

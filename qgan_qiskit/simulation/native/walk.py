@@ -17,8 +17,11 @@ from qgan_qiskit.simulation.native.emit import BYTES, I1, I64, KERNEL, WORDS, No
 from qgan_qiskit.simulation.native.host import address
 
 _WALK = ir.FunctionType(ir.VoidType(), [BYTES, BYTES, BYTES, BYTES, WORDS, I64, I64, I64])
-# state, its stride, cotangent, reads, their stride, writes, their stride, words, number of words, counter, tiles, reverse.
-_RUN = ir.FunctionType(ir.VoidType(), [BYTES, I64, BYTES, BYTES, I64, BYTES, I64, WORDS, I64, WORDS, I64, I64])
+# state, its stride, cotangent, reads, their stride, writes, their stride, words, how many, counters, tiles, reverse, thread,
+# threads.
+_RUN = ir.FunctionType(
+    ir.VoidType(), [BYTES, I64, BYTES, BYTES, I64, BYTES, I64, WORDS, I64, WORDS, I64, I64, I64, I64]
+)
 
 
 def loop(count: int, steps: list[int], body: Node) -> Node:
@@ -32,10 +35,11 @@ def loop(count: int, steps: list[int], body: Node) -> Node:
 def runner() -> Callable[..., None]:
     """Return the compiled function ``run``.
 
-    Its arguments: state, its stride, cotangent, reads, their stride, writes, their stride, words, how many, counter, tiles,
-    reverse. It takes tiles, one after the other (the last one first if ``reverse``), until the counter (one 64-bit word, shared
-    by all threads) reaches their number, and walks the words for each. Strides are the bytes from tile to tile; the cotangent
-    is a thread's own. The interpreter's lock is not held meanwhile.
+    Its arguments: state, its stride, cotangent, reads, their stride, writes, their stride, words, how many, counters, tiles,
+    reverse, thread, threads. It walks the words for one tile after the other (the last one first if ``reverse``): those of its
+    own share of the tiles, then what is left of the shares of other threads. Each share has a counter, one 64-bit word that
+    begins at 0. Strides are the bytes from tile to tile; the cotangent is a thread's own. The interpreter's lock is not held
+    meanwhile.
     """
     signature = ctypes.CFUNCTYPE(
         None,
@@ -48,7 +52,7 @@ def runner() -> Callable[..., None]:
             ctypes.c_void_p,
             ctypes.c_int64,
         ),
-        *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64),
+        *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 4),
     )
     return signature(address("run", _build))
 
@@ -56,24 +60,41 @@ def runner() -> Callable[..., None]:
 def _build(module: ir.Module, name: str) -> None:
     walk = _build_walk(module, f"{name}_walk")
     run = ir.Function(module, _RUN, name)
-    state, state_stride, cotangent, reads, read_stride, writes, write_stride, words, count, counter, tiles, reverse = (
-        run.args
-    )
-    at = ir.IRBuilder(run.append_basic_block())
-    again, body, done = (run.append_basic_block() for _ in range(3))
+    state, state_stride, cotangent, reads, read_stride, writes, write_stride, *others = run.args
+    words, count, counters, tiles, reverse, thread, threads = others
+    entry = run.append_basic_block()
+    at = ir.IRBuilder(entry)
+    share, again, body, next_share, done = (run.append_basic_block() for _ in range(5))
+    at.branch(share)
+
+    at.position_at_end(share)
+    helped = at.phi(I64)
+    helped.add_incoming(I64(0), entry)
+    whose = at.urem(at.add(thread, helped), threads)
+    counter = at.gep(counters, [whose])
+    first = at.udiv(at.mul(tiles, whose), threads)
+    end = at.udiv(at.mul(tiles, at.add(whose, I64(1))), threads)
     at.branch(again)
+
     at.position_at_end(again)
     number = at.atomic_rmw("add", counter, I64(1), "monotonic")
-    at.cbranch(at.icmp_unsigned("<", number, tiles), body, done)
+    at.cbranch(at.icmp_unsigned("<", number, at.sub(end, first)), body, next_share)
+
     at.position_at_end(body)
-    from_end = at.sub(at.sub(tiles, I64(1)), number)
-    tile = at.select(at.icmp_unsigned("!=", reverse, I64(0)), from_end, number)
+    backwards = at.sub(at.sub(end, I64(1)), number)
+    tile = at.select(at.icmp_unsigned("!=", reverse, I64(0)), backwards, at.add(first, number))
     places = [
         at.gep(pointer, [at.mul(tile, stride)])
         for pointer, stride in ((state, state_stride), (reads, read_stride), (writes, write_stride))
     ]
     at.call(walk, [places[0], cotangent, places[1], places[2], words, I64(0), count, I64(0)])
     at.branch(again)
+
+    at.position_at_end(next_share)
+    helped_after = at.add(helped, I64(1))
+    helped.add_incoming(helped_after, next_share)
+    at.cbranch(at.icmp_unsigned("<", helped_after, threads), share, done)
+
     at.position_at_end(done)
     at.ret_void()
 
