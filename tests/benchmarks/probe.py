@@ -43,7 +43,6 @@ def _resident_mib(field: str) -> float:
 
 def _main() -> None:
     # Imported here: the parent only starts processes.
-    import torch
     from case import Form, make_case
     from peers import ours
     from timing import first_call, measure
@@ -69,22 +68,19 @@ def _main() -> None:
         "first_call_seconds": first_seconds,
         "runs": timing.runs,
         "mib": {"imported": imported, "loaded": loaded, "built": built, "peak": peak, "step": peak - built},
-        "engine_bytes_per_instance": _engine_estimate(case.form.ansatz(), torch.float32),
+        "engine_bytes_per_instance": _engine_estimate(case),
     }
     print(json.dumps(result))
 
 
-def _engine_estimate(ansatz, dtype) -> int | None:
-    """Return what the engine itself expects one image of one circuit to take, if it says so."""
+def _engine_estimate(case) -> int:
+    """Return what the engine itself expects one image of one circuit to take at most, its share of what a step takes."""
     import torch
 
-    try:
-        from qgan_qiskit.simulation.cache import engine_for_ansatz
+    from qgan_qiskit.simulation.cache import engine_for_ansatz
 
-        estimate = engine_for_ansatz(ansatz, dtype, torch.device("cpu")).bytes_per_instance
-        return int(estimate() if callable(estimate) else estimate)
-    except (ImportError, AttributeError, TypeError):
-        return None
+    engine = engine_for_ansatz(case.form.ansatz(), torch.float32, torch.device("cpu"))
+    return engine.bytes_needed(case.circuits, case.batch, gradient=True) // (case.circuits * case.batch)
 
 
 if __name__ == "__main__":

@@ -13,17 +13,31 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy import ndarray
+from scipy.sparse import csr_array
 
 from qgan_qiskit.simulation.native.plan import Plan
 from qgan_qiskit.simulation.native.program import NativeProgram
 
+# A matrix of more entries is kept sparse: an angle depends on few parameters, however many there are.
+_MOST_DENSE = 1 << 16
 # The least product of cosines: tangents make a state longer by one over that, and products of two by its square.
 _LEAST_PRODUCT = {np.dtype(np.float32): 2.0**-50, np.dtype(np.float64): 2.0**-400}
 
 
+def taking_inputs(program: NativeProgram) -> ndarray:
+    """Return the angles that inputs enter."""
+    return np.flatnonzero(np.diff(program.input_coefficients.indptr))
+
+
+def table(matrix: csr_array, dtype: np.dtype) -> ndarray | csr_array:
+    """Return a matrix in a precision: dense where it is small, since products with it take less time then."""
+    matrix = matrix.astype(dtype)
+    return matrix.toarray() if matrix.shape[0] * matrix.shape[1] <= _MOST_DENSE else matrix
+
+
 def takes_inputs_later(program: NativeProgram, turned: Sequence[int]) -> bool:
     """Say whether inputs enter one of these angles, so that each image has coefficients of its own."""
-    return bool(program.input_coefficients[list(turned)].any())
+    return bool(np.isin(taking_inputs(program), list(turned)).any())
 
 
 class Coefficients:
@@ -160,12 +174,13 @@ class _Affine:
     """Some angles as functions of inputs and weights."""
 
     def __init__(self, program: NativeProgram, angles: list[int], dtype: np.dtype) -> None:
-        tables = (program.input_coefficients, program.weight_coefficients, program.offsets[:, None])
-        self._inputs, self._weights, self._offsets = (table[angles].astype(dtype) for table in tables)
+        self._inputs = table(program.input_coefficients[angles], dtype)
+        self._weights = table(program.weight_coefficients[angles], dtype)
+        self._offsets = program.offsets[angles, None].astype(dtype)
 
     def __call__(self, weights_KP: ndarray, inputs_QL: ndarray | None) -> ndarray:
         """Return the angles, shape (angles, L), or (angles, P) without inputs."""
-        angles_XP = self._weights @ weights_KP.astype(self._weights.dtype, copy=False) + self._offsets
+        angles_XP = self._weights @ weights_KP.astype(self._offsets.dtype, copy=False) + self._offsets
         if inputs_QL is None:
             return angles_XP
         batch = inputs_QL.shape[1] // weights_KP.shape[1]

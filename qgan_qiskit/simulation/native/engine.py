@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from qgan_qiskit.simulation.engine import Engine
-from qgan_qiskit.simulation.native.coefficients import Coefficients, sums, takes_inputs_later, unpack
+from qgan_qiskit.simulation.native.coefficients import (
+    Coefficients,
+    sums,
+    table,
+    takes_inputs_later,
+    taking_inputs,
+    unpack,
+)
 from qgan_qiskit.simulation.native.evaluate import Evaluate, keeps_states
 from qgan_qiskit.simulation.native.host import vector_unit
 from qgan_qiskit.simulation.native.plan import Plan, plan, turned_angles
@@ -30,10 +37,10 @@ class NativeEngine(Engine):
         self.num_angles = len(program.offsets)
         self._numpy_dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
         self.combination_OT = program.combination.astype(self._numpy_dtype)
-        self._taking = np.flatnonzero(program.input_coefficients.any(axis=1))
+        self._taking = taking_inputs(program)
         # A derivative is half of what the kernels sum up.
-        self._inputs_QG = (program.input_coefficients[self._taking].T / 2).astype(self._numpy_dtype)
-        self._weights_KG = (program.weight_coefficients.T / 2).astype(self._numpy_dtype)
+        self._inputs_GQ = table(program.input_coefficients[self._taking] / 2, self._numpy_dtype)
+        self._weights_GK = table(program.weight_coefficients / 2, self._numpy_dtype)
         self._wide = takes_inputs_later(program, turned_angles(program))
         self._plans: dict[tuple[int, bool, bool], tuple[Plan, Coefficients]] = {}
 
@@ -81,12 +88,12 @@ class NativeEngine(Engine):
 
     def inputs_gradient(self, moments: np.ndarray, instances: int, batch: int) -> Tensor:
         """Return the gradient by the inputs, shape (B, P, Q), from what was summed for each angle (tiles, G, lanes)."""
-        gradient_LQ = unpack(moments[:, self._taking], instances * batch) @ self._inputs_QG.T
-        return torch.from_numpy(gradient_LQ.reshape(instances, batch, self._inputs_QG.shape[0]).transpose(1, 0, 2))
+        gradient_LQ = unpack(moments[:, self._taking], instances * batch) @ self._inputs_GQ
+        return torch.from_numpy(gradient_LQ.reshape(instances, batch, self._inputs_GQ.shape[1]).transpose(1, 0, 2))
 
     def weights_gradient(self, moments: np.ndarray, instances: int, batch: int) -> Tensor:
         """Return the gradient by the weights, shape (P, K), from what was summed for each angle (tiles, G, lanes)."""
-        return torch.from_numpy(sums(moments, instances, batch) @ self._weights_KG.T)
+        return torch.from_numpy(sums(moments, instances, batch) @ self._weights_GK)
 
     def _lanes(self, length: int) -> int:
         """Return the numbers per row: a vector register, or less where few images would leave most of it empty."""

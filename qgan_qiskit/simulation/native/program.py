@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
+from scipy.sparse import csr_array
 
 from qgan_qiskit.errors import CircuitError
 from qgan_qiskit.simulation import memory
@@ -58,8 +59,8 @@ class NativeProgram:
     Attributes:
         num_qubits: qubits of the register.
         complex: whether amplitudes have imaginary parts.
-        input_coefficients: shape (G, Q); an angle is this applied to the inputs,
-        weight_coefficients: shape (G, K), plus this applied to the weights,
+        input_coefficients: shape (G, Q), sparse; an angle is this applied to the inputs,
+        weight_coefficients: shape (G, K), sparse, plus this applied to the weights,
         offsets: shape (G,), plus this, in radians.
         start: for each qubit that has any, its rotations from |0>, in order: (axis, angle).
         columns: the frame at the start.
@@ -71,8 +72,8 @@ class NativeProgram:
 
     num_qubits: int
     complex: bool
-    input_coefficients: np.ndarray
-    weight_coefficients: np.ndarray
+    input_coefficients: csr_array
+    weight_coefficients: csr_array
     offsets: np.ndarray
     start: dict[int, list[tuple[str, int]]]
     columns: tuple[int, ...]
@@ -184,8 +185,8 @@ class _Compiler:
         return NativeProgram(
             num_qubits=self.num_qubits,
             complex=odd or complex_ or any(axis != "y" for sequence in self.start.values() for axis, _ in sequence),
-            input_coefficients=self._coefficients(self.input_column) * signs[:, None],
-            weight_coefficients=self._coefficients(self.weight_column) * signs[:, None],
+            input_coefficients=self._coefficients(self.input_column, signs),
+            weight_coefficients=self._coefficients(self.weight_column, signs),
             offsets=np.array([rotation.offset for rotation in self.rotations], dtype=float) * signs,
             start=self.start,
             columns=self.columns,
@@ -221,13 +222,16 @@ class _Compiler:
             if parameter not in self.input_column and parameter not in self.weight_column:
                 raise CircuitError(f"parameter '{parameter.name}' is neither an input nor a weight")
 
-    def _coefficients(self, columns: dict[Parameter, int]) -> np.ndarray:
-        matrix = np.zeros((len(self.rotations), len(columns)))
-        for row, rotation in enumerate(self.rotations):
-            for parameter, value in rotation.coefficients.items():
-                if parameter in columns:
-                    matrix[row, columns[parameter]] = value
-        return matrix
+    def _coefficients(self, columns: dict[Parameter, int], signs: np.ndarray) -> csr_array:
+        entries = [
+            (row, columns[parameter], sign * value)
+            for row, (rotation, sign) in enumerate(zip(self.rotations, signs, strict=True))
+            for parameter, value in rotation.coefficients.items()
+            if parameter in columns and value
+        ]
+        rows, places, values = np.array(entries, dtype=float).reshape(-1, 3).T
+        where = (rows.astype(int), places.astype(int))
+        return csr_array((values, where), shape=(len(self.rotations), len(columns)))
 
 
 def _part(x: int, z: int) -> str:
