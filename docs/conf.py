@@ -17,7 +17,9 @@ copyright = author
 version = release = version_of("qgan_qiskit")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "code_tables"]
-exclude_patterns = ["_ext", "build", "_build", "jupyter_execute", ".jupyter_cache"]
+# Tables that result pages include.
+tables = ["results/*/table.md"]
+exclude_patterns = ["_ext", "build", "_build", "jupyter_execute", ".jupyter_cache", *tables]
 
 # Or "--outdir" in a help text would become a dash.
 smartquotes = False

@@ -29,7 +29,7 @@ class SubGenerators(nn.Module):
 
     ``connectors`` holds the P ``TorchConnector`` objects; their weights are this module's parameters. On an
     :class:`~qgan_qiskit.simulation.ExactEstimator` all of them and the whole batch are evaluated, and differentiated by one
-    vector-Jacobian product, in one torch program; on any other estimator the connectors are called one by one.
+    vector-Jacobian product, in one call of the engine; on any other estimator the connectors are called one by one.
     """
 
     def __init__(
@@ -127,7 +127,8 @@ class SubGenerators(nn.Module):
         place = (angles_BPQ.dtype, angles_BPQ.device)
         if place not in self._engines:
             self._engines[place] = engine_for_ansatz(self.ansatz, *place)
-        return self._engines[place].expectations(angles_BPQ, self.weights_PK().to(angles_BPQ.dtype))
+        weights = [cast(TorchConnector, connector).weight.to(angles_BPQ.dtype) for connector in self.connectors]
+        return self._engines[place].expectations(angles_BPQ, weights)
 
     def extra_repr(self) -> str:
         """Describe the module in one line of ``print(model)``."""

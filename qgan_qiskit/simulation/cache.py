@@ -78,6 +78,8 @@ def _kind(device: torch.device) -> str:
     chosen = os.environ.get("QGAN_QISKIT_ENGINE", "")
     if chosen not in ("", "native", "portable"):
         raise UsageError(f"QGAN_QISKIT_ENGINE is '{chosen}': 'native' or 'portable' is possible")
+    if chosen == "native" and native.kind() != chosen:
+        raise UsageError("QGAN_QISKIT_ENGINE is 'native', but kernels cannot be compiled here: pip install llvmlite")
     return chosen or native.kind()
 
 

@@ -6,6 +6,7 @@ Shape letters: P instances (sub-generators, or bindings) · B batch · Q inputs 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -36,36 +37,43 @@ class Engine(ABC):
         """
         self.num_qubits, self.real, self.dtype, self.device = num_qubits, real, dtype, device
 
-    def expectations(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
+    def expectations(self, inputs_BPQ: Tensor, weights_PK: Tensor | Sequence[Tensor]) -> Tensor:
         """Return the expectation of every observable, shape (B, P, O), in the engine's dtype.
 
         Args:
             inputs_BPQ: input angles in radians, in the engine's dtype; Q may be 0.
-            weights_PK: weight angles in radians, in the engine's dtype.
+            weights_PK: weight angles in radians, in the engine's dtype; one tensor, or one of shape (K,) per instance.
 
         Raises:
             UsageError: angles of another shape or dtype; the message states what is expected.
             MemoryNeededError: there is not enough memory; the message states the bytes needed.
         """
-        self._check(inputs_BPQ, weights_PK)
+        tensors = (weights_PK,) if isinstance(weights_PK, Tensor) else tuple(weights_PK)
+        self._check(inputs_BPQ, tensors)
         batch, instances = inputs_BPQ.shape[:2]
-        gradient = torch.is_grad_enabled() and (inputs_BPQ.requires_grad or weights_PK.requires_grad)
+        gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (inputs_BPQ, *tensors))
         needed = self.bytes_needed(instances, batch, gradient)
         memory.require(
             needed, f"simulating {self.num_qubits} qubits for {batch} images x {instances} circuits", self.device
         )
-        return self._expectations(inputs_BPQ, weights_PK)
+        return self._expectations(inputs_BPQ, tensors)
 
-    def _check(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> None:
-        found, instances = (tuple(inputs_BPQ.shape), tuple(weights_PK.shape)), weights_PK.shape[:1]
-        if len(found[0]) != 3 or found != ((found[0][0], *instances, self.num_inputs), (*instances, self.num_weights)):
+    def _check(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> None:
+        inputs, found = tuple(inputs_BPQ.shape), [tuple(tensor.shape) for tensor in weights]
+        if len(found) == 1 and len(found[0]) == 2:
+            instances, fits = found[0][0], found[0][1] == self.num_weights
+        else:
+            instances, fits = len(found), all(shape == (self.num_weights,) for shape in found)
+        if not fits or len(inputs) != 3 or inputs[1:] != (instances, self.num_inputs):
+            told = found[0] if len(found) == 1 else found
             raise UsageError(
-                f"inputs have shape {found[0]} and weights {found[1]}, "
+                f"inputs have shape {inputs} and weights {told}, "
                 f"expected (B, P, {self.num_inputs}) and (P, {self.num_weights})"
             )
-        if inputs_BPQ.dtype != self.dtype or weights_PK.dtype != self.dtype:
+        if any(tensor.dtype != self.dtype for tensor in (inputs_BPQ, *weights)):
+            types = sorted({str(tensor.dtype) for tensor in weights})
             raise UsageError(
-                f"inputs are {inputs_BPQ.dtype} and weights {weights_PK.dtype}, expected {self.dtype} as compiled"
+                f"inputs are {inputs_BPQ.dtype} and weights {', '.join(types)}, expected {self.dtype} as compiled"
             )
 
     def instances_within(self, size: int, gradient: bool) -> int:
@@ -77,4 +85,5 @@ class Engine(ABC):
         """Return the memory that :meth:`expectations`, and its backward if ``gradient``, take at most, in bytes."""
 
     @abstractmethod
-    def _expectations(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor: ...
+    def _expectations(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        """Do it, with weights as one tensor (P, K) or as P of shape (K,)."""

@@ -235,6 +235,13 @@ def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch):
         engine_for_ansatz(hybridq_ansatz(3, 2), torch.float32, CPU)
 
 
+def test_insisting_on_kernels_where_there_is_no_compiler_is_refused(monkeypatch):
+    monkeypatch.setattr(native, "kind", host.functools.cache(native.kind.__wrapped__))
+    monkeypatch.setitem(__import__("sys").modules, "qgan_qiskit.simulation.native.walk", None)
+    with pytest.warns(UserWarning), pytest.raises(UsageError, match=r"'native', but kernels .* pip install llvmlite"):
+        engine_for_ansatz(hybridq_ansatz(3, 1), torch.float32, CPU)
+
+
 def test_an_unknown_engine_is_refused(monkeypatch):
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", "fast")
     with pytest.raises(UsageError, match="QGAN_QISKIT_ENGINE is 'fast': 'native' or 'portable'"):

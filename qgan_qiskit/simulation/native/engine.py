@@ -64,14 +64,14 @@ class NativeEngine(Engine):
         # Per angle two coefficients and scales, as rows and before they are copied into these, and a gradient.
         return states + tables + tiles * row * 6 * (self.num_angles + self.num_qubits)
 
-    def _expectations(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
+    def _expectations(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         batch, instances = inputs_BPQ.shape[:2]
         if not batch * instances:
             # Nothing to compute, but something to differentiate.
-            return (inputs_BPQ.sum() + weights_PK.sum()) * inputs_BPQ.new_zeros(
+            return (inputs_BPQ.sum() + sum(tensor.sum() for tensor in weights)) * inputs_BPQ.new_zeros(
                 batch, instances, len(self.combination_OT)
             )
-        return Evaluate.apply(self, inputs_BPQ, weights_PK)
+        return Evaluate.apply(self, inputs_BPQ, *weights)
 
     def reads(self, inputs_QPB: np.ndarray, weights_KP: np.ndarray) -> tuple[Plan, Tensor]:
         """Return a plan that the angles permit, and what its kernels read, shape (tiles, rows, lanes)."""
@@ -91,9 +91,9 @@ class NativeEngine(Engine):
         gradient_LQ = unpack(moments[:, self._taking], instances * batch) @ self._inputs_GQ
         return torch.from_numpy(gradient_LQ.reshape(instances, batch, self._inputs_GQ.shape[1]).transpose(1, 0, 2))
 
-    def weights_gradient(self, moments: np.ndarray, instances: int, batch: int) -> Tensor:
+    def weights_gradient(self, moments: np.ndarray, instances: int, batch: int) -> np.ndarray:
         """Return the gradient by the weights, shape (P, K), from what was summed for each angle (tiles, G, lanes)."""
-        return torch.from_numpy(sums(moments, instances, batch) @ self._weights_GK)
+        return sums(moments, instances, batch) @ self._weights_GK
 
     def _lanes(self, length: int) -> int:
         """Return the numbers per row: a vector register, or less where few images would leave most of it empty."""

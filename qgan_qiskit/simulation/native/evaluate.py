@@ -29,19 +29,22 @@ _KEPT_BYTES = 1 << 30
 
 
 class Evaluate(torch.autograd.Function):
-    """``Evaluate.apply(engine, inputs_BPQ, weights_PK) -> expectations_BPO``."""
+    """``Evaluate.apply(engine, inputs_BPQ, weights_PK) -> expectations_BPO``; or P tensors of weights, each (K,)."""
 
     @staticmethod
-    def forward(ctx: Any, engine: NativeEngine, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
+    def forward(ctx: Any, engine: NativeEngine, inputs_BPQ: Tensor, *weights: Tensor) -> Tensor:
         """Prepare, rotate and read; final states that are small enough are kept for backward."""
         batch, instances = inputs_BPQ.shape[:2]
         inputs_QPB = np.ascontiguousarray(inputs_BPQ.detach().numpy().transpose(2, 1, 0))
-        plan, reads = engine.reads(inputs_QPB, weights_PK.detach().numpy().T)
+        tables = [tensor.detach().numpy() for tensor in weights]
+        weights_KP = tables[0].T if tables[0].ndim == 2 else np.stack(tables, axis=1)
+        plan, reads = engine.reads(inputs_QPB, weights_KP)
         states = None
         if any(ctx.needs_input_grad):
             state_bytes = plan.state_rows * reads.shape[2] * reads.itemsize
             if keeps_states(len(reads), state_bytes):
                 states = scratch.take(reads, (len(reads), plan.state_rows, reads.shape[2]))
+            ctx.weights, ctx.separate = len(weights), tables[0].ndim == 1
             ctx.engine, ctx.plan, ctx.reads, ctx.states, ctx.shape = engine, plan, reads, states, (instances, batch)
         values = _zeros(reads, plan.string_rows)
         _run(plan.forward, plan, reads, states, values)
@@ -64,8 +67,13 @@ class Evaluate(torch.autograd.Function):
         if states is not None:
             scratch.give(states)
         by_inputs = engine.inputs_gradient(moments.numpy(), *ctx.shape) if ctx.needs_input_grad[1] else None
-        by_weights = engine.weights_gradient(moments.numpy(), *ctx.shape) if ctx.needs_input_grad[2] else None
-        return None, by_inputs, by_weights
+        by_weights: list[Tensor | None] = [None] * ctx.weights
+        if any(ctx.needs_input_grad[2:]):
+            gradient_PK = engine.weights_gradient(moments.numpy(), *ctx.shape)
+            # One tensor of all weights, or one per instance.
+            rows = [gradient_PK] if ctx.weights == 1 and not ctx.separate else gradient_PK
+            by_weights = [torch.from_numpy(row) for row in rows]
+        return None, by_inputs, *by_weights
 
 
 def _zeros(reads: Tensor, rows: int) -> Tensor:

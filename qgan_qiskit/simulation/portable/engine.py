@@ -92,7 +92,8 @@ class PortableEngine(Engine):
         states = instances * batch * size << self.num_qubits
         return states * (4 if gradient else 2) + (PATH_BYTES if gradient else 0) + 6 * instances * size * blocks
 
-    def _expectations(self, inputs_BPQ: Tensor, weights_PK: Tensor) -> Tensor:
+    def _expectations(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        weights_PK = weights[0] if weights[0].dim() == 2 else torch.stack(weights)
         shared_PS22, own_PBS22 = self._slots(inputs_BPQ, weights_PK)
         upper_PUB, lower_PVB = self._product_state(shared_PS22, own_PBS22, len(weights_PK), len(inputs_BPQ))
         tensors = [block_matrices(shared_PS22, members) for members in self._blocks]
