@@ -11,6 +11,7 @@ from random_circuits import random_circuit, random_observables, split, values
 
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import MemoryNeededError, UsageError
+from qgan_qiskit.qnn import SubGenerators
 from qgan_qiskit.simulation import cache, memory, native
 from qgan_qiskit.simulation.cache import engine_for, engine_for_ansatz
 from qgan_qiskit.simulation.native import engine as native_engine
@@ -215,6 +216,17 @@ def test_circuits_beyond_any_machine_are_refused(kind, qubits, monkeypatch):
         engine_for(circuit, (), [angle], [SparsePauliOp("X" * qubits)]).expectations(
             torch.zeros(1, 1, 0, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
         )
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_states_are_kept_for_gradients_only(enabled, monkeypatch):
+    kept = []
+    take = evaluate.scratch.take
+    monkeypatch.setattr(evaluate.scratch, "take", lambda *a: kept.append(1) or take(*a))
+    module = SubGenerators(hybridq_ansatz(4, 2), 2)
+    with torch.set_grad_enabled(enabled):
+        assert module(torch.zeros(5, 2, 4)).requires_grad == enabled
+    assert bool(kept) == enabled
 
 
 def test_memory_does_not_grow_with_depth():

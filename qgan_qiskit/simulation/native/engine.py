@@ -71,7 +71,8 @@ class NativeEngine(Engine):
             return (inputs_BPQ.sum() + sum(tensor.sum() for tensor in weights)) * inputs_BPQ.new_zeros(
                 batch, instances, len(self.combination_OT)
             )
-        return Evaluate.apply(self, inputs_BPQ, *weights)
+        # Within the function torch says nothing about whether gradients are wanted.
+        return Evaluate.apply(self, torch.is_grad_enabled(), inputs_BPQ, *weights)
 
     def reads(self, inputs_QPB: np.ndarray, weights_KP: np.ndarray) -> tuple[Plan, Tensor]:
         """Return a plan that the angles permit, and what its kernels read, shape (tiles, rows, lanes)."""

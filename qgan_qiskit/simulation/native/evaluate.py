@@ -29,10 +29,10 @@ _KEPT_BYTES = 1 << 30
 
 
 class Evaluate(torch.autograd.Function):
-    """``Evaluate.apply(engine, inputs_BPQ, weights_PK) -> expectations_BPO``; or P tensors of weights, each (K,)."""
+    """``Evaluate.apply(engine, grad_enabled, inputs_BPQ, weights_PK) -> expectations_BPO``; or P tensors of weights, each (K,)."""
 
     @staticmethod
-    def forward(ctx: Any, engine: NativeEngine, inputs_BPQ: Tensor, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, engine: NativeEngine, grad_enabled: bool, inputs_BPQ: Tensor, *weights: Tensor) -> Tensor:
         """Prepare, rotate and read; final states that are small enough are kept for backward."""
         batch, instances = inputs_BPQ.shape[:2]
         inputs_QPB = np.ascontiguousarray(inputs_BPQ.detach().numpy().transpose(2, 1, 0))
@@ -40,7 +40,7 @@ class Evaluate(torch.autograd.Function):
         weights_KP = tables[0].T if tables[0].ndim == 2 else np.stack(tables, axis=1)
         plan, reads = engine.reads(inputs_QPB, weights_KP)
         states = None
-        if any(ctx.needs_input_grad):
+        if grad_enabled and any(ctx.needs_input_grad):
             state_bytes = plan.state_rows * reads.shape[2] * reads.itemsize
             if keeps_states(len(reads), state_bytes):
                 states = scratch.take(reads, (len(reads), plan.state_rows, reads.shape[2]))
@@ -66,14 +66,14 @@ class Evaluate(torch.autograd.Function):
         _run(plan.again if states is None else plan.backward, plan, reads, states, moments, cotangents=True)
         if states is not None:
             scratch.give(states)
-        by_inputs = engine.inputs_gradient(moments.numpy(), *ctx.shape) if ctx.needs_input_grad[1] else None
+        by_inputs = engine.inputs_gradient(moments.numpy(), *ctx.shape) if ctx.needs_input_grad[2] else None
         by_weights: list[Tensor | None] = [None] * ctx.weights
-        if any(ctx.needs_input_grad[2:]):
+        if any(ctx.needs_input_grad[3:]):
             gradient_PK = engine.weights_gradient(moments.numpy(), *ctx.shape)
             # One tensor of all weights, or one per instance.
             rows = [gradient_PK] if ctx.weights == 1 and not ctx.separate else gradient_PK
             by_weights = [torch.from_numpy(row) for row in rows]
-        return None, by_inputs, *by_weights
+        return None, None, by_inputs, *by_weights
 
 
 def _zeros(reads: Tensor, rows: int) -> Tensor:
