@@ -29,7 +29,7 @@ _KEPT_BYTES = 1 << 30
 
 
 class Evaluate(torch.autograd.Function):
-    """``Evaluate.apply(engine, grad_enabled, inputs_BPQ, weights_PK) -> expectations_BPO``; or P tensors of weights, each (K,)."""
+    """``Evaluate.apply(engine, grad_enabled, inputs_BPQ, weights_PK) -> expectations_BPO``; or P weights of shape (K,)."""
 
     @staticmethod
     def forward(ctx: Any, engine: NativeEngine, grad_enabled: bool, inputs_BPQ: Tensor, *weights: Tensor) -> Tensor:
