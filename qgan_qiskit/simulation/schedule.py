@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,11 +39,12 @@ def schedule(operations: Iterable[Operation], num_qubits: int) -> list[Stage]:
             position[q], entangled[q] = position[q] + 1, False
             if position[q] == len(stages):
                 stages.append(Stage())
-        _append(stages[position[q]].slots.setdefault(q, []), operation)
+        append(stages[position[q]].slots.setdefault(q, []), operation)
     return stages
 
 
-def _append(slot: list[Rotation | Fixed], operation: Rotation | Fixed) -> None:
+def append(slot: list[Rotation | Fixed], operation: Rotation | Fixed) -> None:
+    """Append a gate to those of a qubit; a rotation about the axis of the last one is added to it."""
     last = slot[-1] if slot else None
     if isinstance(last, Rotation) and isinstance(operation, Rotation) and last.axis == operation.axis:
         coefficients = dict(last.coefficients)
@@ -61,16 +62,27 @@ def register_map(monomials: Iterable[Monomial], num_qubits: int) -> tuple[np.nda
         source: shape (2**num_qubits,), int64.
         phase: shape (2**num_qubits,), complex128, of modulus one.
     """
-    index = np.arange(1 << num_qubits)
-    source, phase = index, np.ones(len(index), dtype=complex)
+    source, phase = np.arange(1 << num_qubits), np.ones(1 << num_qubits, dtype=complex)
     for gate in monomials:
-        local = np.zeros_like(index)
-        for bit, qubit in enumerate(gate.qubits):
-            local |= ((index >> qubit) & 1) << bit
-        local_source = gate.source[local]
-        cleared = index
-        for bit, qubit in enumerate(gate.qubits):
-            cleared = (cleared & ~(1 << qubit)) | (((local_source >> bit) & 1) << qubit)
-        phase = gate.phase[local] * phase[cleared]
-        source = source[cleared]
+        local = local_index(gate.qubits, num_qubits)
+        before = source_index(gate, local)
+        source, phase = source[before], gate.phase[local] * phase[before]
     return source, phase
+
+
+def local_index(qubits: Sequence[int], num_qubits: int) -> np.ndarray:
+    """Return, for every amplitude, its bits on some qubits, the first one lowest; shape (2**num_qubits,)."""
+    index = np.arange(1 << num_qubits)
+    local = np.zeros_like(index)
+    for bit, qubit in enumerate(qubits):
+        local |= ((index >> qubit) & 1) << bit
+    return local
+
+
+def source_index(gate: Monomial, local: np.ndarray) -> np.ndarray:
+    """Return, for every amplitude, the one that a gate puts there."""
+    moved = np.asarray(gate.source)[local] ^ local
+    source = np.arange(len(local))
+    for bit, qubit in enumerate(gate.qubits):
+        source ^= ((moved >> bit) & 1) << qubit
+    return source

@@ -16,6 +16,12 @@ from qgan_qiskit.simulation.portable import expectation
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(params=["native", "portable"])
+def either_engine(request, monkeypatch):
+    """Run a test on both engines."""
+    monkeypatch.setenv("QGAN_QISKIT_ENGINE", request.param)
+
+
 def random_case(seed):
     rng = np.random.default_rng(seed)
     real = seed % 4 == 0
@@ -32,6 +38,7 @@ def evaluate(circuit, inputs, weights, observables, x, w, dtype):
     return engine, engine.expectations(torch.tensor(x, dtype=dtype), torch.tensor(w, dtype=dtype))
 
 
+@pytest.mark.usefixtures("either_engine")
 @pytest.mark.parametrize("seed", range(240))
 def test_values_equal_statevector(seed):
     _, circuit, inputs, weights, observables, x, w = random_case(seed)
@@ -44,6 +51,7 @@ def test_values_equal_statevector(seed):
         assert engine.real, "RY, H, X, Z, CX, CZ, SWAP and CRY keep amplitudes real"
 
 
+@pytest.mark.usefixtures("either_engine")
 @pytest.mark.parametrize("seed", range(240))
 def test_gradients_equal_finite_differences(seed, monkeypatch):
     if seed % 2:
@@ -68,6 +76,7 @@ def test_gradients_equal_finite_differences(seed, monkeypatch):
     assert along == pytest.approx(slope, abs=1e-7 * max(1.0, float(cotangent.abs().sum())))
 
 
+@pytest.mark.usefixtures("either_engine")
 @pytest.mark.parametrize("seed", range(200))
 def test_gradients_equal_parameter_shift(seed, monkeypatch):
     if seed % 2:
@@ -89,6 +98,7 @@ def test_gradients_equal_parameter_shift(seed, monkeypatch):
         np.testing.assert_allclose(w_t.grad.numpy(), grad_w, atol=1e-8)
 
 
+@pytest.mark.usefixtures("either_engine")
 @pytest.mark.parametrize("encoding", ["ry", "ry_rx"])
 @pytest.mark.parametrize("entangler", ["cx", "cz"])
 @pytest.mark.parametrize("readout", ["z", "x"])
@@ -107,6 +117,7 @@ def test_our_shapes_equal_statevector(qubits, batch, encoding, entangler, readou
     np.testing.assert_allclose(found[rows], expected, atol=1e-10)
 
 
+@pytest.mark.usefixtures("either_engine")
 def test_second_backward_through_a_retained_graph_is_the_same():
     ansatz = hybridq_ansatz(4, 2)
     engine = engine_for_ansatz(ansatz, torch.float64, CPU)
@@ -121,6 +132,7 @@ def test_second_backward_through_a_retained_graph_is_the_same():
         torch.testing.assert_close(a, b, rtol=0, atol=1e-14)
 
 
+@pytest.mark.usefixtures("either_engine")
 def test_two_forwards_before_their_backwards_keep_their_states():
     ansatz = hybridq_ansatz(4, 2)
     engine = engine_for_ansatz(ansatz, torch.float64, CPU)
@@ -133,6 +145,7 @@ def test_two_forwards_before_their_backwards_keep_their_states():
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
+@pytest.mark.usefixtures("either_engine")
 def test_batch_of_zero_images():
     ansatz = hybridq_ansatz(3, 1)
     engine = engine_for_ansatz(ansatz, torch.float32, CPU)

@@ -113,7 +113,7 @@ class Kernel:
     def cosets(
         self,
         count: Value,
-        first_step: int | Value,
+        first_step: int,
         carried: Sequence[Value],
         body: Callable[[Value, Value, list[Value]], list[Value]],
     ) -> list[Value]:
@@ -140,7 +140,7 @@ class Kernel:
         following = body(offset, number, list(phis))
         number_after = self.at.add(number, I64(1))
         bit = self.at.call(self._intrinsic("llvm.cttz.i64", [I64, I1]), [number_after, I1(1)])
-        step = self.word(self.at.add(bit, I64(first_step) if isinstance(first_step, int) else first_step))
+        step = self.word(self.at.add(bit, I64(first_step)))
         offset_after = self.at.xor(offset, step)
         last = self.at.block
         for phi, start, after in zip(

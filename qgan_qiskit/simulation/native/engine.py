@@ -42,6 +42,13 @@ class NativeEngine(Engine):
         self._inputs_GQ = table(program.input_coefficients[self._taking] / 2, self._numpy_dtype)
         self._weights_GK = table(program.weight_coefficients / 2, self._numpy_dtype)
         self._wide = takes_inputs_later(program, turned_angles(program))
+        self._table_bytes = sum(
+            part.nbytes
+            for segment in program.segments
+            if isinstance(segment, Barrier)
+            for part in (segment.factors, segment.swaps)
+            if part is not None
+        )
         self._plans: dict[tuple[int, bool, bool], tuple[Plan, Coefficients]] = {}
 
     def bytes_needed(self, instances: int, batch: int, gradient: bool) -> int:
@@ -54,15 +61,8 @@ class NativeEngine(Engine):
         states = threads * (2 if gradient else 1) * state
         if gradient and keeps_states(tiles, state):
             states += (tiles - threads) * state
-        tables = sum(
-            part.nbytes
-            for segment in self.program.segments
-            if isinstance(segment, Barrier)
-            for part in (segment.factors, segment.swaps)
-            if part is not None
-        )
         # Per angle two coefficients and scales, as rows and before they are copied into these, and a gradient.
-        return states + tables + tiles * row * 6 * (self.num_angles + self.num_qubits)
+        return states + self._table_bytes + tiles * row * 6 * (self.num_angles + self.num_qubits)
 
     def _expectations(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         batch, instances = inputs_BPQ.shape[:2]

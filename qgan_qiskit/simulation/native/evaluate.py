@@ -24,7 +24,7 @@ from qgan_qiskit.simulation.native.walk import runner
 if TYPE_CHECKING:
     from qgan_qiskit.simulation.native.engine import NativeEngine
 
-# Final states of all tiles are kept for backward up to this size: a third of the arithmetic is saved.
+# Final states of all tiles are kept for backward up to this size: then forward is not done again.
 _KEPT_BYTES = 1 << 30
 
 
@@ -44,7 +44,7 @@ class Evaluate(torch.autograd.Function):
             state_bytes = plan.state_rows * reads.shape[2] * reads.itemsize
             if keeps_states(len(reads), state_bytes):
                 states = scratch.take(reads, (len(reads), plan.state_rows, reads.shape[2]))
-            ctx.weights, ctx.separate = len(weights), tables[0].ndim == 1
+            ctx.separate = tables[0].ndim == 1
             ctx.engine, ctx.plan, ctx.reads, ctx.states, ctx.shape = engine, plan, reads, states, (instances, batch)
         values = _zeros(reads, plan.string_rows)
         _run(plan.forward, plan, reads, states, values)
@@ -67,11 +67,11 @@ class Evaluate(torch.autograd.Function):
         if states is not None:
             scratch.give(states)
         by_inputs = engine.inputs_gradient(moments.numpy(), *ctx.shape) if ctx.needs_input_grad[2] else None
-        by_weights: list[Tensor | None] = [None] * ctx.weights
+        by_weights: list[Tensor | None] = [None] * len(ctx.needs_input_grad[3:])
         if any(ctx.needs_input_grad[3:]):
             gradient_PK = engine.weights_gradient(moments.numpy(), *ctx.shape)
             # One tensor of all weights, or one per instance.
-            rows = [gradient_PK] if ctx.weights == 1 and not ctx.separate else gradient_PK
+            rows = gradient_PK if ctx.separate else [gradient_PK]
             by_weights = [torch.from_numpy(row) for row in rows]
         return None, None, by_inputs, *by_weights
 

@@ -172,24 +172,6 @@ class Frame:
         ]
 
 
-def local_index(qubits: Sequence[int], num_qubits: int) -> np.ndarray:
-    """Return, for every amplitude, its bits on some qubits, the first one lowest; shape (2**num_qubits,)."""
-    index = np.arange(1 << num_qubits)
-    local = np.zeros_like(index)
-    for bit, qubit in enumerate(qubits):
-        local |= ((index >> qubit) & 1) << bit
-    return local
-
-
-def source_index(gate: Monomial, local: np.ndarray) -> np.ndarray:
-    """Return, for every amplitude, the one that a gate puts there."""
-    moved = np.asarray(gate.source)[local] ^ local
-    source = np.arange(len(local))
-    for bit, qubit in enumerate(gate.qubits):
-        source ^= ((moved >> bit) & 1) << qubit
-    return source
-
-
 def _span(shift: int, masks: Sequence[int]) -> list[int]:
     spanned = [shift]
     for mask in masks:

@@ -14,13 +14,13 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from scipy.sparse import csr_array
 
-from qgan_qiskit.errors import CircuitError
 from qgan_qiskit.simulation import memory
+from qgan_qiskit.simulation.angles import check_known, coefficients
 from qgan_qiskit.simulation.lowering import Monomial, Rotation, lower
-from qgan_qiskit.simulation.native.frame import Frame, Pairs, local_index, source_index
-from qgan_qiskit.simulation.native.stages import turns
+from qgan_qiskit.simulation.native.frame import Frame, Pairs
+from qgan_qiskit.simulation.native.stages import scaled, turns
 from qgan_qiskit.simulation.observables import common_basis, diagonalised, pauli_terms
-from qgan_qiskit.simulation.schedule import schedule
+from qgan_qiskit.simulation.schedule import local_index, schedule, source_index
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class _Compiler:
         assert isinstance(gates, list)
         for qubit, found in rotations.items():
             for rotation in found:
-                self._check(rotation)
+                check_known(rotation, self.input_column, self.weight_column)
                 pairs = self.frame.rotation(rotation.axis, qubit)
                 index = len(self.rotations)
                 self.rotations.append(rotation)
@@ -174,7 +174,7 @@ class _Compiler:
         odd = any((x & z).bit_count() % 2 for x, z in strings)
         found = [self.frame.string(x, z) for x, z in strings]
         # The frame's pairs may want an angle reversed: that is taken into how it depends on parameters.
-        signs = np.where(self.reverse, -1.0, 1.0)
+        rotations = [scaled(r, -1.0) if reverse else r for r, reverse in zip(self.rotations, self.reverse, strict=True)]
         if not any(x for x, _ in strings):
             self._drop_last_phases()
         gates = [gate for segment in self.segments if isinstance(segment, list) for gate in segment]
@@ -185,9 +185,9 @@ class _Compiler:
         return NativeProgram(
             num_qubits=self.num_qubits,
             complex=odd or complex_ or any(axis != "y" for sequence in self.start.values() for axis, _ in sequence),
-            input_coefficients=self._coefficients(self.input_column, signs),
-            weight_coefficients=self._coefficients(self.weight_column, signs),
-            offsets=np.array([rotation.offset for rotation in self.rotations], dtype=float) * signs,
+            input_coefficients=coefficients(rotations, self.input_column),
+            weight_coefficients=coefficients(rotations, self.weight_column),
+            offsets=np.array([rotation.offset for rotation in rotations], dtype=float),
             start=self.start,
             columns=self.columns,
             segments=tuple(self.segments),
@@ -199,12 +199,13 @@ class _Compiler:
 
     def _drop_last_phases(self) -> None:
         """Drop what changes phases only, right before probabilities are read: rotations about z, and factors."""
+        started = {index for sequence in self.start.values() for _, index in sequence}
         while True:
             gates = self.segments[-1]
             assert isinstance(gates, list)
             kept: list[Gate] = []
             for gate in reversed(gates):
-                phases_only = gate.pairs.flip == self.frame.plane and gate.index not in self._started
+                phases_only = gate.pairs.flip == self.frame.plane and gate.index not in started
                 if not (phases_only and all(gate.pairs.commutes(later.pairs) for later in kept)):
                     kept.append(gate)
             self.segments[-1] = kept[::-1]
@@ -212,26 +213,6 @@ class _Compiler:
             if kept or not isinstance(last, Barrier) or last.factors is None:
                 return
             del self.segments[-2:]
-
-    @property
-    def _started(self) -> set[int]:
-        return {index for sequence in self.start.values() for _, index in sequence}
-
-    def _check(self, rotation: Rotation) -> None:
-        for parameter in rotation.coefficients:
-            if parameter not in self.input_column and parameter not in self.weight_column:
-                raise CircuitError(f"parameter '{parameter.name}' is neither an input nor a weight")
-
-    def _coefficients(self, columns: dict[Parameter, int], signs: np.ndarray) -> csr_array:
-        entries = [
-            (row, columns[parameter], sign * value)
-            for row, (rotation, sign) in enumerate(zip(self.rotations, signs, strict=True))
-            for parameter, value in rotation.coefficients.items()
-            if parameter in columns and value
-        ]
-        rows, places, values = np.array(entries, dtype=float).reshape(-1, 3).T
-        where = (rows.astype(int), places.astype(int))
-        return csr_array((values, where), shape=(len(self.rotations), len(columns)))
 
 
 def _part(x: int, z: int) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-from qiskit.circuit import Parameter
 from qiskit.synthesis import OneQubitEulerDecomposer
 
 from qgan_qiskit.simulation.lowering import Fixed, Monomial, Rotation
-from qgan_qiskit.simulation.schedule import Stage
+from qgan_qiskit.simulation.schedule import Stage, append
 
 _ZYZ = OneQubitEulerDecomposer("ZYZ")
 _DUST = 1e-14
@@ -49,16 +49,16 @@ def turns(stage: Stage) -> Turns:
 
 def _slot(qubit: int, gates: Sequence[Rotation | Fixed]) -> tuple[list[Rotation], bool, bool]:
     """Return rotations, and whether X and Z follow them."""
-    result: list[Rotation] = []
+    result: list[Rotation | Fixed] = []
     x = z = False
     for gate in gates:
         parts, then_x, then_z = ([gate], False, False) if isinstance(gate, Rotation) else _constant(gate)
         for part in parts:
             # R(angle) P = P R(-angle) where the Pauli P anticommutes with the axis.
             reversed_ = {"x": z, "y": x != z, "z": x}[part.axis]
-            _append(result, _scaled(part, -1.0) if reversed_ else part)
+            append(result, scaled(part, -1.0) if reversed_ else part)
         x, z = x != then_x, z != then_z
-    return result, x, z
+    return cast(list[Rotation], result), x, z
 
 
 def _constant(gate: Fixed) -> tuple[list[Rotation], bool, bool]:
@@ -90,16 +90,7 @@ def _constant(gate: Fixed) -> tuple[list[Rotation], bool, bool]:
     return [Rotation(axis, gate.qubit, {}, angle) for axis, angle in parts if abs(angle) > _DUST], False, False
 
 
-def _scaled(rotation: Rotation, factor: float) -> Rotation:
+def scaled(rotation: Rotation, factor: float) -> Rotation:
+    """Return a rotation by a multiple of the angle."""
     coefficients = {parameter: factor * value for parameter, value in rotation.coefficients.items()}
     return Rotation(rotation.axis, rotation.qubit, coefficients, factor * rotation.offset)
-
-
-def _append(slot: list[Rotation], new: Rotation) -> None:
-    if slot and slot[-1].axis == new.axis:
-        last = slot.pop()
-        coefficients: dict[Parameter, float] = dict(last.coefficients)
-        for parameter, value in new.coefficients.items():
-            coefficients[parameter] = coefficients.get(parameter, 0.0) + value
-        new = Rotation(new.axis, new.qubit, coefficients, last.offset + new.offset)
-    slot.append(new)

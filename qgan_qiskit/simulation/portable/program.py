@@ -15,8 +15,8 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits.checks import check_observables
-from qgan_qiskit.errors import CircuitError
 from qgan_qiskit.simulation import memory
+from qgan_qiskit.simulation.angles import check_known, coefficients
 from qgan_qiskit.simulation.lowering import Fixed, Rotation, lower
 from qgan_qiskit.simulation.observables import common_basis, diagonalised, tables
 from qgan_qiskit.simulation.schedule import Stage, register_map, schedule
@@ -148,8 +148,8 @@ class _Compiler:
             num_qubits=self.num_qubits,
             real=bool(real),
             axes=tuple(rotation.axis for rotation in self.rotations),
-            input_coefficients=self._coefficients(self.inputs),
-            weight_coefficients=self._coefficients(self.weights),
+            input_coefficients=coefficients(self.rotations, self.inputs).toarray(),
+            weight_coefficients=coefficients(self.rotations, self.weights).toarray(),
             offsets=np.array([rotation.offset for rotation in self.rotations], dtype=float),
             fixed=np.array(self.fixed, dtype=complex).reshape(-1, 2, 2),
             slots=tuple(self.slots),
@@ -164,9 +164,7 @@ class _Compiler:
         takes_inputs = False
         for gate in gates:
             if isinstance(gate, Rotation):
-                for parameter in gate.coefficients:
-                    if parameter not in self.inputs and parameter not in self.weights:
-                        raise CircuitError(f"parameter '{parameter.name}' is neither an input nor a weight")
+                check_known(gate, self.inputs, self.weights)
                 takes_inputs |= any(parameter in self.inputs for parameter in gate.coefficients)
                 indices.append(len(self.rotations))
                 self.rotations.append(gate)
@@ -200,11 +198,3 @@ class _Compiler:
             self.monomial_index[key] = len(self.monomials)
             self.monomials.append((source, phase))
         return [Step(monomial=self.monomial_index[key])]
-
-    def _coefficients(self, columns: dict[Parameter, int]) -> np.ndarray:
-        matrix = np.zeros((len(self.rotations), len(columns)))
-        for row, rotation in enumerate(self.rotations):
-            for parameter, value in rotation.coefficients.items():
-                if parameter in columns:
-                    matrix[row, columns[parameter]] = value
-        return matrix
