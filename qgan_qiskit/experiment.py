@@ -12,21 +12,27 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qgan_qiskit.circuits import ansatz_to_qasm
 from qgan_qiskit.circuits.card import card_of, card_text
-from qgan_qiskit.config import RESUMABLE, HybridQConfig, RunConfig
-from qgan_qiskit.data import Batches, ImageSet, class_names, read_images
-from qgan_qiskit.errors import CheckpointError, QganError, UsageError
+from qgan_qiskit.config import RESUMABLE, DcganConfig, RunConfig
+from qgan_qiskit.data import Batches, ImageSet, absolute_source, class_names, read_images, to_uint8
+from qgan_qiskit.errors import CheckpointError, DataError, QganError, UsageError
+from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator, ansatz_of, build, parameter_count
 from qgan_qiskit.training import checkpoint
 from qgan_qiskit.training.compute import check_device, keep_freed_memory, place
-from qgan_qiskit.training.loop import check_tensorboard, train
+from qgan_qiskit.training.launch import check_launch, launch
+from qgan_qiskit.training.loop import train
 from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.training.ranks import ALONE, Ranks
+from qgan_qiskit.training.record import Measure, check_tensorboard
 from qgan_qiskit.training.run_folder import RunFolder
 from qgan_qiskit.training.state import TrainingState, load_module
+from qgan_qiskit.training.whole_batch import join
 
 Say = Callable[[str], None]
 
@@ -62,21 +68,13 @@ def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    device = check_device(config.training.device)
-    if config.data.path is not None:
-        # The run may be gone on with from another folder.
-        config = config.updated({"data": {"path": str(Path(config.data.path).expanduser().absolute())}})
-    if config.training.tensorboard:
-        check_tensorboard()
-    build(config.model, config.data.resolution, seeded(config.training.seed, "weights"))
+    config, device = _checked(config)
     jobs = [_job(config.updated({"data": {"class_name": name}}), say) for name in classes_to_train(config)]
     runs = []
     for number, (one, batches) in enumerate(jobs):
         run = RunFolder.create(outdir, one, str(one.data.class_name))
         try:
-            with run:
-                _describe(run, one, batches.image_set)
-                _train(run, run.config(), batches, device, say)
+            _start(run, one, batches, device, say)
         except QganError:
             for later, _ in jobs[number + 1 :]:
                 say(f"note: class {later.data.class_name} is not trained; give --class {later.data.class_name} for it")
@@ -85,10 +83,71 @@ def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
     return runs
 
 
+def fit_into(config: RunConfig, path: Path, say: Say = print) -> Path:
+    """Train one GAN in a folder of a given name, or go on with what is there; a finished run is left as it is.
+
+    Args:
+        config: all settings, with one class.
+        path: the run folder.
+        say: receives lines for a person.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        QganError: with one line that names the culprit and the remedy; also when the folder holds a run of other settings.
+    """
+    if (path / "config.json").is_file():
+        training, evaluation = config.training.model_dump(), config.evaluation.model_dump()
+        longer = {name: training[name] for name in RESUMABLE}
+        # Everything else must be what the run began with, or the cell of a study would not be what its name says.
+        _check_settings(RunFolder.open(path), config, _deciding(RunFolder.open(path).config()))
+        return resume(path, {"training": longer, "evaluation": evaluation}, say)
+    config, device = _checked(config)
+    one, batches = _job(config, say)
+    _start(RunFolder.create_at(path, one), one, batches, device, say)
+    return path
+
+
+def _checked(config: RunConfig) -> tuple[RunConfig, torch.device]:
+    """Refuse what cannot work before a run folder is made; return the settings with an absolute data path."""
+    device = _device(config)
+    if config.data.path is not None:
+        # The run may be gone on with from another folder.
+        config = config.updated({"data": {"path": absolute_source(config.data.path)}})
+    if config.evaluation.fid_weights is not None:
+        weights = str(Path(config.evaluation.fid_weights).expanduser().absolute())
+        config = config.updated({"evaluation": {"fid_weights": weights}})
+    if config.training.tensorboard:
+        check_tensorboard()
+    _networks(config)
+    return config, device
+
+
+def _device(config: RunConfig) -> torch.device:
+    """Return where to compute; with several devices, the kind that each process has one of."""
+    devices = config.training.devices
+    if devices > 1:
+        check_launch(devices)
+    return check_device(config.training.device, devices)
+
+
+def _networks(config: RunConfig) -> tuple[Generator, nn.Module]:
+    weights = seeded(config.training.seed, "weights")
+    return build(config.model, config.data.resolution, weights, channels=config.data.channels)
+
+
+def _start(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say) -> None:
+    with run:
+        _describe(run, config, batches.image_set)
+        _train(run, run.config(), batches, device, say)
+
+
 def _job(config: RunConfig, say: Say) -> tuple[RunConfig, Batches]:
     """Return a configuration of one class with its images, all read and found good."""
     images = _images(config, say)
-    return config, Batches(images, config.training.batch_size, config.training.seed, config.data.augment)
+    training, data = config.training, config.data
+    return config, Batches(images, training.batch_size, training.seed, data.augment, data.channels)
 
 
 def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> Path:
@@ -106,7 +165,7 @@ def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> 
     run = RunFolder.open(path)
     with run:
         config = run.config().updated(changes)
-        device = check_device(config.training.device)
+        device = _device(config)
         _, batches = _job(config, say)
         if not (run.path / "data.json").is_file():
             # Killed before it was written: nothing has been trained yet.
@@ -127,7 +186,7 @@ def _images(config: RunConfig, say: Say) -> ImageSet:
 
 def _describe(run: RunFolder, config: RunConfig, images: ImageSet) -> None:
     """Keep the circuit beside the weights, as a user's own file may change or go, and say which images were used."""
-    if isinstance(config.model, HybridQConfig):
+    if not isinstance(config.model, DcganConfig):
         ansatz = ansatz_of(config.model)
         # The circuit after its card: a run that has a circuit has both.
         run.write_text("circuit.json", card_text(card_of(ansatz)))
@@ -143,16 +202,18 @@ def _deciding(config: RunConfig) -> dict[str, Any]:
     sections = {name: dump[name] for name in ("model", "data", "training")}
     for section, left_out in (("data", ("path", "cache_dir")), ("training", RESUMABLE)):
         sections[section] = {key: value for key, value in sections[section].items() if key not in left_out}
-    if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
-        sections["model"]["ansatz"] = hashlib.sha256(Path(config.model.ansatz).read_bytes()).hexdigest()
+    ansatz = getattr(config.model, "ansatz", None)
+    if ansatz is not None:
+        sections["model"]["ansatz"] = hashlib.sha256(Path(ansatz).read_bytes()).hexdigest()
     return sections
 
 
 def _check_settings(run: RunFolder, config: RunConfig, saved: dict[str, Any]) -> None:
     """Refuse to go on with other settings than those of the checkpoint: someone edited config.json or circuit.qasm."""
     for section, now in _deciding(config).items():
-        before = saved.get(section, {})
-        for key in sorted(set(now) | set(before)):
+        # A setting that the version which saved did not have stood, in effect, at what is the default now.
+        before = {**type(getattr(config, section))().model_dump(mode="json"), **saved.get(section, {})}
+        for key in sorted({*now, *saved.get(section, {})}):
             if now.get(key) != before.get(key):
                 raise CheckpointError(
                     f"{run.path}: {section}.{key} is {now.get(key)!r} and was {before.get(key)!r} when the checkpoint was "
@@ -162,19 +223,69 @@ def _check_settings(run: RunFolder, config: RunConfig, saved: dict[str, Any]) ->
 
 def _train(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say) -> None:
     keep_freed_memory()
+    several = config.training.devices > 1
+    # Several processes have networks of their own; with these it is found out, before they start, whether all fits.
+    state, threads = _state(run, config, batches, torch.device("cpu") if several else device, say)
+    steps = _steps(config, batches)
+    if state.step >= steps:
+        say(f"nothing to do: {state.step} of {steps} steps are done; ask for more with --steps or --epochs")
+        return
+    run.write_config(config)
+    run.cut_rows(state.step)
+    if several:
+        del state
+        digest = batches.image_set.digest
+        launch(device, config.training.devices, _take_part, run.path, config, digest, threads)
+    else:
+        # Sums are split over threads, so their number is part of what makes a rerun exact.
+        torch.set_num_threads(threads)
+        _take_steps(run, config, batches, state, threads, device)
+    say(f"done: {run.path}")
+
+
+def _take_part(ranks: Ranks, device: torch.device, path: Path, config: RunConfig, digest: str, threads: int) -> None:
+    """Train as one of several processes; the one that started them holds the run's lock."""
+    keep_freed_memory()
+    torch.set_num_threads(max(1, threads // ranks.count))
+    _, batches = _job(config, _silent)
+    if batches.image_set.digest != digest:
+        raise DataError(f"{config.data.path}: the images changed while the run was started; start it again")
+    run = RunFolder.open(path)
+    state, _ = _state(run, config, batches, device, _silent, ranks)
+    _take_steps(run, config, batches, state, threads, device, ranks)
+
+
+def _silent(_text: str) -> None:
+    """Say nothing: the process that started this one has said it."""
+
+
+def _steps(config: RunConfig, batches: Batches) -> int:
+    return config.training.steps or config.training.epochs * batches.steps_per_epoch
+
+
+def _state(
+    run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say, ranks: Ranks = ALONE
+) -> tuple[TrainingState, int]:
+    """Return what a run goes on from, the beginning or its newest checkpoint, and the threads of all processes together."""
     training, images = config.training, batches.image_set
-    generator, discriminator = build(config.model, config.data.resolution, seeded(training.seed, "weights"))
+    generator, discriminator = _networks(config)
+    saved = checkpoint.published(run.checkpoints)
+    if not saved:
+        generator.prepare(images.images_NHWC)
+        # Fitted with several threads it may differ in the last digit.
+        ranks.take_from_first(generator.buffers())
     place(generator, device)
     place(discriminator, device)
+    join(generator, discriminator, ranks)
     state = TrainingState.create(config, generator, discriminator)
-    steps = training.steps or training.epochs * batches.steps_per_epoch
     threads = training.threads or torch.get_num_threads()
     say(
         f"{run.path}: {config.model.name}, preset {config.preset}, class {', '.join(images.classes)}: {len(images)} images, "
         f"{parameter_count(generator, discriminator):,} parameters "
-        f"({sum(p.numel() for p in generator.quantum_parameters()):,} quantum), {steps} steps of {training.batch_size}"
+        f"({sum(p.numel() for p in generator.quantum_parameters()):,} quantum), "
+        f"{_steps(config, batches)} steps of {training.batch_size}"
     )
-    if checkpoint.published(run.checkpoints):
+    if saved:
         path, tensors, values, complaints = checkpoint.load_newest(run.checkpoints)
         for complaint in complaints:
             say(f"note: passed over {complaint}")
@@ -186,16 +297,36 @@ def _train(run: RunFolder, config: RunConfig, batches: Batches, device: torch.de
         state.load(tensors, values)
         threads = training.threads or int(values.get("threads", threads))
         say(f"resuming {path.name}")
-        if state.step >= steps:
-            say(f"nothing to do: {state.step} of {steps} steps are done; ask for more with --steps or --epochs")
-            return
-    # Sums are split over threads, so their number is part of what makes a rerun exact.
-    torch.set_num_threads(threads)
-    run.write_config(config)
-    run.cut_stats(state.step)
+    return state, threads
+
+
+def _take_steps(
+    run: RunFolder,
+    config: RunConfig,
+    batches: Batches,
+    state: TrainingState,
+    threads: int,
+    device: torch.device,
+    ranks: Ranks = ALONE,
+) -> None:
+    images = batches.image_set
     saved_values = {"data_digest": images.digest, "threads": threads, "settings": _deciding(config)}
-    train(run, config, state, batches.batch, steps, saved_values, device)
-    say(f"done: {run.path}")
+    measure = _measurement(config, images) if ranks.first else None
+    train(run, config, state, batches.batch, _steps(config, batches), saved_values, device, measure, ranks)
+
+
+def generated(generator: Generator, number: int) -> np.ndarray:
+    """Return the images of seeds 0 to number - 1, uint8 (N, H, W, 3)."""
+    return np.concatenate([to_uint8(image[None]) for _, image in generate(generator, range(number))])
+
+
+def _measurement(config: RunConfig, images: ImageSet) -> Measure | None:
+    """Return what measures a generator while it is trained, None when nothing is asked for."""
+    if not config.evaluation.names():
+        return None
+    evaluator = Evaluator(config.evaluation, images.images_NHWC)
+    number = min(config.evaluation.metrics_number, len(images))
+    return lambda generator: [figure.as_dict() for figure in evaluator.measure(generated(generator, number))]
 
 
 def run_of(source: Path) -> Path:
@@ -223,7 +354,7 @@ def open_generator(source: Path, say: Say = print) -> tuple[Generator, RunConfig
         _, tensors, _, complaints = checkpoint.load_newest(run.checkpoints)
         for complaint in complaints:
             say(f"note: passed over {complaint}")
-    generator, _ = build(config.model, config.data.resolution, seeded(config.training.seed, "weights"))
+    generator, _ = _networks(config)
     place(generator, torch.device("cpu"))
     load_module(generator, checkpoint.part(tensors, "ema"), "ema")
     return generator.eval(), config
@@ -247,7 +378,8 @@ def generate(generator: Generator, seeds: Sequence[int]) -> Iterator[tuple[int, 
     for seed in seeds:
         if images is None or seed // _BLOCK != block:
             block = seed // _BLOCK
-            images = generator(latents(generator, range(block * _BLOCK, (block + 1) * _BLOCK)))
+            z_BZ = latents(generator, range(block * _BLOCK, (block + 1) * _BLOCK))
+            images = generator(z_BZ.to(next(generator.parameters()).device))
         yield seed, images[seed % _BLOCK]
 
 

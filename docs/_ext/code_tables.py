@@ -22,17 +22,12 @@ from sphinx.directives.other import TocTree
 from sphinx.util.docutils import SphinxDirective
 
 from qgan_qiskit.cli import cli
-from qgan_qiskit.config import DataConfig, DcganConfig, HybridQConfig, RunConfig, Settings, TrainingConfig
+from qgan_qiskit.cli.options import SECTIONS
+from qgan_qiskit.config import RunConfig
 from qgan_qiskit.errors import QganError
 from qgan_qiskit.presets import PRESETS
 
 _DEFAULT = re.compile(r"\s*\[default: (?P<default>.*)\]\s*$")
-_SECTIONS: dict[str, tuple[type[Settings], ...]] = {
-    "data": (DataConfig,),
-    "model": (HybridQConfig, DcganConfig),
-    "training": (TrainingConfig,),
-}
-
 Cell = str | list[nodes.Node]
 
 
@@ -137,7 +132,7 @@ def _range(kind: click.IntRange | click.FloatRange) -> str:
 def _multiple(name: str) -> str:
     """Return the step of a setting, which click's ranges cannot say."""
     section, _, field = name.rpartition("__")
-    for model in _SECTIONS.get(section, ()):
+    for model in SECTIONS.get(section, ()):
         for limit in model.model_fields[field].metadata if field in model.model_fields else ():
             if getattr(limit, "multiple_of", None):
                 return f", a multiple of {limit.multiple_of}"
@@ -159,7 +154,7 @@ class PresetSettings(SphinxDirective):
 
 
 def _changes(config: RunConfig) -> Iterator[str]:
-    for section in _SECTIONS:
+    for section in SECTIONS:
         settings = getattr(config, section)
         for field, value in settings.model_dump().items():
             if value != type(settings).model_fields[field].default:

@@ -5,15 +5,19 @@ from qgan_qiskit.circuits.ansatz import Ansatz
 from qgan_qiskit.circuits.draw import draw
 from qgan_qiskit.circuits.hybridq import hybridq_ansatz
 from qgan_qiskit.circuits.metrics import CircuitMetrics, circuit_metrics
+from qgan_qiskit.circuits.of_model import ansatz_of
 from qgan_qiskit.circuits.qasm import ansatz_to_qasm, read_ansatz
+from qgan_qiskit.circuits.qgpatch import qgpatch_ansatz
 
 __all__ = [
     "Ansatz",
     "CircuitMetrics",
     "affine_form",
+    "ansatz_of",
     "ansatz_to_qasm",
     "circuit_metrics",
     "draw",
     "hybridq_ansatz",
+    "qgpatch_ansatz",
     "read_ansatz",
 ]

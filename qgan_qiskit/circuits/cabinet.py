@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +12,36 @@ from qgan_qiskit.circuits.card import card_of, card_text
 from qgan_qiskit.circuits.draw import draw
 from qgan_qiskit.circuits.hybridq import hybridq_ansatz
 from qgan_qiskit.circuits.qasm import ansatz_to_qasm
+from qgan_qiskit.circuits.qgpatch import qgpatch_ansatz
 from qgan_qiskit.errors import CircuitError, StorageError
 
-_BUILDER = "qgan_qiskit.circuits.hybridq_ansatz"
 _HYBRIDQ = {"encoding": "ry", "entangler": "cx", "readout": "z"}
 _MOSAIQ = {"encoding": "ry_rx", "entangler": "cz", "readout": "x"}
 _FOLD = 120
 
-# Every argument is spelled out, so that a later change of a default cannot change a stored circuit.
-DRAWERS: dict[str, dict[str, Any]] = {
-    "hybridq_q4_r2": {"num_qubits": 4, "reps": 2, **_HYBRIDQ},
-    "hybridq_q10_r6": {"num_qubits": 10, "reps": 6, **_HYBRIDQ},
-    "hybridq_q10_r6_ry_cz_z": {"num_qubits": 10, "reps": 6, **_HYBRIDQ, "entangler": "cz"},
-    "mosaiq_q5_r6": {"num_qubits": 5, "reps": 6, **_MOSAIQ},
-    "mosaiq_q10_r6": {"num_qubits": 10, "reps": 6, **_MOSAIQ},
+
+@dataclass(frozen=True)
+class Drawer:
+    """How a reference circuit is built.
+
+    Attributes:
+        builder: a function of this room.
+        arguments: its keyword arguments; every one is spelled out, so that a later change of a default cannot change a
+            stored circuit.
+    """
+
+    builder: Callable[..., Ansatz]
+    arguments: dict[str, Any]
+
+
+DRAWERS: dict[str, Drawer] = {
+    "hybridq_q4_r2": Drawer(hybridq_ansatz, {"num_qubits": 4, "reps": 2, **_HYBRIDQ}),
+    "hybridq_q10_r6": Drawer(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_HYBRIDQ}),
+    "hybridq_q10_r6_ry_cz_z": Drawer(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_HYBRIDQ, "entangler": "cz"}),
+    "mosaiq_q5_r6": Drawer(hybridq_ansatz, {"num_qubits": 5, "reps": 6, **_MOSAIQ}),
+    "mosaiq_q10_r6": Drawer(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_MOSAIQ}),
+    "qgpatch_q5_a1_r5": Drawer(qgpatch_ansatz, {"num_qubits": 5, "reps": 5, "num_ancillas": 1}),
+    "qgpatch_q5_a1_r6": Drawer(qgpatch_ansatz, {"num_qubits": 5, "reps": 6, "num_ancillas": 1}),
 }
 
 
@@ -35,16 +53,16 @@ def drawer(name: str) -> Ansatz:
     """
     if name not in DRAWERS:
         raise CircuitError(f"there is no drawer '{name}'; choose one of {', '.join(DRAWERS)}")
-    return hybridq_ansatz(**DRAWERS[name])
+    return DRAWERS[name].builder(**DRAWERS[name].arguments)
 
 
 def contents() -> dict[str, str]:
     """Return the text of every file of the cabinet by file name: three per drawer and a table of all."""
     files = {}
     cards = []
-    for name, arguments in DRAWERS.items():
+    for name, entry in DRAWERS.items():
         ansatz = drawer(name)
-        card = card_of(ansatz, _BUILDER, arguments)
+        card = card_of(ansatz, f"qgan_qiskit.circuits.{entry.builder.__name__}", entry.arguments)
         cards.append(card)
         files[f"{name}.qasm"] = ansatz_to_qasm(ansatz)
         files[f"{name}.txt"] = f"{draw(ansatz, 'text', fold=_FOLD)}\n"

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from qiskit.circuit import QuantumCircuit
-
 from qgan_qiskit.circuits.ansatz import Ansatz
 from qgan_qiskit.circuits.encodings import ENCODINGS
 from qgan_qiskit.circuits.ladders import LADDERS
-from qgan_qiskit.circuits.names import numbered_parameters
+from qgan_qiskit.circuits.layers import check_choice, check_size, layered_ansatz
 from qgan_qiskit.circuits.readouts import READOUTS, single_qubit_paulis
-from qgan_qiskit.errors import CircuitError
 
 _HYBRIDQ = ("ry", "cx", "z")
 _MOSAIQ = ("ry_rx", "cz", "x")
@@ -38,25 +33,17 @@ def hybridq_ansatz(
     Raises:
         CircuitError: if a size is below 1 or a name is not one of the choices.
     """
-    _check_size("num_qubits", num_qubits)
-    _check_size("reps", reps)
-    _check_choice("encoding", encoding, ENCODINGS)
-    _check_choice("entangler", entangler, LADDERS)
-    _check_choice("readout", readout, READOUTS)
-    inputs = numbered_parameters("x", num_qubits)
-    weights = numbered_parameters("theta", reps * num_qubits)
-    name = _name(num_qubits, reps, encoding, entangler, readout)
-    circuit = QuantumCircuit(num_qubits, name=name)
-    ENCODINGS[encoding](circuit, inputs)
-    for rep in range(reps):
-        for qubit in range(num_qubits):
-            circuit.ry(weights[rep * num_qubits + qubit], qubit)
-        LADDERS[entangler](circuit)
-    return Ansatz(
-        name=name,
-        circuit=circuit,
-        input_parameters=inputs,
-        weight_parameters=weights,
+    check_size("num_qubits", num_qubits)
+    check_size("reps", reps)
+    check_choice("encoding", encoding, ENCODINGS)
+    check_choice("entangler", entangler, LADDERS)
+    check_choice("readout", readout, READOUTS)
+    return layered_ansatz(
+        _name(num_qubits, reps, encoding, entangler, readout),
+        num_qubits,
+        reps,
+        encoding=encoding,
+        entangler=entangler,
         observables=single_qubit_paulis(READOUTS[readout], num_qubits),
         source=_source(encoding, entangler, readout),
     )
@@ -79,13 +66,3 @@ def _source(encoding: str, entangler: str, readout: str) -> str:
     if (encoding, entangler, readout) == _HYBRIDQ:
         return source
     return f"{source}; here with encoding {encoding}, entangler {entangler}, readout {readout}"
-
-
-def _check_size(argument: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise CircuitError(f"{argument} is {value!r}; give a whole number of at least 1")
-
-
-def _check_choice(argument: str, value: str, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise CircuitError(f"{argument} is {value!r}; choose one of {', '.join(choices)}")

@@ -6,6 +6,7 @@ Keep this file and every command's imports light: ``--help`` must not wait for t
 from __future__ import annotations
 
 import importlib
+from typing import ClassVar
 
 import click
 
@@ -13,28 +14,38 @@ import click
 _COMMANDS = {
     "fit": "Train a GAN on images, or go on with a run.",
     "generate": "Make images from a run or checkpoint.",
+    "study": "Compare models, and other whole experiments.",
+    "evaluate": "Measure trained runs: FID and others, copies of training images.",
     "circuit": "Draw circuits; print and compare the reference circuits.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in ``qgan_qiskit.cli.<name>:command`` and are imported on use."""
+    """A group whose commands live in ``qgan_qiskit.cli.<prefix><name>:command`` and are imported on use.
+
+    Attributes:
+        lines: command -> its line in the overview.
+        prefix: what the modules' names begin with.
+    """
+
+    lines: ClassVar[dict[str, str]] = _COMMANDS
+    prefix = ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of use."""
-        return list(_COMMANDS)
+        return list(self.lines)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in self.lines:
             return None
-        command: click.Command = importlib.import_module(f"qgan_qiskit.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"qgan_qiskit.cli.{self.prefix}{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the overview without importing the commands."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(self.lines.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

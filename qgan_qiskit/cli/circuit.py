@@ -7,24 +7,37 @@ from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
+from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import BUILDER_FIELDS
-from qgan_qiskit.config import HybridQConfig
+from qgan_qiskit.cli.options import first_problem, option_name
+from qgan_qiskit.config import HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.errors import UsageError
+
+_MODELS = {settings.model_fields["name"].default: settings for settings in (HybridQConfig, MosaiqConfig, QgpatchConfig)}
+# The settings of these models that shape the circuit.
+_SHAPE = ("num_qubits", "reps", "encoding", "entangler", "readout", "num_ancillas")
 
 
 def _from_config(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option of a field of the HybridQ configuration, with its help, range and default."""
-    field = HybridQConfig.model_fields[name]
+    """Return the option of a field of the models' configurations, with its help and choices; None where not given.
+
+    Where the models' ranges differ the option has the widest, and the model checks its own.
+    """
+    fields = {
+        model: settings.model_fields[name] for model, settings in _MODELS.items() if name in settings.model_fields
+    }
+    field = next(iter(fields.values()))
     kind: click.ParamType
     if field.annotation is int:
-        limits = {end: getattr(limit, end) for limit in field.metadata for end in ("ge", "le") if hasattr(limit, end)}
-        kind = click.IntRange(limits["ge"], limits["le"])
+        limits = [limit for one in fields.values() for limit in one.metadata]
+        kind = click.IntRange(
+            min(limit.ge for limit in limits if hasattr(limit, "ge")),
+            max(limit.le for limit in limits if hasattr(limit, "le")),
+        )
     else:
         kind = click.Choice(get_args(field.annotation))
-    return click.option(
-        f"--{name.replace('_', '-')}", name, type=kind, default=field.default, show_default=True, help=field.description
-    )
+    defaults = ", ".join(f"{model} {one.default}" for model, one in fields.items())
+    return click.option(option_name(name), name, type=kind, default=None, show_default=defaults, help=field.description)
 
 
 class _DrawerName(click.ParamType):
@@ -46,8 +59,8 @@ def command() -> None:
 @command.command()
 @click.option(
     "--model",
-    type=click.Choice(get_args(HybridQConfig.model_fields["name"].annotation)),
-    default=HybridQConfig.model_fields["name"].default,
+    type=click.Choice(list(_MODELS)),
+    default="hybridq",
     show_default=True,
     help="Whose sub-generator circuit to build.",
 )
@@ -56,6 +69,7 @@ def command() -> None:
 @_from_config("encoding")
 @_from_config("entangler")
 @_from_config("readout")
+@_from_config("num_ancillas")
 @click.option(
     "--ansatz",
     metavar="FILE",
@@ -95,7 +109,8 @@ def draw(
 ) -> None:
     """Draw a circuit: built from options, read from a file, or a reference circuit."""
     _refuse_two_sources(ctx)
-    from qgan_qiskit.circuits import cabinet, hybridq_ansatz, read_ansatz
+    config = _settings(model, {name: value for name, value in builder_options.items() if value is not None})
+    from qgan_qiskit.circuits import ansatz_of, cabinet, read_ansatz
     from qgan_qiskit.circuits import draw as draw_ansatz
 
     if ansatz is not None:
@@ -103,7 +118,7 @@ def draw(
     elif drawer is not None:
         circuit = cabinet.drawer(drawer)
     else:
-        circuit = hybridq_ansatz(**builder_options)
+        circuit = ansatz_of(config)
     drawing = draw_ansatz(circuit, style, output=output, fold=fold)
     click.echo(f"wrote {output}" if drawing is None else drawing)
 
@@ -133,11 +148,26 @@ def check(ctx: click.Context, folder: str) -> None:
     click.echo(f"{len(cabinet.DRAWERS)} drawers match")
 
 
+def _settings(model: str, given: dict[str, Any]) -> HybridQConfig | MosaiqConfig | QgpatchConfig:
+    """Return the settings of a model with some changed.
+
+    Raises:
+        UsageError: the model has no such setting, or its value is out of range.
+    """
+    for name in given:
+        if name not in _MODELS[model].model_fields:
+            raise UsageError(f"{option_name(name)} is not a setting of {model}: leave it out")
+    try:
+        return _MODELS[model](**given)
+    except ValidationError as error:
+        raise UsageError(first_problem(error, options=True)) from None
+
+
 def _refuse_two_sources(ctx: click.Context) -> None:
     """Refuse options that would be silently ignored: the circuit comes from one place."""
     given = [
-        f"--{name.replace('_', '-')}"
-        for name in ("ansatz", "drawer", "model", *BUILDER_FIELDS)
+        option_name(name)
+        for name in ("ansatz", "drawer", "model", *_SHAPE)
         if ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     ]
     if len(given) > 1 and given[0] in ("--ansatz", "--drawer"):

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from qgan_qiskit.cli.options import BUILDER_FIELDS, apply, config_options, given, option_name
+from qgan_qiskit.cli.options import BUILDER_FIELDS, SECTIONS, apply, config_options, given, option_name
 from qgan_qiskit.cli.say import say
-from qgan_qiskit.config import RESUMABLE, HybridQConfig, RunConfig
+from qgan_qiskit.config import RESUMABLE, EvaluationConfig, HybridQConfig, RunConfig
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.presets import PRESETS, preset
 
@@ -46,7 +46,7 @@ from qgan_qiskit.presets import PRESETS, preset
     help="Go on with this run folder, or 'auto' for the newest one in --outdir. [default: none]",
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Print the resolved settings and stop. [default: off]")
-@config_options
+@config_options(*SECTIONS)
 def command(
     model: str | None,
     preset_name: str | None,
@@ -102,14 +102,22 @@ def _resolve(
 def _check_effect(config: RunConfig, changes: dict[str, dict[str, Any]]) -> None:
     """Refuse an option that would do nothing beside the others: its author expects something of it."""
     model, training = config.model, config.training
+    measuring = tuple(name for name in EvaluationConfig.model_fields if name != "metrics")
     pointless: list[tuple[str, tuple[str, ...], bool]] = [
         ("without --loss wgan-gp", ("gp_weight",), training.loss != "wgan-gp"),
+        ("with --optimiser sgd", ("beta1", "beta2"), training.optimiser == "sgd"),
+        ("without --diff-augment", ("diff_augment_from",), training.diff_augment == "none"),
+        ("without --metrics", measuring, config.evaluation.metrics == "none"),
+        (
+            "with --noise adaptive, which sets the range itself",
+            ("noise_high",),
+            getattr(model, "noise", "fixed") == "adaptive",
+        ),
     ]
     if isinstance(model, HybridQConfig):
         judge = ("discriminator_width", "discriminator_norm")
         pointless += [
             ("with --ansatz, which brings the whole circuit", BUILDER_FIELDS, model.ansatz is not None),
-            ("with --noise adaptive, which sets the range itself", ("noise_high",), model.noise == "adaptive"),
             ("with --decoder paper", ("decoder_width",), model.decoder == "paper"),
             ("with --mode latent, whose discriminator sees no images", judge, model.mode == "latent"),
             ("with --mode image, which reconstructs nothing", ("reconstruction_weight",), model.mode == "image"),
@@ -148,10 +156,11 @@ def _resume(target: str, outdir: Path, changes: dict[str, dict[str, Any]], dry_r
     path = _newest(outdir) if target == "auto" else Path(target)
     for section, fields in changes.items():
         for name in fields:
-            if section != "training" or name not in RESUMABLE:
+            if section != "evaluation" and (section != "training" or name not in RESUMABLE):
                 allowed = ", ".join(option_name(field) for field in RESUMABLE)
                 raise UsageError(
-                    f"{option_name(name)} would make another run of {path}; with --resume only {allowed} may be given"
+                    f"{option_name(name)} would make another run of {path}; with --resume only {allowed} and the options of "
+                    "measurements may be given"
                 )
     config = apply(RunFolder.open(path).config(), changes, "")
     if dry_run:

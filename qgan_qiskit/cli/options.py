@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -10,10 +10,27 @@ import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from qgan_qiskit.config import DataConfig, DcganConfig, HybridQConfig, RunConfig, Settings, TrainingConfig
+from qgan_qiskit.config import (
+    DataConfig,
+    DcganConfig,
+    EvaluationConfig,
+    HybridQConfig,
+    MosaiqConfig,
+    QgpatchConfig,
+    RunConfig,
+    Settings,
+    TrainingConfig,
+)
 from qgan_qiskit.errors import UsageError
 
-_MODELS: tuple[type[Settings], ...] = (HybridQConfig, DcganConfig)
+_MODELS: tuple[type[Settings], ...] = (HybridQConfig, DcganConfig, MosaiqConfig, QgpatchConfig)
+# The sections of a configuration and the classes whose fields they hold, in the order of the help.
+SECTIONS: dict[str, tuple[type[Settings], ...]] = {
+    "data": (DataConfig,),
+    "model": _MODELS,
+    "training": (TrainingConfig,),
+    "evaluation": (EvaluationConfig,),
+}
 _MODEL_NAMES = [model.model_fields["name"].default for model in _MODELS]
 # Settings of HybridQ that shape the built-in circuit, and mean nothing beside a circuit of the user's own.
 BUILDER_FIELDS = ("num_qubits", "reps", "encoding", "entangler", "readout")
@@ -22,19 +39,21 @@ _NAMES = {"path": "data", "class_name": "class"}
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def _fields() -> Iterator[tuple[str, str, FieldInfo, str]]:
+def _fields(sections: Iterable[str]) -> Iterator[tuple[str, str, FieldInfo, str]]:
     """Yield (section, field name, field, models that have it) for every setting that is an option."""
-    for name, field in DataConfig.model_fields.items():
-        yield "data", name, field, ""
-    seen = set()
-    for model in _MODELS:
-        for name, field in model.model_fields.items():
-            if name != "name" and name not in seen:
-                seen.add(name)
-                users = [m.model_fields["name"].default for m in _MODELS if name in m.model_fields]
-                yield "model", name, field, ", ".join(users)
-    for name, field in TrainingConfig.model_fields.items():
-        yield "training", name, field, ""
+    for section in sections:
+        classes = SECTIONS[section]
+        seen = set()
+        for settings in classes:
+            for name, field in settings.model_fields.items():
+                if name not in seen and (section != "model" or name != "name"):
+                    seen.add(name)
+                    users = [
+                        one.model_fields["name"].default
+                        for one in classes
+                        if name in one.model_fields and len(classes) > 1
+                    ]
+                    yield section, name, field, ", ".join(users)
 
 
 def option_name(field: str) -> str:
@@ -42,16 +61,40 @@ def option_name(field: str) -> str:
     return "--" + _NAMES.get(field, field).replace("_", "-")
 
 
-def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add one option per setting; values arrive as ``section__field`` keyword arguments, None where not given."""
-    for section, name, field, users in reversed(list(_fields())):
-        function = _option(section, name, field, users)(function)
-    return function
+def config_options(*sections: str, exclude: Iterable[str] = (), default: str | None = None) -> Decorator:
+    """Add one option per setting of some sections; values arrive as ``section__field`` keyword arguments, None if not given.
+
+    Args:
+        sections: of the configuration.
+        exclude: fields that get no option.
+        default: what the help says in place of each setting's own default.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for section, name, field, users in reversed(list(_fields(sections))):
+            if name not in exclude:
+                function = _option(section, name, field, users, default)(function)
+        return function
+
+    return decorate
 
 
-def _option(section: str, name: str, field: FieldInfo, users: str) -> Decorator:
+def settings_options(section: str, settings: type[Settings]) -> Decorator:
+    """Add one option per setting of a class that is no section of a run's configuration, such as a study's."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, field in reversed(settings.model_fields.items()):
+            function = _option(section, name, field, "", None)(function)
+        return function
+
+    return decorate
+
+
+def _option(section: str, name: str, field: FieldInfo, users: str, instead: str | None) -> Decorator:
     flag = option_name(name)
     text = field.description or ""
+    if instead is not None:
+        text = f"{text.partition(' [default')[0]} [default: {instead}]"
     if users and users != ", ".join(_MODEL_NAMES):
         text += f" ({users} only)"
     if "[default" not in text:
@@ -122,11 +165,9 @@ def apply(config: RunConfig, changes: dict[str, dict[str, Any]], source: str) ->
     """
     prefix = f"{source}: " if source else ""
     for section, fields in changes.items():
-        known = (
-            set(getattr(config, section).__class__.model_fields) if section in ("model", "data", "training") else set()
-        )
+        known = set(getattr(config, section).__class__.model_fields) if section in SECTIONS else set()
         if not known or not isinstance(fields, dict):
-            raise UsageError(f"{prefix}'{section}' is not a section of settings; there are model, data, training")
+            raise UsageError(f"{prefix}'{section}' is not a section of settings; there are {', '.join(SECTIONS)}")
         for name in fields:
             if name not in known:
                 shown = name if source else option_name(name)

@@ -2,10 +2,11 @@
 
 ``read_images(config)`` detects the source (``read.py``): a folder or zip (``files.py``, ``archive.py``) in the
 layout of ISIC 2019, HAM10000, Fitzpatrick17k or a folder per class (``isic.py``, ``ham.py``, ``fitzpatrick.py``,
-``folders.py``, each giving a ``listing.py``), an npz (``npz.py``), or lesions made here (``made_lesions.py`` on the
-canvas of ``skin.py``). A listing says which file has which class; ``decode.py`` makes RGB squares of the files,
-``decode_all.py`` finds all bad ones before training, ``cache.py`` keeps the result on disk. All end in an
-:class:`ImageSet` (``image_set.py``); ``batches.py`` feeds it to the networks as real_BCHW in [-1, 1].
+``folders.py``, each giving a ``listing.py``), an npz (``npz.py``), scikit-learn's digits (``digits.py``), or lesions made
+here (``made_lesions.py`` on the canvas of ``skin.py``). A listing says which file has which class; ``decode.py`` makes RGB
+squares of the files, ``decode_all.py`` finds all bad ones before training, ``cache.py`` keeps the result on disk. All end
+in an :class:`ImageSet` (``image_set.py``), of which ``parts.py`` takes the training, validation or test part by lesion and
+``grey.py`` the luma; ``batches.py`` feeds it to the networks as real_BCHW in [-1, 1].
 
 What is wrong with the data is raised as ``qgan_qiskit.errors.DataError``; what is merely worth knowing is in
 ``ImageSet.notes``. Torch is imported only when :class:`Batches`, ``to_unit`` or ``to_uint8`` is asked for.
@@ -17,12 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 from qgan_qiskit.data.image_set import ImageSet
 from qgan_qiskit.data.made_lesions import make_lesions
-from qgan_qiskit.data.read import class_names, read_images
+from qgan_qiskit.data.read import absolute_source, class_names, read_images
 
 if TYPE_CHECKING:
     from qgan_qiskit.data.batches import Batches, to_uint8, to_unit
 
-__all__ = ["Batches", "ImageSet", "class_names", "make_lesions", "read_images", "to_uint8", "to_unit"]
+__all__ = [
+    "Batches",
+    "ImageSet",
+    "absolute_source",
+    "class_names",
+    "make_lesions",
+    "read_images",
+    "to_uint8",
+    "to_unit",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,13 +28,19 @@ class Batches:
         batch_size: images in a batch.
         seed: seed of order and augmentation, 0 to 2**64 - 1.
         augment: ``none``; ``flip``: left-right at random; ``dihedral``: one of the eight turns and flips of the square.
+        channels: 3, or 1 for the first channel of grey images.
 
     Raises:
         DataError: fewer images than a batch holds.
     """
 
     def __init__(
-        self, image_set: ImageSet, batch_size: int, seed: int, augment: Literal["none", "flip", "dihedral"] = "dihedral"
+        self,
+        image_set: ImageSet,
+        batch_size: int,
+        seed: int,
+        augment: Literal["none", "flip", "dihedral"] = "dihedral",
+        channels: int = 3,
     ) -> None:
         if batch_size > len(image_set):
             raise DataError(
@@ -45,6 +51,7 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self.augment = augment
+        self.channels = channels
         self.steps_per_epoch = len(image_set) // batch_size
         self._epoch = -1
         self._order_N = np.zeros(0, np.int64)
@@ -62,7 +69,7 @@ class Batches:
         """Return the batch of ``step`` (counted from 0 over all epochs).
 
         Returns:
-            real_BCHW: float32 on the CPU, -1 to 1, of shape (batch_size, 3, H, W).
+            real_BCHW: float32 on the CPU, -1 to 1, of shape (batch_size, channels, H, W).
         """
         images_BHWC = self.image_set.images_NHWC[self.rows(step)]
         if self.augment != "none":
@@ -72,11 +79,11 @@ class Batches:
             for turn in range(1, turns):
                 chosen_B = turn_B == turn
                 images_BHWC[chosen_B] = _turned(images_BHWC[chosen_B], turn)
-        return to_unit(images_BHWC)
+        return to_unit(images_BHWC[..., : self.channels])
 
 
 def to_unit(images_NHWC: np.ndarray) -> torch.Tensor:
-    """Convert uint8 images of shape (N, H, W, 3) to the networks' float32 of shape (N, 3, H, W): 0 -> -1, 255 -> 1."""
+    """Convert uint8 images of shape (N, H, W, C) to the networks' float32 of shape (N, C, H, W): 0 -> -1, 255 -> 1."""
     images_NCHW = np.array(images_NHWC.transpose(0, 3, 1, 2), order="C")
     return torch.from_numpy(images_NCHW).to(torch.float32).div_(127.5).sub_(1.0)
 
@@ -85,10 +92,10 @@ def to_uint8(fake_BCHW: torch.Tensor) -> np.ndarray:
     """Convert networks' images to uint8, rounding to the nearest level; exactly undoes :func:`to_unit`.
 
     Args:
-        fake_BCHW: any float type and device, -1 to 1; values outside are clamped.
+        fake_BCHW: any float type and device, -1 to 1; values outside are clamped. Three channels, or one (grey).
 
     Returns:
-        uint8 of shape (B, H, W, C).
+        uint8 of shape (B, H, W, 3); of grey images all three channels are equal.
 
     Raises:
         ValueError: a value is NaN (it would silently become some colour).
@@ -97,7 +104,7 @@ def to_uint8(fake_BCHW: torch.Tensor) -> np.ndarray:
     if torch.isnan(levels_BCHW).any():
         raise ValueError(f"{int(torch.isnan(levels_BCHW).sum()):,} of {levels_BCHW.numel():,} pixel values are NaN")
     levels_BCHW = levels_BCHW.round().clamp(0, 255).to(torch.uint8)
-    return levels_BCHW.permute(0, 2, 3, 1).contiguous().numpy()
+    return levels_BCHW.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _words(seed: int, stream: int, index: int, count: int) -> np.ndarray:

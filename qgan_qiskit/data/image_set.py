@@ -70,7 +70,7 @@ class ImageSet:
         if len(self.classes) == 1:
             return self
         rows_M = np.flatnonzero(self.labels_N == index)
-        return self._rows(rows_M, np.zeros(len(rows_M), np.int64), (self.classes[index],))
+        return self.rows(rows_M, np.zeros(len(rows_M), np.int64), (self.classes[index],))
 
     def limit(self, n_per_class: int) -> ImageSet:
         """Return the first ``n_per_class`` images of each class, in their present order.
@@ -81,7 +81,7 @@ class ImageSet:
         if n_per_class < 1:
             raise ValueError(f"n_per_class must be at least 1, not {n_per_class}")
         rows_M = first_of_each(self.labels_N, n_per_class)
-        return self if len(rows_M) == len(self) else self._rows(rows_M, self.labels_N[rows_M], self.classes)
+        return self if len(rows_M) == len(self) else self.rows(rows_M, self.labels_N[rows_M], self.classes)
 
     @cached_property
     def digest(self) -> str:
@@ -92,7 +92,8 @@ class ImageSet:
         sha.update(self.labels_N.astype("<i8").tobytes())
         return sha.hexdigest()
 
-    def _rows(self, rows_M: np.ndarray, labels_M: np.ndarray, classes: tuple[str, ...]) -> ImageSet:
+    def rows(self, rows_M: np.ndarray, labels_M: np.ndarray, classes: tuple[str, ...]) -> ImageSet:
+        """Return the images of some rows, with these labels and classes."""
         names = tuple(self.names[row] for row in rows_M.tolist())
         groups = tuple(self.groups[row] for row in rows_M.tolist())
         return ImageSet(self.images_NHWC[rows_M], labels_M, classes, names, groups, self.notes)

@@ -11,43 +11,61 @@ import numpy as np
 import PIL
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import fitzpatrick, ham, isic, made_lesions, skin
+from qgan_qiskit.data import digits, fitzpatrick, ham, isic, made_lesions, skin
 from qgan_qiskit.data.archive import ZipFiles
 from qgan_qiskit.data.cache import cached, default_folder
 from qgan_qiskit.data.decode_all import decode_all
 from qgan_qiskit.data.files import Files, FolderFiles, shown
 from qgan_qiskit.data.folders import list_folders
+from qgan_qiskit.data.grey import to_grey
 from qgan_qiskit.data.image_set import ImageSet, class_index
 from qgan_qiskit.data.listing import Listing
 from qgan_qiskit.data.npz import list_npz, read_npz
+from qgan_qiskit.data.parts import select_part
 from qgan_qiskit.errors import DataError
 
 # Tables that may lie beside the named folder: what they say decides the listing, so their state is in the cache's key.
 TABLES = (isic.TABLE, isic.METADATA, *ham.TABLES, fitzpatrick.TABLE)
+# Settings that decide what is decoded from a file, so they are in the cache's key too.
+_DECIDING = {"resolution", "skip_bad", "drop_downsampled", "labels", "limit"}
 
 
 def read_images(config: DataConfig, seed: int = 0) -> ImageSet:
     """Read, or make, all images that a run needs.
 
-    ``config.path`` may be None (made lesions), an .npz, a .zip, or a folder; folders and zips may hold ISIC 2019,
-    HAM10000, Fitzpatrick17k or a folder per class. With ``config.class_name`` naming a class, only that one is decoded
-    and it is the only one in the result.
+    ``config.path`` may be None (made lesions), ``sklearn:digits``, an .npz, a .zip, or a folder; folders and zips may
+    hold ISIC 2019, HAM10000, Fitzpatrick17k or a folder per class. With ``config.class_name`` naming a class, only that one
+    is decoded and it is the only one in the result. All parts of a class share one entry of the cache.
 
     Args:
-        config: source, size and choice of the images.
+        config: source, size, colour and choice of the images.
         seed: seed of made lesions; no other source depends on it.
 
     Returns:
-        The images, sorted by name; a read-only memory map when they come from the cache.
+        The images, sorted by name; a read-only memory map when they come from the cache as they are. Grey ones have three
+        equal channels.
 
     Raises:
-        DataError: nothing that fits, an inconsistent table, a hostile archive, unreadable images, or no such class.
+        DataError: nothing that fits, an inconsistent table, a hostile archive, unreadable images, no such class, or no
+            image in the part.
     """
+    if config.part == "all":
+        images = _whole(config, seed)
+    else:
+        # The limit counts images of the part, so it comes after the choice.
+        images = select_part(_whole(config.model_copy(update={"limit": None}), seed), config)
+        images = images if config.limit is None else images.limit(config.limit)
+    return images if config.colour == "rgb" else to_grey(images)
+
+
+def _whole(config: DataConfig, seed: int) -> ImageSet:
+    """Return the images of all parts together."""
     if config.path is None:
         return _made(config, seed)
+    if config.path == digits.NAME:
+        return digits.read_digits(config)
     path = existing_path(config.path)
-    settings = config.model_dump(exclude={"path", "class_name", "made_per_class", "cache_dir", "augment"})
-    source = [str(path), (config.class_name or "all").casefold(), settings]
+    source = [str(path), (config.class_name or "all").casefold(), config.model_dump(include=_DECIDING)]
     folder = _cache_folder(config)
     if path.suffix.lower() == ".npz":
         return cached(folder, source, [_state(path), PIL.__version__], lambda: read_npz(path, config))
@@ -70,6 +88,8 @@ def class_names(config: DataConfig) -> tuple[str, ...]:
     """
     if config.path is None:
         return made_lesions.CLASSES
+    if config.path == digits.NAME:
+        return digits.CLASSES
     path = existing_path(config.path)
     if path.suffix.lower() == ".npz":
         return list_npz(path).classes
@@ -90,6 +110,11 @@ def list_images(files: Files, config: DataConfig) -> Listing:
     return list_folders(files, config)
 
 
+def absolute_source(text: str) -> str:
+    """Return ``config.path`` such that it names the same images from any working folder; the digits are no path."""
+    return text if text == digits.NAME else str(Path(text).expanduser().absolute())
+
+
 def existing_path(text: str) -> Path:
     """Return the absolute path of a source.
 
@@ -99,7 +124,7 @@ def existing_path(text: str) -> Path:
     path = Path(text).expanduser()
     try:
         if not path.exists():
-            raise DataError(f"no data at {shown(str(path))}: name a folder, .zip or .npz of images")
+            raise DataError(f"no data at {shown(str(path))}: name a folder, .zip or .npz of images, or {digits.NAME}")
         return path.resolve()
     except (OSError, ValueError) as error:
         raise DataError(f"cannot look at {shown(text)}: {error}") from error

@@ -1,105 +1,186 @@
-"""The Inception network of the FID, from a weights file that the user names, up to its 768-d tap.
+"""The Inception network of the FID, from a weights file that the user names, as far as the file goes.
 
-Same arithmetic as the network of the original FID code (Heusel et al. 2017): torchvision's blocks, but average pools that do
-not count their padding.
+Same arithmetic as the network of the original FID code (Heusel et al. 2017), of pytorch-fid and of torch-fidelity. Layers
+are named as in torchvision and pytorch-fid.
 
-Shape letters: N images · C H W image · F features.
+Shape letters: N images · C H W image · F features · K classes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
-from torchvision.models import inception
+from torch.nn.functional import interpolate, max_pool2d
+from torchvision.models.inception import BasicConv2d, InceptionB, InceptionD
 
 from qgan_qiskit.errors import DataError
+from qgan_qiskit.metrics.inception_blocks import BlockA, BlockC, BlockE, LastBlockE
+
+Output = Literal[64, 192, 768, 2048, "logits"]
+Resize = Literal["bilinear", "bilinear-antialias", "bicubic-antialias"]
+
+TAPS: tuple[Output, ...] = (64, 192, 768, 2048)
+OFFICIAL = "pt_inception-2015-12-05-6726825d.pth"
+_SIDE = 299
+# The layers up to each tap, behind those of the tap before.
+_STAGES: dict[Output, dict[str, Callable[[], nn.Module]]] = {
+    64: {
+        "Conv2d_1a_3x3": partial(BasicConv2d, 3, 32, kernel_size=3, stride=2),
+        "Conv2d_2a_3x3": partial(BasicConv2d, 32, 32, kernel_size=3),
+        "Conv2d_2b_3x3": partial(BasicConv2d, 32, 64, kernel_size=3, padding=1),
+    },
+    192: {
+        "Conv2d_3b_1x1": partial(BasicConv2d, 64, 80, kernel_size=1),
+        "Conv2d_4a_3x3": partial(BasicConv2d, 80, 192, kernel_size=3),
+    },
+    768: {
+        "Mixed_5b": partial(BlockA, 192, pool_features=32),
+        "Mixed_5c": partial(BlockA, 256, pool_features=64),
+        "Mixed_5d": partial(BlockA, 288, pool_features=64),
+        "Mixed_6a": partial(InceptionB, 288),
+        "Mixed_6b": partial(BlockC, 768, channels_7x7=128),
+        "Mixed_6c": partial(BlockC, 768, channels_7x7=160),
+        "Mixed_6d": partial(BlockC, 768, channels_7x7=160),
+        "Mixed_6e": partial(BlockC, 768, channels_7x7=192),
+    },
+    2048: {
+        "Mixed_7a": partial(InceptionD, 768),
+        "Mixed_7b": partial(BlockE, 1280),
+        "Mixed_7c": partial(LastBlockE, 2048),
+    },
+    "logits": {"fc": partial(nn.Linear, 2048, 1008)},
+}
 
 
-class _InceptionA(inception.InceptionA):
-    def _forward(self, x: Tensor) -> list[Tensor]:
-        pooled = avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
-        return [
-            self.branch1x1(x),
-            self.branch5x5_2(self.branch5x5_1(x)),
-            self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
-            self.branch_pool(pooled),
-        ]
-
-
-class _InceptionC(inception.InceptionC):
-    def _forward(self, x: Tensor) -> list[Tensor]:
-        pooled = avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
-        seven_by_seven = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
-        return [
-            self.branch1x1(x),
-            self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
-            self.branch7x7dbl_5(self.branch7x7dbl_4(seven_by_seven)),
-            self.branch_pool(pooled),
-        ]
-
-
-class Inception768(nn.Module):
-    """Images to the 768 averaged features behind Mixed_6e.
+class Inception(nn.Module):
+    """Images to averaged features at Inception's taps, and to class logits.
 
     Attributes:
+        taps: widths of the taps that the file holds, rising; at least one.
+        has_logits: whether it holds the class layer, which the inception score needs.
+        lacks: a sentence on what the file does not hold; empty when it is whole.
         digest: SHA-256 of the weights file, hexadecimal.
     """
 
-    def __init__(self, weights: str | Path) -> None:
+    def __init__(self, weights: str | Path, resize: Resize = "bilinear") -> None:
         """Read the weights.
 
         Args:
-            weights: a file with the names of torchvision and pytorch-fid; layers behind Mixed_6e are not needed.
+            weights: a file with the names of torchvision and pytorch-fid; it may end after any tap.
+            resize: filter that brings images to 299x299: torch's bilinear one without antialiasing, as in pytorch-fid, or
+                one with antialiasing (bicubic: that of Pillow and clean-fid).
 
         Raises:
-            DataError: the file is missing, not a tensor file, or lacks a layer.
+            DataError: the file is missing, not a tensor file, of another network, or lacks the first tap.
         """
         super().__init__()
-        conv = inception.BasicConv2d
-        self.Conv2d_1a_3x3 = conv(3, 32, kernel_size=3, stride=2)
-        self.Conv2d_2a_3x3 = conv(32, 32, kernel_size=3)
-        self.Conv2d_2b_3x3 = conv(32, 64, kernel_size=3, padding=1)
-        self.Conv2d_3b_1x1 = conv(64, 80, kernel_size=1)
-        self.Conv2d_4a_3x3 = conv(80, 192, kernel_size=3)
-        self.Mixed_5b = _InceptionA(192, pool_features=32)
-        self.Mixed_5c = _InceptionA(256, pool_features=64)
-        self.Mixed_5d = _InceptionA(288, pool_features=64)
-        self.Mixed_6a = inception.InceptionB(288)
-        self.Mixed_6b = _InceptionC(768, channels_7x7=128)
-        self.Mixed_6c = _InceptionC(768, channels_7x7=160)
-        self.Mixed_6d = _InceptionC(768, channels_7x7=160)
-        self.Mixed_6e = _InceptionC(768, channels_7x7=192)
-        self.digest = self._load(Path(weights))
+        self.path, self.resize = Path(weights), resize
+        tensors, self.digest = _read(self.path)
+        missing = ""
+        # Without storage first: initial weights would cost time and draw from torch's global generator.
+        with torch.device("meta"):
+            for layers in _STAGES.values():
+                stage = nn.ModuleDict({name: make() for name, make in layers.items()})
+                missing = next((name for name in _wanted(stage) if name not in tensors), "")
+                if missing:
+                    break
+                for name, layer in stage.items():
+                    self.add_module(name, layer)
+        self.taps = tuple(tap for tap in TAPS if all(hasattr(self, name) for name in _STAGES[tap]))
+        self.has_logits = hasattr(self, "fc")
+        if not self.taps:
+            raise DataError(f"{weights}: lacks Inception tensors, such as '{missing}'; name another --fid-weights")
+        self.lacks = ""
+        if missing:
+            self.lacks = f"{self.path.name} ends at the {self.taps[-1]}-d tap: it has no '{missing}'"
+        self._fill(tensors)
         self.eval().requires_grad_(False)
 
-    def _load(self, path: Path) -> str:
-        try:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        except Exception as error:
-            # torch raises whatever the bytes make its unpickler stumble over: KeyError, EOFError, UnpicklingError, ….
-            raise DataError(
-                f"{path}: cannot be read as Inception weights ({type(error).__name__}); name another file"
-            ) from None
-        wanted = self.state_dict()
-        missing = [n for n in wanted if not n.endswith("num_batches_tracked") and n not in tensors]
-        if missing:
-            raise DataError(
-                f"{path}: lacks {len(missing)} Inception tensors, such as '{missing[0]}'; name another file"
-            )
-        self.load_state_dict({name: tensors.get(name, value) for name, value in wanted.items()})
-        return digest
+    def _fill(self, tensors: dict[str, Tensor]) -> None:
+        values = {}
+        for name, parameter in self.state_dict().items():
+            value = tensors.get(name, torch.tensor(0))
+            if not isinstance(value, Tensor) or value.shape != parameter.shape:
+                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise DataError(
+                    f"{self.path}: '{name}' is {shape}, not {tuple(parameter.shape)}: these are not the FID's Inception "
+                    f"weights; name another --fid-weights, such as {OFFICIAL}"
+                )
+            values[name] = value.to(parameter.dtype)
+        self.load_state_dict(values, assign=True)
+        # Half the time of the other layout on a processor.
+        self.to(memory_format=torch.channels_last)
+
+    def check(self, outputs: Collection[Output]) -> None:
+        """Refuse outputs that the file cannot give.
+
+        Raises:
+            DataError: the file lacks one of them; the message says what it holds.
+        """
+        for output in outputs:
+            if output not in self.taps and not (output == "logits" and self.has_logits):
+                wanted = "class logits (for the inception score)" if output == "logits" else f"{output}-d tap"
+                held = ", ".join(str(tap) for tap in self.taps)
+                raise DataError(
+                    f"{self.path}: has no {wanted}, only taps {held}; name a whole --fid-weights such as {OFFICIAL}"
+                )
 
     @torch.no_grad()
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Return features (N, 768), float32, of images in [-1, 1] of any size (resized bilinearly to 299x299)."""
-        x = interpolate(images_NCHW, size=(299, 299), mode="bilinear", align_corners=False)
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(max_pool2d(x, 3, stride=2)))
-        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(max_pool2d(x, 3, stride=2))))
-        x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))
-        return x.mean(dim=(2, 3))
+    def forward(self, images_NCHW: Tensor, outputs: Collection[Output]) -> dict[Output, Tensor]:
+        """Return features (N, F), and logits (N, 1008) without their bias as the inception score takes them; float32.
+
+        Args:
+            images_NCHW: RGB in [-1, 1], of any size.
+            outputs: taps, ``"logits"``, or several of these; layers behind the last are not run.
+
+        Raises:
+            DataError: the file lacks one of them.
+        """
+        self.check(outputs)
+        # "bicubic-antialias" is a mode and a flag.
+        mode, _, antialias = self.resize.partition("-")
+        x = interpolate(images_NCHW, (_SIDE, _SIDE), mode=mode, align_corners=False, antialias=bool(antialias))
+        # Bicubic filters overshoot.
+        x = x.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
+        found: dict[Output, Tensor] = {}
+        for output, layers in _STAGES.items():
+            if output == "logits":
+                found[output] = found[2048] @ self.get_parameter("fc.weight").T
+            else:
+                for name in layers:
+                    x = self.get_submodule(name)(x)
+                if output in (64, 192):
+                    x = max_pool2d(x, 3, stride=2)
+                found[output] = x.mean(dim=(2, 3))
+            if all(wanted in found for wanted in outputs):
+                break
+        return {wanted: found[wanted] for wanted in outputs}
+
+
+def _wanted(stage: nn.Module) -> list[str]:
+    """Return the tensors that a file must hold for some layers, by name."""
+    return [name for name in stage.state_dict() if not name.endswith("num_batches_tracked")]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); name another --fid-weights") from None
+    try:
+        tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch raises whatever the bytes make its unpickler stumble over: KeyError, EOFError, UnpicklingError, ….
+        raise DataError(
+            f"{path}: cannot be read as Inception weights ({type(error).__name__}); name another --fid-weights"
+        ) from None
+    if not isinstance(tensors, dict):
+        raise DataError(f"{path}: holds a {type(tensors).__name__}, not named tensors; name another --fid-weights")
+    return tensors, hashlib.sha256(data).hexdigest()

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from qgan_qiskit.config import DcganConfig, HybridQConfig
+from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.models.dcgan import DcganDiscriminator, DcganGenerator
-from qgan_qiskit.models.encoders import LatentDiscriminator
-from qgan_qiskit.models.hybridq import HybridQGenerator, ansatz_of
+from qgan_qiskit.models.dense_discriminator import DenseDiscriminator
+from qgan_qiskit.models.hybridq import HybridQGenerator
+from qgan_qiskit.models.mosaiq import MosaiqGenerator
 from qgan_qiskit.models.pair import Generator, Pair
+from qgan_qiskit.models.qgpatch import QgpatchGenerator
 
 if TYPE_CHECKING:
     from qiskit.primitives import BaseEstimatorV2
@@ -20,10 +23,11 @@ __all__ = ["Generator", "Pair", "ansatz_of", "build", "parameter_count"]
 
 
 def build(
-    config: HybridQConfig | DcganConfig,
+    config: HybridQConfig | DcganConfig | MosaiqConfig | QgpatchConfig,
     resolution: int,
     generator: torch.Generator,
     estimator: BaseEstimatorV2 | None = None,
+    channels: int = 3,
 ) -> tuple[Generator, nn.Module]:
     """Return the generator and the discriminator of a model, initialised.
 
@@ -32,17 +36,27 @@ def build(
         resolution: side of the images in pixels.
         generator: source of the initial weights.
         estimator: what evaluates the circuits of a quantum model; None for the exact simulator.
+        channels: 3 for colour images, 1 for grey ones (QGPatch makes only these).
     """
     # Layers draw weights of their own before ours replace them: the caller's global random numbers stay as they were.
     with torch.random.fork_rng(devices=[]):
-        if isinstance(config, DcganConfig):
-            model: Generator = DcganGenerator(config, resolution, generator)
-        else:
-            model = HybridQGenerator(config, resolution, generator, estimator)
+        if isinstance(config, QgpatchConfig):
+            return QgpatchGenerator(config, resolution, generator, estimator), DenseDiscriminator(
+                resolution**2, generator
+            )
+        if isinstance(config, MosaiqConfig):
+            model: Generator = MosaiqGenerator(config, resolution, generator, estimator, channels)
+            return model, DenseDiscriminator(config.sub_generators * config.num_qubits, generator)
+        if isinstance(config, HybridQConfig):
+            model = HybridQGenerator(config, resolution, generator, estimator, channels)
             if config.mode == "latent":
-                ansatz = ansatz_of(config)
-                return model, LatentDiscriminator(config.sub_generators * ansatz.num_observables, generator)
-        return model, DcganDiscriminator(config.discriminator_width, resolution, config.discriminator_norm, generator)
+                features = config.sub_generators * ansatz_of(config).num_observables
+                return model, DenseDiscriminator(features, generator, slope=0.2)
+        else:
+            model = DcganGenerator(config, resolution, generator, channels)
+        return model, DcganDiscriminator(
+            config.discriminator_width, resolution, config.discriminator_norm, generator, channels
+        )
 
 
 def parameter_count(*modules: nn.Module) -> int:

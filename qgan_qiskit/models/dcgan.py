@@ -17,30 +17,31 @@ from qgan_qiskit.models.pair import Generator
 class DcganGenerator(Generator):
     """Transposed convolutions from a latent vector to an image; 3,576,704 parameters at the defaults and 64x64."""
 
-    def __init__(self, config: DcganConfig, resolution: int, generator: torch.Generator) -> None:
+    def __init__(self, config: DcganConfig, resolution: int, generator: torch.Generator, channels: int = 3) -> None:
         """Build and initialise.
 
         Args:
             config: latent size and width.
             resolution: side of the images: a power of two, at least 16.
             generator: source of the initial weights.
+            channels: C, of the images.
         """
         super().__init__()
         self.latent_size = config.latent_size
-        channels = config.generator_width * resolution // 8
+        width = config.generator_width * resolution // 8
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(config.latent_size, channels, 4, 1, 0, bias=False),
-            nn.BatchNorm2d(channels),
+            nn.ConvTranspose2d(config.latent_size, width, 4, 1, 0, bias=False),
+            nn.BatchNorm2d(width),
             nn.ReLU(),
         ]
         for _ in range(resolution.bit_length() - 4):
             layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(channels // 2),
+                nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(width // 2),
                 nn.ReLU(),
             ]
-            channels //= 2
-        layers += [nn.ConvTranspose2d(channels, 3, 4, 2, 1, bias=False), nn.Tanh()]
+            width //= 2
+        layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         dcgan_initialise(self, generator)
 
@@ -49,14 +50,14 @@ class DcganGenerator(Generator):
         return torch.randn(count, self.latent_size, generator=generator)
 
     def forward(self, z_BZ: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) in [-1, 1]."""
+        """Return images (B, C, H, W) in [-1, 1]."""
         return self.layers(z_BZ[:, :, None, None])
 
 
 class DcganDiscriminator(nn.Module):
     """Strided convolutions from an image to a logit; 2,765,568 parameters at width 64 and 64x64."""
 
-    def __init__(self, width: int, resolution: int, norm: str, generator: torch.Generator) -> None:
+    def __init__(self, width: int, resolution: int, norm: str, generator: torch.Generator, channels: int = 3) -> None:
         """Build and initialise.
 
         Args:
@@ -64,21 +65,21 @@ class DcganDiscriminator(nn.Module):
             resolution: side of the images: a power of two, at least 16.
             norm: ``batch`` (as published) or ``spectral`` (Miyato et al. 2018) on every convolution instead.
             generator: source of the initial weights.
+            channels: C, of the images.
         """
         super().__init__()
         wrap = spectral_norm if norm == "spectral" else (lambda layer: layer)
         # Spectral normalisation starts its power iteration from torch's own random numbers: fix them too.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            layers: list[nn.Module] = [wrap(nn.Conv2d(3, width, 4, 2, 1, bias=False)), nn.LeakyReLU(0.2)]
-            channels = width
+            layers: list[nn.Module] = [wrap(nn.Conv2d(channels, width, 4, 2, 1, bias=False)), nn.LeakyReLU(0.2)]
             for _ in range(resolution.bit_length() - 4):
-                layers.append(wrap(nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=False)))
+                layers.append(wrap(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False)))
                 if norm == "batch":
-                    layers.append(nn.BatchNorm2d(2 * channels))
+                    layers.append(nn.BatchNorm2d(2 * width))
                 layers.append(nn.LeakyReLU(0.2))
-                channels *= 2
-            layers.append(wrap(nn.Conv2d(channels, 1, 4, 1, 0, bias=False)))
+                width *= 2
+            layers.append(wrap(nn.Conv2d(width, 1, 4, 1, 0, bias=False)))
             self.layers = nn.Sequential(*layers)
         dcgan_initialise(self, generator)
 

@@ -17,7 +17,9 @@ class UpsampleDecoder(nn.Module):
     Ours (HybridQ leaves its decoder's width and upsampling open). Widths halve from the second stage on, down to 16.
     """
 
-    def __init__(self, features: int, width: int, resolution: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, features: int, width: int, resolution: int, generator: torch.Generator, channels: int = 3
+    ) -> None:
         """Build and initialise.
 
         Args:
@@ -25,27 +27,28 @@ class UpsampleDecoder(nn.Module):
             width: channels at 4x4.
             resolution: side of the images: a power of two, at least 16.
             generator: source of the initial weights.
+            channels: C, of the images.
         """
         super().__init__()
         self.width = width
         self.project = nn.Linear(features, width * 16)
         layers: list[nn.Module] = []
-        channels = width
+        before = width
         for stage in range(resolution.bit_length() - 3):
-            following = channels if stage < 1 else max(channels // 2, 16)
+            following = before if stage < 1 else max(before // 2, 16)
             layers += [
                 nn.Upsample(scale_factor=2, mode="nearest"),
-                nn.Conv2d(channels, following, 3, padding=1, bias=False),
+                nn.Conv2d(before, following, 3, padding=1, bias=False),
                 nn.BatchNorm2d(following),
                 nn.ReLU(),
             ]
-            channels = following
-        layers += [nn.Conv2d(channels, 3, 3, padding=1), nn.Tanh()]
+            before = following
+        layers += [nn.Conv2d(before, channels, 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         he_initialise(self, generator)
 
     def forward(self, features_BF: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) in [-1, 1]."""
+        """Return images (B, C, H, W) in [-1, 1]."""
         start = self.project(features_BF).unflatten(1, (self.width, 4, 4))
         return self.layers(start.contiguous(memory_format=_memory_format(self.layers)))
 
@@ -53,22 +56,23 @@ class UpsampleDecoder(nn.Module):
 class PaperDecoder(nn.Module):
     """FC -> 1 x H x W -> ReLU -> conv3x3 -> tanh: the literal reading of arXiv 2506.21015v1, section 3.1."""
 
-    def __init__(self, features: int, resolution: int, generator: torch.Generator) -> None:
+    def __init__(self, features: int, resolution: int, generator: torch.Generator, channels: int = 3) -> None:
         """Build and initialise.
 
         Args:
             features: F, expectations of an image.
             resolution: side of the images.
             generator: source of the initial weights.
+            channels: C, of the images.
         """
         super().__init__()
         self.resolution = resolution
         self.project = nn.Linear(features, resolution * resolution)
-        self.convolution = nn.Conv2d(1, 3, 3, padding=1)
+        self.convolution = nn.Conv2d(1, channels, 3, padding=1)
         dcgan_initialise(self, generator)
 
     def forward(self, features_BF: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) in [-1, 1]."""
+        """Return images (B, C, H, W) in [-1, 1]."""
         plane = torch.relu(self.project(features_BF)).unflatten(1, (1, self.resolution, self.resolution))
         return torch.tanh(self.convolution(plane))
 

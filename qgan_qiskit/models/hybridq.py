@@ -18,45 +18,27 @@ import torch
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qgan_qiskit.circuits import Ansatz, hybridq_ansatz, read_ansatz
+from qgan_qiskit.circuits import ansatz_of
 from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.models.decoders import PaperDecoder, UpsampleDecoder
 from qgan_qiskit.models.encoders import ImageEncoder
 from qgan_qiskit.models.initialise import dcgan_initialise
-from qgan_qiskit.models.noise import LOW
-from qgan_qiskit.models.pair import Generator, Pair
-from qgan_qiskit.models.twin import ClassicalTwin
-from qgan_qiskit.qnn import SubGenerators
+from qgan_qiskit.models.pair import Pair
+from qgan_qiskit.models.quantum import QuantumGenerator
 
 # Share of each new batch in the running mean and covariance of the encoder's latents (fusion).
 _LATENT_MOMENTUM = 0.02
 
 
-def ansatz_of(config: HybridQConfig) -> Ansatz:
-    """Return the sub-generator's circuit that a configuration asks for.
-
-    Raises:
-        CircuitError: the file given as ``ansatz`` cannot be used.
-    """
-    if config.ansatz is not None:
-        return read_ansatz(config.ansatz)
-    return hybridq_ansatz(
-        config.num_qubits, config.reps, encoding=config.encoding, entangler=config.entangler, readout=config.readout
-    )
-
-
-class HybridQGenerator(Generator):
+class HybridQGenerator(QuantumGenerator):
     """The hybrid generator; see the module's text for the modes.
 
     Attributes:
-        sub_generators: the quantum part, or its classical twin; (B, P, Q) radians to (B, P, O).
         encoder: identity or one linear layer, noise to angles.
         decoder: expectations to an image.
         image_encoder: real image to latent, in latent and fusion modes only.
-        noise_high: upper end of the noise in radians, a scalar; with adaptive noise the range that training has reached.
     """
 
-    noise_high: Tensor
     latent_mean: Tensor
     latent_covariance: Tensor
 
@@ -66,6 +48,7 @@ class HybridQGenerator(Generator):
         resolution: int,
         generator: torch.Generator,
         estimator: BaseEstimatorV2 | None = None,
+        channels: int = 3,
     ) -> None:
         """Build and initialise.
 
@@ -74,17 +57,12 @@ class HybridQGenerator(Generator):
             resolution: side of the images in pixels: a power of two for the upsampling decoder.
             generator: source of the initial weights.
             estimator: what evaluates the circuits; None for the exact simulator.
+            channels: C, 3 for colour or 1 for grey.
         """
-        super().__init__()
+        super().__init__(config.noise_high, adaptive=config.noise == "adaptive")
         self.config = config
-        if config.noise == "adaptive":
-            # It moves while training, so it is saved and averaged with the weights.
-            self.register_buffer("noise_high", torch.tensor(LOW))
-        else:
-            self.noise_high = torch.tensor(config.noise_high)
         ansatz = ansatz_of(config)
         count = config.sub_generators
-        self.angles_shape = (count, ansatz.num_inputs)
         angles, features = count * ansatz.num_inputs, count * ansatz.num_observables
         # Fusion draws twice when it generates: uniform noise, and normal numbers for the fitted latent distribution.
         self.latent_size = 2 * angles if config.mode == "fusion" else angles
@@ -95,19 +73,14 @@ class HybridQGenerator(Generator):
             # Start as the identity, so that the angles keep the range that the noise has.
             with torch.no_grad():
                 self.encoder.weight.add_(torch.eye(angles))
-        if config.twin:
-            self.sub_generators: nn.Module = ClassicalTwin(
-                ansatz.num_inputs, ansatz.num_observables, ansatz.num_weights, count, generator
-            )
-        else:
-            self.sub_generators = SubGenerators(ansatz, count, estimator, generator=generator)
+        self.add_sub_generators(ansatz, count, generator, twin=config.twin, estimator=estimator)
         if config.decoder == "paper":
-            self.decoder: nn.Module = PaperDecoder(features, resolution, generator)
+            self.decoder: nn.Module = PaperDecoder(features, resolution, generator, channels)
         else:
-            self.decoder = UpsampleDecoder(features, config.decoder_width, resolution, generator)
+            self.decoder = UpsampleDecoder(features, config.decoder_width, resolution, generator, channels)
         if config.mode != "image":
             size = features if config.mode == "latent" else angles
-            self.image_encoder = ImageEncoder(size, resolution, generator)
+            self.image_encoder = ImageEncoder(size, resolution, generator, channels)
         if config.mode == "fusion":
             self.register_buffer("latent_mean", torch.zeros(angles))
             self.register_buffer("latent_covariance", torch.eye(angles))
@@ -115,19 +88,17 @@ class HybridQGenerator(Generator):
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw z ~ U[0, noise_high) radians, shape (count, Z); in fusion mode the second half is N(0, 1)."""
         size = math.prod(self.angles_shape)
-        noise = torch.rand(count, size, generator=generator) * self.noise_high.item()
+        noise = self.uniform_noise(count, size, generator)
         if self.config.mode != "fusion":
             return noise
         return torch.cat([noise, torch.randn(count, size, generator=generator)], dim=1)
 
     def features(self, angles_BX: Tensor) -> Tensor:
         """Return all expectations of each image, shape (B, P * O), from its angles in radians, shape (B, P * Q)."""
-        # The circuits compute in single precision, also where the convolutions around them run in bfloat16.
-        with torch.autocast(angles_BX.device.type, enabled=False):
-            return self.sub_generators(angles_BX.float().unflatten(1, self.angles_shape)).flatten(1)
+        return self.expectations(angles_BX.unflatten(1, self.angles_shape)).flatten(1)
 
     def forward(self, z_BZ: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) in [-1, 1]."""
+        """Return images (B, C, H, W) in [-1, 1]."""
         if self.config.mode != "fusion":
             return self.decoder(self.features(self.encoder(z_BZ)))
         noise, normal = z_BZ.chunk(2, dim=1)
@@ -158,14 +129,6 @@ class HybridQGenerator(Generator):
         centred = latent_BZ - mean
         self.latent_mean.lerp_(mean, _LATENT_MOMENTUM)
         self.latent_covariance.lerp_(centred.T @ centred / max(len(latent_BZ) - 1, 1), _LATENT_MOMENTUM)
-
-    def set_noise_high(self, radians: float) -> None:
-        """Take the upper end of the noise that the adaptive range has moved to."""
-        self.noise_high.fill_(radians)
-
-    def quantum_parameters(self) -> list[nn.Parameter]:
-        """Return the weights of the sub-generators (or of their twin, trained in the same group)."""
-        return list(self.sub_generators.parameters())
 
 
 def _root(covariance_ZZ: Tensor) -> Tensor:

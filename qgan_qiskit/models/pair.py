@@ -1,6 +1,6 @@
 """What a model hands to training at each step, and what every generator can do.
 
-Shape letters: B batch · Z latent size · C H W image.
+Shape letters: B batch · N real images · Z latent size · C H W image.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ class Pair:
     """What the discriminator is to tell apart at one step.
 
     Attributes:
-        real: real samples, images (B, C, H, W) or latents (B, Z), without gradient.
+        real: real samples, images (B, C, H, W) or vectors (B, anything), without gradient.
         fake: generated samples of the same shape, with gradient to the generator.
         reconstruction: mean squared error of a reconstruction that the generator also minimises, or None.
     """
@@ -36,6 +37,20 @@ class Generator(nn.Module, ABC):
 
     latent_size: int
 
+    def prepare(self, images_NHWC: np.ndarray) -> None:
+        """Take from the real images what the model fixes before training; by default nothing.
+
+        Called once for a new run, before the optimisers and the average are made; what is taken lies in buffers, so a run
+        that goes on finds it in its checkpoint.
+
+        Args:
+            images_NHWC: all training images, uint8 (N, H, W, 3), not changed; may be a memory map. A grey model looks at
+                the first channel.
+
+        Raises:
+            DataError: the images do not suffice.
+        """
+
     @abstractmethod
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw latent vectors, shape (count, Z).
@@ -47,7 +62,7 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z_BZ: Tensor) -> Tensor:
-        """Return images (B, 3, H, W), float32 in [-1, 1]."""
+        """Return images (B, C, H, W), float32 in [-1, 1]."""
 
     def training_pair(self, real_BCHW: Tensor, z_BZ: Tensor) -> Pair:
         """Return what the discriminator compares at one step; by default real images and generated ones."""

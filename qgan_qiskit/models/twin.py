@@ -14,14 +14,21 @@ from qgan_qiskit.errors import UsageError
 
 
 class ClassicalTwin(nn.Module):
-    """P small networks Q -> R -> O with tanh, each of exactly K parameters; outputs in [-1, 1] like expectations.
+    """P small networks Q -> R -> O with tanh, each of exactly K parameters; outputs in [-1, 1] like expectations, or any numbers.
 
     R is the largest width that K pays for; the rest goes to a diagonal from input to output, then to biases of the
     outputs and of the hidden units, in that order. At 10 inputs, 10 outputs and 60 weights it is 10 -> 3 -> 10.
     """
 
     def __init__(
-        self, num_inputs: int, num_outputs: int, num_weights: int, count: int, generator: torch.Generator
+        self,
+        num_inputs: int,
+        num_outputs: int,
+        num_weights: int,
+        count: int,
+        generator: torch.Generator,
+        *,
+        bounded: bool = True,
     ) -> None:
         """Build and initialise.
 
@@ -31,11 +38,13 @@ class ClassicalTwin(nn.Module):
             num_weights: K.
             count: P.
             generator: source of the initial weights.
+            bounded: end in tanh; without, outputs are logits of any size.
 
         Raises:
             UsageError: K parameters cannot be spent on these shapes.
         """
         super().__init__()
+        self.bounded = bounded
         hidden, rest = divmod(num_weights, num_inputs + num_outputs)
         sizes = []
         for size in (min(num_inputs, num_outputs), num_outputs, hidden):
@@ -56,13 +65,14 @@ class ClassicalTwin(nn.Module):
         self.hidden_bias = normal(sizes[2], scale=0.1)
 
     def forward(self, angles_BPQ: Tensor) -> Tensor:
-        """Return outputs (B, P, O) in [-1, 1] from angles in radians."""
+        """Return outputs (B, P, O), in [-1, 1] if bounded, from angles in radians."""
         centred = (angles_BPQ - math.pi / 2).transpose(0, 1)
         hidden_PBR = torch.tanh(_add(centred @ self.first_PQR, self.hidden_bias))
         output_PBO = hidden_PBR @ self.second_PRO
         width = self.diagonal.shape[1]
         output_PBO = _add(output_PBO, self.diagonal[:, None] * centred[:, :, :width])
-        return torch.tanh(_add(output_PBO, self.output_bias)).transpose(0, 1)
+        output_PBO = _add(output_PBO, self.output_bias)
+        return (torch.tanh(output_PBO) if self.bounded else output_PBO).transpose(0, 1)
 
 
 def _add(values_PBX: Tensor, part: Tensor) -> Tensor:

@@ -15,15 +15,26 @@ from qgan_qiskit.errors import UsageError
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-def check_device(name: str) -> torch.device:
+def check_device(name: str, devices: int = 1) -> torch.device:
     """Return the torch device of a name.
 
+    Args:
+        name: ``cpu``, ``cuda`` or ``cuda:N``.
+        devices: how many of that kind are to work together.
+
     Raises:
-        UsageError: there is no such device on this machine.
+        UsageError: there is no such device on this machine, or there are fewer.
     """
     device = torch.device(name)
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise UsageError(f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices here; use --device cpu")
+    if device.type != "cuda":
+        return device
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (device.index or 0) >= count:
+        raise UsageError(f"--device {name}: torch sees {count} CUDA devices here; use --device cpu")
+    if devices > 1 and device.index is not None:
+        raise UsageError(f"--device {name} is one device: use --device cuda with --devices {devices}")
+    if devices > count:
+        raise UsageError(f"--devices {devices}: torch sees {count} CUDA devices here; take no more than that")
     return device
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from qgan_qiskit.training.ranks import ALONE, Ranks
+
 
 def discriminator_loss(name: str, real_B: Tensor, fake_B: Tensor) -> Tensor:
     """Return the discriminator's loss, a scalar: pushes logits of real samples up and of generated ones down.
@@ -33,8 +35,23 @@ def generator_loss(name: str, fake_B: Tensor) -> Tensor:
     return softplus(-fake_B).mean() if name == "bce" else -fake_B.mean()
 
 
+def r1_penalty(logits_B: Tensor, real: Tensor) -> Tensor:
+    """Return R1, half the mean squared gradient norm of the discriminator at real samples (Mescheder et al. 2018, eq. 9).
+
+    Args:
+        logits_B: the discriminator's logits of ``real``, with their graph.
+        real: real samples, first dimension B, that require a gradient.
+    """
+    (gradient,) = torch.autograd.grad(logits_B.sum(), real, create_graph=True)
+    return 0.5 * gradient.flatten(1).square().sum(dim=1).mean()
+
+
 def gradient_penalty(
-    discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator
+    discriminator: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    generator: torch.Generator,
+    ranks: Ranks = ALONE,
 ) -> Tensor:
     """Return the mean of (|gradient| - 1)**2 at random points between real and generated samples (Gulrajani et al. 2017).
 
@@ -43,8 +60,10 @@ def gradient_penalty(
         real: real samples, first dimension B; no gradient flows into them.
         fake: generated samples of the same shape; no gradient flows into them.
         generator: source of the points.
+        ranks: the processes that share the batch.
     """
-    share = torch.rand(len(real), generator=generator).to(real.device).view(-1, *[1] * (real.dim() - 1))
+    share_B = ranks.rows(torch.rand(len(real) * ranks.count, generator=generator))
+    share = share_B.to(real.device).view(-1, *[1] * (real.dim() - 1))
     points = torch.lerp(real.detach().float(), fake.detach().float(), share).requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -1,7 +1,8 @@
 """A run's folder: numbered, locked while it is written, with its settings, log, pictures and checkpoints.
 
 Files: ``config.json``, ``versions.json``, ``data.json``, ``stats.jsonl``, ``reals.png``, ``fakes_init.png``,
-``fakes_NNNNNN.png``, ``checkpoints/step-NNNNNNNN/`` and, if asked for, TensorBoard events.
+``fakes_NNNNNN.png``, ``metrics.jsonl`` if anything is measured, ``checkpoints/step-NNNNNNNN/`` and, if asked for,
+TensorBoard events.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from pydantic import ValidationError
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.errors import CheckpointError, StorageError
 
+# Logs: a line per step that is reported, and a line per measurement.
+STATS, METRICS = "stats.jsonl", "metrics.jsonl"
 _STAGED = ".staging"
 _NUMBER = re.compile(r"^(\d{5})-")
 _LIBRARIES = (
@@ -66,14 +69,31 @@ class RunFolder:
                 except FileExistsError:
                     pass
                 number += 1
-            run = cls(path)
-            run.write_text("versions.json", json.dumps(versions(), indent=1) + "\n")
-            # Last: it is what makes the folder a run.
-            run.write_config(config)
         except OSError as error:
             raise StorageError(
                 f"{outdir}: cannot make a run folder ({error.strerror}); choose another --outdir"
             ) from None
+        return cls._described(path, config)
+
+    @classmethod
+    def create_at(cls, path: Path, config: RunConfig) -> RunFolder:
+        """Make the folder of that name, which may be there but must not hold a run, and write config and versions.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot make a run folder ({error.strerror}); choose another place") from None
+        return cls._described(path, config)
+
+    @classmethod
+    def _described(cls, path: Path, config: RunConfig) -> RunFolder:
+        run = cls(path)
+        run.write_text("versions.json", json.dumps(versions(), indent=1) + "\n")
+        # Last: it is what makes the folder a run.
+        run.write_config(config)
         return run
 
     @classmethod
@@ -167,22 +187,22 @@ class RunFolder:
         picture.save(buffer, format="PNG")
         self.write_bytes(name, buffer.getvalue())
 
-    def append_stats(self, row: dict[str, Any]) -> None:
-        """Append one line to ``stats.jsonl``.
+    def append_row(self, name: str, row: dict[str, Any]) -> None:
+        """Append one line to a log such as ``stats.jsonl``.
 
         Raises:
             StorageError: the disk refused.
         """
-        path = self.path / "stats.jsonl"
+        path = self.path / name
         try:
             with path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise StorageError(f"{path}: not written ({error.strerror}); free space and --resume {self.path}") from None
 
-    def stats(self) -> list[dict[str, Any]]:
-        """Read ``stats.jsonl``; a last line that was cut short by a kill is left out."""
-        path = self.path / "stats.jsonl"
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Read a log; a last line that was cut short by a kill is left out."""
+        path = self.path / name
         rows = []
         for line in path.read_text().splitlines() if path.is_file() else []:
             try:
@@ -191,10 +211,12 @@ class RunFolder:
                 break
         return rows
 
-    def cut_stats(self, step: int) -> None:
+    def cut_rows(self, step: int) -> None:
         """Drop the lines of steps after the checkpoint that a run resumes from: they will come again."""
-        kept = [row for row in self.stats() if row["step"] <= step]
-        self.write_text("stats.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        for name in (STATS, METRICS):
+            rows = self.rows(name)
+            if rows or name == STATS:
+                self.write_text(name, "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
 
 
 def read_config(path: Path) -> RunConfig:

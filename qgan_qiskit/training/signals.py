@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from qgan_qiskit.errors import QganError
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(QganError):  # noqa: N818 - not an error of anybody's
@@ -20,7 +23,12 @@ class Interrupted(QganError):  # noqa: N818 - not an error of anybody's
     def __init__(self, message: str, number: int) -> None:
         """Keep the signal's number for the exit status."""
         super().__init__(message)
+        self.number = number
         self.exit_code = 128 + number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # It travels from one process to another.
+        return type(self), (str(self), self.number)
 
 
 class StopRequest:
@@ -36,18 +44,30 @@ def stop_on_signal() -> Iterator[StopRequest]:
 
     def note(number: int, _frame: FrameType | None) -> None:
         if request.number is not None:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            end_by(number)
         request.number = number
 
+    with handled(note):
+        yield request
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let a function handle SIGINT and SIGTERM, for the length of a ``with`` block (main thread only)."""
     try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, handler) for number in STOPPING}
     except ValueError:
         # Not in the main thread: there is nothing to catch signals with, and nobody sends them here.
-        yield request
+        yield
         return
     try:
-        yield request
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def end_by(number: int) -> None:
+    """End this process as the signal does where nobody handles it."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qgan_qiskit.config import HybridQConfig, RunConfig
+from qgan_qiskit.config import RunConfig, TrainingConfig
 from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.models import Generator
 from qgan_qiskit.models.noise import AdaptiveNoise
@@ -25,34 +25,33 @@ class TrainingState:
     generator: Generator
     discriminator: nn.Module
     ema: Ema
-    generator_optimiser: torch.optim.Adam
-    discriminator_optimiser: torch.optim.Adam
+    generator_optimiser: torch.optim.Optimizer
+    discriminator_optimiser: torch.optim.Optimizer
     noise: AdaptiveNoise | None
     step: int = 0
     names: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def create(cls, config: RunConfig, generator: Generator, discriminator: nn.Module) -> TrainingState:
-        """Make the optimisers: Adam groups ``quantum`` and ``classical`` in the generator's, and the discriminator's own."""
+        """Make the optimisers: groups ``quantum`` and ``classical`` in the generator's, and the discriminator's own."""
         training = config.training
         quantum = {id(p) for p in generator.quantum_parameters()}
         groups: dict[str, list[tuple[str, nn.Parameter]]] = {"quantum": [], "classical": []}
         for name, parameter in generator.named_parameters():
             groups["quantum" if id(parameter) in quantum else "classical"].append((name, parameter))
         rates = {"quantum": training.lr_quantum, "classical": training.lr_classical}
-        betas = (training.beta1, training.beta2)
-        generator_optimiser = torch.optim.Adam(
+        generator_optimiser = _optimiser(
+            training,
             [
                 {"params": [p for _, p in members], "lr": rates[group], "name": group}
                 for group, members in groups.items()
                 if members
             ],
-            betas=betas,
         )
-        discriminator_optimiser = torch.optim.Adam(
-            discriminator.parameters(), lr=training.lr_discriminator, betas=betas
+        discriminator_optimiser = _optimiser(
+            training, [{"params": list(discriminator.parameters()), "lr": training.lr_discriminator}]
         )
-        adaptive = isinstance(config.model, HybridQConfig) and config.model.noise == "adaptive"
+        adaptive = getattr(config.model, "noise", "fixed") == "adaptive"
         names = {
             "generator": [name for members in groups.values() for name, _ in members],
             "discriminator": [name for name, _ in discriminator.named_parameters()],
@@ -112,6 +111,12 @@ class TrainingState:
             raise CheckpointError(f"state.json does not fit the model ({error!r}); use another checkpoint") from None
 
 
+def _optimiser(training: TrainingConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    if training.optimiser == "sgd":
+        return torch.optim.SGD(groups)
+    return torch.optim.Adam(groups, betas=(training.beta1, training.beta2))
+
+
 def _module_tensors(module: nn.Module) -> Tensors:
     # named_parameters lists a tensor that is registered twice (TorchConnector does so) once.
     return {n: p.detach() for n, p in module.named_parameters()} | {n: b.detach() for n, b in module.named_buffers()}
@@ -156,7 +161,9 @@ def _optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> Te
 def _load_optimiser(optimiser: torch.optim.Optimizer, names: list[str], tensors: Tensors, file: str) -> None:
     # Made like the parameters, layout included, and then copied into: load_state_dict keeps references, steps are taken
     # in place, and arithmetic on mixed layouts takes another path.
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    # Plain SGD has no state: a file without tensors.
+    has_state = isinstance(optimiser, torch.optim.Adam)
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]] if has_state else []
     state: dict[int, Tensors] = {
         i: {
             "step": torch.zeros((), dtype=torch.float32),

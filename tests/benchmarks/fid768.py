@@ -16,12 +16,12 @@ from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import read_images, to_uint8, to_unit
 from qgan_qiskit.experiment import generate, open_generator
 from qgan_qiskit.metrics import frechet_distance
-from qgan_qiskit.metrics.inception import Inception768
+from qgan_qiskit.metrics.inception import Inception
 
 
 def features(network, images_NHWC):
     """Return (N, 768) features of uint8 images."""
-    return np.concatenate([network(part).numpy() for part in to_unit(images_NHWC).split(50)])
+    return np.concatenate([network(part, [768])[768].numpy() for part in to_unit(images_NHWC).split(50)])
 
 
 def main():
@@ -37,7 +37,7 @@ def main():
     images = read_images(DataConfig(path=arguments.data, class_name=arguments.class_name)).select(arguments.class_name)
     order = np.random.default_rng(0).permutation(len(images))
     n = min(arguments.n, len(images) // 2)
-    network = Inception768(arguments.fid_weights)
+    network = Inception(arguments.fid_weights)
     first, second = (
         features(network, np.asarray(images.images_NHWC)[np.sort(part)]) for part in (order[:n], order[n : 2 * n])
     )

@@ -1,5 +1,6 @@
 """The cabinet in the repository, and what the comparison notices."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import Statevector
 
+import qgan_qiskit.circuits
 from qgan_qiskit.circuits import cabinet, read_ansatz
 from qgan_qiskit.circuits.card import card_of
 from qgan_qiskit.errors import CircuitError, StorageError
@@ -66,14 +68,16 @@ def test_card_says_what_the_circuit_is(printed, name):
     card = json.loads((printed / f"{name}.json").read_text(encoding="utf-8"))
     ansatz = cabinet.drawer(name)
     two_qubit = [gate for gate in ansatz.circuit.data if len(gate.qubits) == 2]
-    assert card == card_of(ansatz, card["builder"], cabinet.DRAWERS[name])
+    assert card == card_of(ansatz, card["builder"], cabinet.DRAWERS[name].arguments)
     assert (card["inputs"], card["weights"], card["qubits"]) == (
         ansatz.num_inputs,
         ansatz.num_weights,
         ansatz.num_qubits,
     )
     assert card["two_qubit_gates"] == len(two_qubit)
-    assert card["arguments"].keys() == {"num_qubits", "reps", "encoding", "entangler", "readout"}
+    # Every argument of the builder is spelled out.
+    builder = getattr(qgan_qiskit.circuits, card["builder"].rpartition(".")[2])
+    assert card["arguments"].keys() == inspect.signature(builder).parameters.keys()
     assert "arXiv" in card["source"]
 
 

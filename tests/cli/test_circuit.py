@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from qgan_qiskit.circuits import ansatz_to_qasm, cabinet, draw, hybridq_ansatz
+from qgan_qiskit.circuits import ansatz_to_qasm, cabinet, draw, hybridq_ansatz, qgpatch_ansatz
 from qgan_qiskit.cli.circuit import command
-from qgan_qiskit.config import HybridQConfig
+from qgan_qiskit.config import HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.errors import CircuitError, UsageError
 
 BUILDER = ("num_qubits", "reps", "encoding", "entangler", "readout")
@@ -19,11 +19,15 @@ def run(*arguments):
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
-def test_defaults_help_and_choices_are_those_of_the_configuration():
+def test_defaults_help_and_choices_are_those_of_the_configurations():
     options = {option.name: option for option in command.commands["draw"].params}
     for name in BUILDER:
-        field = HybridQConfig.model_fields[name]
-        assert (options[name].default, options[name].help) == (field.default, field.description)
+        assert options[name].help == HybridQConfig.model_fields[name].description
+        assert options[name].default is None
+        for config in (HybridQConfig, MosaiqConfig, QgpatchConfig):
+            if name in config.model_fields:
+                shown = f"{config.model_fields['name'].default} {config.model_fields[name].default}"
+                assert shown in options[name].show_default
     for name, value in (("num_qubits", 20), ("reps", 200)):
         assert options[name].type.max == value
         HybridQConfig(**{name: value})
@@ -34,8 +38,8 @@ def test_defaults_help_and_choices_are_those_of_the_configuration():
 def test_every_option_shows_its_default_and_choices():
     shown = " ".join(run("draw", "--help").output.split())
     for text in (
-        "[default: 10; 1<=x<=20]",
-        "[default: 6; 1<=x<=200]",
+        "[default: (hybridq 10, mosaiq 10, qgpatch 5); 1<=x<=20]",
+        "[default: (hybridq 6, mosaiq 6, qgpatch 5); 1<=x<=200]",
         "--encoding [ry|ry_rx]",
         "--style [text|mpl|latex]",
         "mosaiq_q5_r6",
@@ -71,6 +75,19 @@ def test_draw_defaults_to_the_papers_circuit():
     assert run("draw", "--fold", "-1").output == draw(hybridq_ansatz(), fold=-1) + "\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "ansatz"),
+    [
+        (("mosaiq",), hybridq_ansatz(encoding="ry_rx", entangler="cz", readout="x")),
+        (("mosaiq", "--num-qubits", 5, "--entangler", "cx"), hybridq_ansatz(5, encoding="ry_rx", readout="x")),
+        (("qgpatch",), qgpatch_ansatz()),
+        (("qgpatch", "--reps", 2, "--num-ancillas", 2), qgpatch_ansatz(5, 2, num_ancillas=2)),
+    ],
+)
+def test_draw_another_models_circuit_with_its_own_defaults(arguments, ansatz):
+    assert run("draw", "--fold", "-1", "--model", *arguments).output == draw(ansatz, fold=-1) + "\n"
+
+
 def test_draw_a_drawer_and_a_file(tmp_path):
     path = tmp_path / "mine.qasm"
     path.write_text(ansatz_to_qasm(cabinet.drawer("mosaiq_q5_r6")), encoding="utf-8")
@@ -96,6 +113,13 @@ def test_draw_writes_files(tmp_path):
         (("--fold", "5"), CircuitError, "fold is 5"),
         (("--drawer", "mosaiq_q5_r6", "--reps", "6"), UsageError, "--drawer cannot be used with --reps"),
         (("--ansatz", "a", "--drawer", "b"), UsageError, "--ansatz cannot be used with --drawer"),
+        (
+            ("--model", "qgpatch", "--encoding", "ry"),
+            UsageError,
+            "--encoding is not a setting of qgpatch: leave it out",
+        ),
+        (("--num-ancillas", "1"), UsageError, "--num-ancillas is not a setting of hybridq: leave it out"),
+        (("--model", "qgpatch", "--num-qubits", "15"), UsageError, "--num-qubits: .*less than or equal to 14, not 15"),
         (("--ansatz", "a", "--model", "hybridq", "--num-qubits", "3"), UsageError, "with --model, --num-qubits"),
     ],
 )

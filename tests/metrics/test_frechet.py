@@ -1,69 +1,93 @@
-"""The Fréchet distance against closed forms, and the Inception network on real weights and on files that are none."""
-
-from pathlib import Path
+"""The Fréchet distance against closed forms, torch-fidelity, torchmetrics and the matrix root; its resamplings."""
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+from torchmetrics.image.fid import _compute_fid
 
-from qgan_qiskit.errors import DataError
 from qgan_qiskit.metrics import frechet_distance
-from qgan_qiskit.metrics.inception import Inception768
+from qgan_qiskit.metrics.frechet import resampled_frechet_distances
+from qgan_qiskit.metrics.resampling import Bootstrap
 
-WEIGHTS = Path(__file__).parents[2].parent / "shared" / "weights" / "fid_inception_2015-12-05_folded_to_mixed6e.pth"
+
+def sets(seed):
+    """Two sets with correlated, skewed features, as Inception's are; more rows than features."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(1, 40))
+    mixing = rng.normal(size=(size, size))
+    first = np.maximum(rng.normal(size=(int(rng.integers(80, 150)), size)) @ mixing, 0)
+    second = np.maximum(rng.normal(0.3, 1.2, size=(int(rng.integers(80, 150)), size)) @ mixing, 0)
+    return first, second
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_equals_the_matrix_square_root_formula(seed):
-    rng = np.random.default_rng(seed)
-    size = int(rng.integers(1, 12))
-    a, b = rng.normal(size=(60, size)) @ rng.normal(size=(size, size)), rng.normal(1, 2, (50, size))
-    cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
-    root = scipy.linalg.sqrtm(cov_a @ cov_b).real
-    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(cov_a + cov_b - 2 * root)
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-8)
-    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-8)
+def test_equals_torch_fidelity_torchmetrics_and_the_matrix_root(seed):
+    first, second = sets(seed)
+    moments = [(np.mean(x, axis=0), np.atleast_2d(np.cov(x, rowvar=False))) for x in (first, second)]
+    (mean_a, cov_a), (mean_b, cov_b) = moments
+    expected = {
+        "root": np.sum((mean_a - mean_b) ** 2) + np.trace(cov_a + cov_b - 2 * scipy.linalg.sqrtm(cov_a @ cov_b).real),
+        "torchmetrics": float(_compute_fid(*[torch.from_numpy(part) for pair in moments for part in pair])),
+    }
+    if first.shape[1] > 1:
+        statistics = [fid_features_to_statistics(torch.from_numpy(x)) for x in (first, second)]
+        expected["torch-fidelity"] = fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]
+    for name, value in expected.items():
+        assert frechet_distance(first, second) == pytest.approx(value, rel=1e-6), name
+    assert frechet_distance(first, second) == pytest.approx(frechet_distance(second, first), rel=1e-9)
 
 
 def test_known_values():
     rng = np.random.default_rng(0)
     a = rng.normal(size=(100, 5))
-    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-8)
     assert frechet_distance(a, a + 3) == pytest.approx(5 * 9, rel=1e-8)
     # Scaling by 2: trace of (2 S^(1/2) - S^(1/2))**2 = trace of S, with the mean moved by itself.
     centred = a - a.mean(0)
     assert frechet_distance(centred, 2 * centred) == pytest.approx(np.trace(np.cov(a, rowvar=False)), rel=1e-8)
 
 
-def test_fewer_rows_than_features_is_finite_and_bad_input_is_refused():
+@pytest.mark.parametrize(("rows", "size"), [(2, 1), (2, 50), (50, 50), (60, 700), (900, 64)])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_set_is_at_no_distance_from_itself(rows, size, scale):
+    """Also with fewer images than features, where the eigenvalues of the covariances are rounding noise."""
+    a = scale * np.random.default_rng(rows).gamma(0.5, size=(rows, size))
+    assert 0 <= frechet_distance(a, a) < 1e-6
+    shuffled = a[np.random.default_rng(1).permutation(rows)]
+    assert 0 <= frechet_distance(a, shuffled) < 1e-6
+
+
+def test_fewer_rows_than_features_equal_the_same_sets_in_fewer_features():
+    """Turning the feature space changes no distance: 20 rows in 30 features are 20 rows in their own few."""
     rng = np.random.default_rng(1)
-    assert np.isfinite(frechet_distance(rng.normal(size=(4, 30)), rng.normal(size=(5, 30))))
-    for bad in (np.zeros((1, 3)), np.full((4, 3), np.nan)):
+    flat, other = rng.normal(size=(20, 8)), rng.normal(1, 2, size=(25, 8))
+    turned = scipy.linalg.qr(rng.normal(size=(60, 8)), mode="economic")[0]
+    assert frechet_distance(flat @ turned.T, other @ turned.T) == pytest.approx(frechet_distance(flat, other), rel=1e-9)
+
+
+def test_constant_sets_have_a_distance():
+    constant = np.ones((5, 3))
+    assert frechet_distance(constant, constant) == 0
+    assert frechet_distance(constant, 3 * constant) == pytest.approx(12)
+
+
+def test_bad_input_is_refused():
+    for bad in (np.zeros((0, 3)), np.zeros((1, 3)), np.full((4, 3), np.nan), np.full((4, 3), np.inf)):
         with pytest.raises(ValueError, match="two rows"):
             frechet_distance(bad, np.zeros((4, 3)))
+        with pytest.raises(ValueError, match="two rows"):
+            frechet_distance(np.zeros((4, 3)), bad)
     with pytest.raises(ValueError, match="features"):
         frechet_distance(np.zeros((4, 3)), np.zeros((4, 2)))
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason="needs ../shared/weights")
-def test_inception_runs_on_its_weights():
-    network = Inception768(WEIGHTS)
-    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    features = network(images)
-    assert features.shape == (2, 768)
-    assert (features >= 0).all(), "the last layers end in ReLU"
-    assert features.std() > 0.05
-    torch.testing.assert_close(network(images[:1]), features[:1], rtol=1e-4, atol=1e-4)
-    assert len(network.digest) == 64
-
-
-def test_files_that_are_no_weights_are_refused(tmp_path):
-    with pytest.raises(DataError, match="nothing"):
-        Inception768(tmp_path / "nothing.pth")
-    (tmp_path / "text.pth").write_text("hello")
-    with pytest.raises(DataError, match="text"):
-        Inception768(tmp_path / "text.pth")
-    torch.save({"Conv2d_1a_3x3.conv.weight": torch.zeros(1)}, tmp_path / "part.pth")
-    with pytest.raises(DataError, match="lacks"):
-        Inception768(tmp_path / "part.pth")
+@pytest.mark.parametrize(("rows", "size"), [(30, 5), (12, 40)])
+def test_a_resampled_distance_is_that_of_the_repeated_rows(rows, size):
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=(rows, size)), rng.normal(size=(rows + 5, size))
+    counts = Bootstrap(6, 0).draws("test", len(first), len(second))
+    found = resampled_frechet_distances(first, second, *counts)
+    for value, a, b in zip(found, *counts, strict=True):
+        repeated = np.repeat(first, a.astype(int), axis=0), np.repeat(second, b.astype(int), axis=0)
+        assert value == pytest.approx(frechet_distance(*repeated), rel=1e-9)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from qgan_qiskit.config import DataConfig, DcganConfig, HybridQConfig, RunConfig
+from qgan_qiskit.config import DataConfig, DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig, RunConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import build
 from qgan_qiskit.models.hybridq import _root
@@ -54,6 +54,25 @@ def test_shapes_and_ranges_of_every_mode_decoder_and_size(resolution):
         assert images.std(dim=0).max() > 0, "the noise has no effect"
         if pair.reconstruction is not None:
             assert pair.reconstruction.shape == ()
+
+
+@pytest.mark.parametrize("resolution", [16, 32])
+def test_grey_images_of_every_mode_and_decoder(resolution):
+    real = real_images(5, resolution)[:, :1]
+    for config in variants():
+        generator, discriminator = build(config, resolution, seeded(), channels=1)
+        pair = generator.training_pair(real, generator.sample_latent(5, seeded(2)))
+        assert discriminator(pair.real).shape == discriminator(pair.fake).shape == (5,), config
+        images = generator.eval()(generator.sample_latent(5, seeded(2)))
+        assert images.shape == (5, 1, resolution, resolution)
+
+
+def test_most_models_take_nothing_from_the_images_beforehand():
+    for config in variants():
+        generator, _ = build(config, 16, seeded())
+        before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+        generator.prepare(np.zeros((3, 16, 16, 3), np.uint8))
+        assert all(torch.equal(tensor, before[name]) for name, tensor in generator.state_dict().items())
 
 
 @pytest.mark.parametrize("model", ["hybridq", "dcgan"])
@@ -116,6 +135,10 @@ def test_same_seed_same_weights_and_the_global_random_numbers_stay_as_they_were(
     configs = [
         *variants(),
         DcganConfig(latent_size=8, generator_width=8, discriminator_width=8, discriminator_norm="spectral"),
+        MosaiqConfig(sub_generators=2, num_qubits=3, reps=2),
+        MosaiqConfig(sub_generators=2, num_qubits=3, reps=2, twin=True),
+        QgpatchConfig(num_qubits=7, reps=2),
+        QgpatchConfig(num_qubits=7, reps=2, twin=True),
     ]
     for config in configs:
         states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()

@@ -3,14 +3,16 @@
 import pytest
 import torch
 
-from qgan_qiskit.config import DcganConfig, HybridQConfig
+from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.models import build, parameter_count
 from qgan_qiskit.presets import PRESETS, preset
 
 
-def built(model, name):
+def built(model, name, twin=False):
     config = preset(model, name)
-    return build(config.model, config.data.resolution, torch.Generator().manual_seed(0))
+    if twin:
+        config = config.updated({"model": {"twin": True}})
+    return build(config.model, config.data.resolution, torch.Generator().manual_seed(0), channels=config.data.channels)
 
 
 def count(module):
@@ -39,11 +41,65 @@ def test_paper_preset_has_the_3692239_of_the_literal_reading():
     assert parameter_count(generator, discriminator) == sum(parts.values()) + 2_765_568 == 3_692_239
 
 
+# Angles of the circuits, and numbers of the discriminator: F -> 64 -> 16 -> 1 with biases for MosaiQ and QGPatch.
+SMALL = {
+    ("mosaiq", "paper"): (8 * 5 * 6, 40 * 64 + 64 + 64 * 16 + 16 + 16 + 1),
+    ("mosaiq", "default"): (10 * 10 * 6, 100 * 64 + 64 + 64 * 16 + 16 + 16 + 1),
+    ("mosaiq", "scaled"): (10 * 10 * 6, 100 * 64 + 64 + 64 * 16 + 16 + 16 + 1),
+    ("qgpatch", "default"): (4 * 5 * 5, 64 * 64 + 64 + 64 * 16 + 16 + 16 + 1),
+    ("qgpatch", "paper"): (4 * 5 * 5, 64 * 64 + 64 + 64 * 16 + 16 + 16 + 1),
+    ("qgpatch", "tutorial"): (4 * 5 * 6, 64 * 64 + 64 + 64 * 16 + 16 + 16 + 1),
+    ("qgpatch", "unnormalised"): (4 * 5 * 5, 64 * 64 + 64 + 64 * 16 + 16 + 16 + 1),
+}
+
+
+@pytest.mark.parametrize("twin", [False, True], ids=["circuits", "twin"])
+@pytest.mark.parametrize(("model", "name"), list(SMALL), ids="-".join)
+def test_mosaiq_and_qgpatch_train_their_angles_and_a_small_discriminator(model, name, twin):
+    angles, judge = SMALL[model, name]
+    generator, discriminator = built(model, name, twin)
+    assert sum(p.numel() for p in generator.quantum_parameters()) == count(generator) == angles
+    assert count(discriminator) == judge
+    assert parameter_count(generator, discriminator) == angles + judge
+
+
+def test_mosaiqs_3921_and_8121_and_qgpatchs_100_angles_are_the_published_figures():
+    assert sum(SMALL["mosaiq", "paper"]) == 240 + 3_681 == 3_921
+    assert sum(SMALL["mosaiq", "scaled"]) == 8_121
+    assert SMALL["qgpatch", "paper"][0] == 100
+
+
 def test_every_preset_builds_with_its_quantum_weights_apart():
     for model, names in PRESETS.items():
         for name in names:
             generator, _ = built(model, name)
-            assert sum(p.numel() for p in generator.quantum_parameters()) == (600 if model == "hybridq" else 0)
+            quantum = {"hybridq": 600, "dcgan": 0}.get(model, SMALL.get((model, name), (0,))[0])
+            assert sum(p.numel() for p in generator.quantum_parameters()) == quantum
+
+
+def test_grey_images_take_fewer_numbers_only_where_channels_are_counted():
+    for config, fewer in (
+        # Of three channels two go: 4x4 kernels of DCGAN's last and first convolution, width 64.
+        (DcganConfig(), 2 * 64 * 4 * 4 + 2 * 64 * 4 * 4),
+        # The decoder's last 3x3 convolution from 16 channels with its bias, and the discriminator's first of width 48.
+        (HybridQConfig(), 2 * (16 * 3 * 3 + 1) + 2 * 48 * 4 * 4),
+        # Also the encoder's 4x4 convolution to 5 channels; this decoder ends in a 3x3 convolution from 1 channel.
+        (HybridQConfig(mode="fusion", decoder="paper"), 2 * (9 + 1) + 2 * 5 * 4 * 4 + 2 * 48 * 4 * 4),
+        (MosaiqConfig(), 0),
+    ):
+        three, one = (
+            parameter_count(*build(config, 64, torch.Generator().manual_seed(0), channels=channels))
+            for channels in (3, 1)
+        )
+        assert three - one == fewer
+
+
+def test_a_twin_of_a_patch_spends_its_25_parameters_on_5_inputs_and_16_outputs():
+    generator, _ = build(QgpatchConfig(twin=True), 8, torch.Generator().manual_seed(0), channels=1)
+    twin = generator.sub_generators
+    assert twin.first_PQR.shape == (4, 5, 1)
+    assert twin.second_PRO.shape == (4, 1, 16)
+    assert twin.diagonal.shape == (4, 4)
 
 
 @pytest.mark.parametrize("mode", ["image", "latent", "fusion"])

@@ -32,6 +32,9 @@ VARIANTS = {
     "bfloat16 latent wgan-gp": ({"mode": "latent"}, {"precision": "bf16", "loss": "wgan-gp"}),
     "no average, one checkpoint": ({}, {"ema_decay": 0.0, "keep": 1}),
     "dcgan": (DCGAN, {}),
+    "plain gradient descent": ({}, {"optimiser": "sgd", "lr_quantum": 0.3, "lr_classical": 0.05}),
+    "r1": ({"discriminator_norm": "spectral"}, {"r1_weight": 1.0}),
+    "diff_augment later": ({}, {"diff_augment": "translation", "diff_augment_from": 4}),
     "dcgan spectral wgan-gp": (DCGAN | {"discriminator_norm": "spectral"}, {"loss": "wgan-gp"}),
 }
 

@@ -50,13 +50,13 @@ def test_every_point_of_a_save(code, ram_path):
 @pytest.mark.parametrize("what", ["settings", "picture", "log", "create"])
 def test_the_run_folders_files(what, code, ram_path, tiny):
     run = RunFolder.create(ram_path, tiny(), "a")
-    run.append_stats({"step": 1})
+    run.append_row("stats.jsonl", {"step": 1})
     run.write_text("note.txt", "before")
     picture = Image.new("RGB", (3, 3))
     action, named = {
         "settings": (lambda: run.write_text("note.txt", "after"), "note.txt"),
         "picture": (lambda: run.write_picture("note.txt", picture), "note.txt"),
-        "log": (lambda: run.append_stats({"step": 2}), "stats.jsonl"),
+        "log": (lambda: run.append_row("stats.jsonl", {"step": 2}), "stats.jsonl"),
         "create": (lambda: RunFolder.create(ram_path / "other", tiny(), "b"), "other"),
     }[what]
     names = points(action)
@@ -97,11 +97,12 @@ def test_a_run_on_a_full_disk_ends_with_status_6_and_goes_on_later(
             write = checkpoint._write
             patch.setattr(checkpoint, "_write", lambda p, d: full() if "00000004" in str(p) else write(p, d))
         else:
-            name = {"picture": "write_bytes", "log": "append_stats"}[refused]
+            name = {"picture": "write_bytes", "log": "append_row"}[refused]
             original = getattr(RunFolder, name)
 
             def fail(self, first, *rest):
-                if first == "fakes_000006.png" or (isinstance(first, dict) and first["step"] == 5):
+                row = rest[0] if rest and isinstance(rest[0], dict) else {}
+                if first == "fakes_000006.png" or row.get("step") == 5:
                     raise StorageError(f"{self.path}: not written (No space left on device)")
                 return original(self, first, *rest)
 

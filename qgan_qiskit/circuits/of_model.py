@@ -1,0 +1,24 @@
+"""The sub-generator circuit that a model's settings ask for."""
+
+from __future__ import annotations
+
+from qgan_qiskit.circuits.ansatz import Ansatz
+from qgan_qiskit.circuits.hybridq import hybridq_ansatz
+from qgan_qiskit.circuits.qasm import read_ansatz
+from qgan_qiskit.circuits.qgpatch import qgpatch_ansatz
+from qgan_qiskit.config import HybridQConfig, MosaiqConfig, QgpatchConfig
+
+
+def ansatz_of(config: HybridQConfig | MosaiqConfig | QgpatchConfig) -> Ansatz:
+    """Return the sub-generator's circuit that a configuration asks for.
+
+    Raises:
+        CircuitError: the file given as ``ansatz`` cannot be used.
+    """
+    if isinstance(config, QgpatchConfig):
+        return qgpatch_ansatz(config.num_qubits, config.reps, num_ancillas=config.num_ancillas)
+    if isinstance(config, HybridQConfig) and config.ansatz is not None:
+        return read_ansatz(config.ansatz)
+    return hybridq_ansatz(
+        config.num_qubits, config.reps, encoding=config.encoding, entangler=config.entangler, readout=config.readout
+    )

@@ -1,0 +1,182 @@
+"""``study compare``: models x classes x seeds at an equal budget, with a report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from qgan_qiskit.cli.generate import parse_seeds
+from qgan_qiskit.cli.options import config_options, first_problem, given
+from qgan_qiskit.cli.say import say
+from qgan_qiskit.config.compare import CompareChoice, CompareConfig
+from qgan_qiskit.errors import UsageError
+from qgan_qiskit.presets import PRESETS
+
+if TYPE_CHECKING:
+    from qgan_qiskit.study.compare.plan import Cell
+    from qgan_qiskit.study.executors import Executor
+
+_DEFAULT = CompareConfig()
+# Options of the sections below that a study has in a form of its own, or not at all.
+_OWN = ("data__class_name", "data__augment", "evaluation__metrics", "evaluation__metrics_every")
+_FIELDS = CompareConfig.model_fields
+
+
+def _own_option(field: FieldInfo, name: str, kind: click.ParamType) -> Callable[..., Any]:
+    """Return an option of a field of the study's own settings."""
+    text = field.description or ""
+    if "[default" not in text:
+        text += f" [default: {field.default}]"
+    return click.option(f"--{name.replace('_', '-')}", name, type=kind, default=None, help=text)
+
+
+@click.command()
+@click.option(
+    "--models",
+    default=CompareChoice().models,
+    show_default=True,
+    metavar="LIST",
+    help=f"{CompareChoice.model_fields['models'].description} There are "
+    + "; ".join(f"{model}: {', '.join(names)}" for model, names in PRESETS.items())
+    + ".",
+)
+@click.option("--class", "classes", default=None, metavar="LIST", help="Classes, such as MEL,NV. [default: all]")
+@click.option(
+    "--seeds",
+    default=CompareChoice().seeds,
+    show_default=True,
+    metavar="LIST",
+    help=CompareChoice.model_fields["seeds"].description,
+)
+@_own_option(_FIELDS["epochs"], "epochs", click.IntRange(min=1))
+@_own_option(_FIELDS["curve_every"], "curve_every", click.IntRange(min=0))
+@_own_option(_FIELDS["curve_number"], "curve_number", click.IntRange(min=2))
+@_own_option(_FIELDS["augment"], "augment", click.Choice(("none", "flip", "dihedral")))
+@_own_option(_FIELDS["device"], "device", click.STRING)
+@_own_option(_FIELDS["threads"], "threads", click.IntRange(1, 1024))
+@click.option(
+    "--metrics",
+    default=_DEFAULT.evaluation.metrics,
+    show_default=True,
+    metavar="LIST",
+    help="What to measure at the end: all, or some of fid, kid, is, ssim, ms-ssim, prdc, memorisation. The first of them, in "
+    "this order, makes the curves.",
+)
+@click.option(
+    "--outdir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("studies/compare"),
+    help="Folder of the study; the same command goes on with it, and it may grow. [default: studies/compare]",
+)
+@click.option(
+    "--executor",
+    "executor_name",
+    type=click.Choice(("process", "dask")),
+    default="process",
+    show_default=True,
+    help="Where the cells run: one after the other here, or on the workers of a Dask cluster.",
+)
+@click.option("--scheduler", default=None, metavar="ADDRESS", help="Of the Dask cluster (tcp://…). [default: none]")
+@click.option("-n", "--dry-run", is_flag=True, help="List the cells and how far each is. [default: off]")
+@click.option(
+    "--report", "report_only", is_flag=True, help="Only write the report of the finished cells. [default: off]"
+)
+@config_options("data", "evaluation")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    models: str,
+    classes: str | None,
+    seeds: str,
+    metrics: str,
+    outdir: Path,
+    executor_name: str,
+    scheduler: str | None,
+    dry_run: bool,
+    report_only: bool,
+    **options: Any,
+) -> None:
+    """Compare models: models x classes x seeds, all with the same number of images seen.
+
+    Learning rates, losses and batch sizes are those of each model's preset. What is finished is kept: the same command goes on
+    after a stop, two that run at once share the cells out, and with more models, classes or seeds the study grows. At the end,
+    and with --report at any time, table.md, table.csv, results.json, curves.png and samples.png are written.
+    """
+    if report_only:
+        _refuse_others(ctx)
+        from qgan_qiskit.study.compare.run import report
+
+        _show(report(outdir))
+        return
+    if (executor_name == "dask") != (scheduler is not None):
+        raise UsageError("--executor dask and --scheduler ADDRESS go together: give both or neither")
+    settings = _settings(metrics, options)
+    from qgan_qiskit.study.compare.entries import parse_entries
+    from qgan_qiskit.study.compare.run import compare, prepare, states
+
+    wanted = None if classes is None or classes.casefold() == "all" else [part.strip() for part in classes.split(",")]
+    shown = shlex.join(["python", "-m", "qgan_qiskit.cli", *sys.argv[1:]])
+    study, cells = prepare(settings, parse_entries(models), wanted, parse_seeds(seeds), outdir, shown)
+    if dry_run:
+        for cell, state in states(cells):
+            click.echo(_line(cell, state))
+        return
+    _show(compare(study, cells, _executor(scheduler), say))
+
+
+def _settings(metrics: str, options: dict[str, Any]) -> CompareConfig:
+    """Defaults, then options."""
+    content: dict[str, Any] = {name: value for name in _FIELDS if (value := options.pop(name, None)) is not None}
+    changes = given(options)
+    content["data"] = changes.get("data", {})
+    content["evaluation"] = {**changes.get("evaluation", {}), "metrics": metrics}
+    try:
+        return CompareConfig.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(first_problem(error, options=True)) from None
+
+
+def _executor(scheduler: str | None) -> Executor:
+    from qgan_qiskit.study.executors import InProcess
+
+    if scheduler is None:
+        return InProcess()
+    from qgan_qiskit.study.dask_executor import DaskExecutor
+
+    return DaskExecutor(scheduler, say)
+
+
+def _line(cell: Cell, state: str) -> str:
+    rest = f", {cell.left_out} left out" if cell.left_out else ""
+    return (
+        f"{state:10} {cell.name}: {cell.steps} steps of {cell.config.training.batch_size}, "
+        f"{cell.images_seen:,} images seen{rest}"
+    )
+
+
+def _show(files: list[Path]) -> None:
+    for path in files:
+        click.echo(str(path))
+
+
+def _refuse_others(ctx: click.Context) -> None:
+    """Refuse options that --report would silently ignore."""
+    others = [
+        parameter.opts[-1]
+        for parameter in ctx.command.params
+        if parameter.name not in ("report_only", "outdir")
+        and ctx.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
+    if others:
+        raise UsageError(f"--report writes what the finished cells say: leave {', '.join(others)} out")
+
+
+command.params = [parameter for parameter in command.params if parameter.name not in _OWN]

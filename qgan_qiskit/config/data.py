@@ -1,0 +1,70 @@
+"""Settings of the real images."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from qgan_qiskit.config.settings import Settings
+
+
+class DataConfig(Settings):
+    """Where the real images come from and how they are brought to one shape."""
+
+    path: str | None = Field(
+        None,
+        description="Folder, zip or .npz of images, or sklearn:digits; without it lesion-like images are made procedurally.",
+    )
+    class_name: str | None = Field(
+        None,
+        description="Class to train on, by name (MEL); 'all' trains one GAN per class in turn. "
+        "[default: the only class, else 'all']",
+    )
+    resolution: int = Field(
+        64,
+        ge=8,
+        le=512,
+        description="Side of the square images in pixels; hybridq and dcgan need a power of two from 16 on.",
+    )
+    colour: Literal["rgb", "grey"] = Field(
+        "rgb", description="Colour images, or grey ones of one channel (luma of ITU-R 601)."
+    )
+    made_per_class: int = Field(600, ge=8, le=100_000, description="Images made per class when no data path is given.")
+    skip_bad: bool = Field(False, description="Leave unreadable images out (they are listed) and go on.")
+    drop_downsampled: bool = Field(False, description="ISIC 2019: leave out the images named *_downsampled.")
+    labels: Literal["three", "nine"] = Field(
+        "three", description="Fitzpatrick17k: three_partition_label or nine_partition_label."
+    )
+    limit: int | None = Field(
+        None, ge=2, description="Use only the first N images of each class (by name order), of the part that is used."
+    )
+    part: Literal["all", "train", "validation", "test"] = Field(
+        "all",
+        description="Part of the images to use; images of one lesion are always in one part (by name where the lesion is "
+        "unknown).",
+    )
+    validation_share: float = Field(0.05, ge=0, lt=1, description="Share of the lesions in the validation part.")
+    test_share: float = Field(0.05, ge=0, lt=1, description="Share of the lesions in the test part.")
+    split_seed: int = Field(0, ge=0, lt=2**63, description="Seed of the division into parts.")
+    cache_dir: str | None = Field(
+        None, description="Folder of the cache of decoded images. [default: the user's cache folder]"
+    )
+    augment: Literal["none", "flip", "dihedral"] = Field(
+        "dihedral",
+        description="Turn real images at random: left-right flips, or all eight turns and flips of the square.",
+    )
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image tensor: 3 or 1."""
+        return 3 if self.colour == "rgb" else 1
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> DataConfig:
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError(
+                f"data.validation_share and data.test_share are {self.validation_share} and {self.test_share}: together they "
+                "must leave something to train on"
+            )
+        return self

@@ -1,0 +1,66 @@
+"""Settings of measurements."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field, field_validator
+
+from qgan_qiskit.config.settings import Settings
+
+MetricName = Literal["fid", "kid", "is", "ssim", "ms-ssim", "prdc", "memorisation"]
+METRICS: tuple[MetricName, ...] = get_args(MetricName)
+# They compare pixels; all others compare features.
+PIXEL_METRICS: tuple[MetricName, ...] = ("ssim", "ms-ssim")
+
+
+class EvaluationConfig(Settings):
+    """How samples are measured against real images, while training and afterwards."""
+
+    metrics: str = Field(
+        "none", description="What to measure while training: none, all, or a list of " + ",".join(METRICS) + "."
+    )
+    metrics_every: int = Field(500, ge=1, description="Steps between measurements (one is always made at the end).")
+    metrics_number: int = Field(
+        1000, ge=2, le=1_000_000, description="Images on each side of a measurement; fewer where there are fewer."
+    )
+    fid_weights: str | None = Field(
+        None,
+        description="File of Inception weights, such as pt_inception-2015-12-05-6726825d.pth; nothing is downloaded.",
+    )
+    tap: Literal["64", "192", "768", "2048", "deepest"] = Field(
+        "deepest", description="Inception layer of the features, by its width; deepest: the last that the file holds."
+    )
+    resize: Literal["bilinear", "bilinear-antialias", "bicubic-antialias"] = Field(
+        "bilinear", description="Filter that brings images to Inception's 299x299."
+    )
+    bootstrap: int = Field(
+        100, ge=0, le=100_000, description="Resamplings behind each interval; 0 leaves the intervals out."
+    )
+    evaluation_seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the choice of real images, subsets and resamplings."
+    )
+
+    @field_validator("metrics")
+    @classmethod
+    def _check_metrics(cls, value: str) -> str:
+        unknown = [name for name in value.split(",") if name not in METRICS]
+        if value not in ("none", "all") and unknown:
+            raise ValueError(f"there is no metric '{unknown[0]}'; name none, all, or a list of {','.join(METRICS)}")
+        return value
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _check_bootstrap(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one resampling has no spread: take 0, or some hundred")
+        return value
+
+    def names(self) -> tuple[MetricName, ...]:
+        """Return the metrics asked for, in their fixed order."""
+        asked = METRICS if self.metrics == "all" else self.metrics.split(",")
+        return tuple(name for name in METRICS if name in asked)
+
+    def lacking_weights(self) -> tuple[MetricName, ...]:
+        """Return the metrics asked for that compare features, when no weights are named."""
+        return tuple(name for name in self.names() if name not in PIXEL_METRICS and self.fid_weights is None)

@@ -1,0 +1,73 @@
+"""All settings of a run together, and the combinations that do not fit."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from qgan_qiskit.config.data import DataConfig
+from qgan_qiskit.config.evaluation import EvaluationConfig
+from qgan_qiskit.config.models import DcganConfig, HybridQConfig, ModelConfig, check_shape
+from qgan_qiskit.config.settings import Settings
+from qgan_qiskit.config.training import TrainingConfig
+
+
+class RunConfig(Settings):
+    """Everything that decides a run; ``config.json`` of its folder."""
+
+    format: Literal[1] = 1
+    preset: str = "default"
+    model: ModelConfig = HybridQConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _check_combinations(self) -> RunConfig:
+        model, training = self.model, self.training
+        check_shape(model, self.data)
+        has_batch_norm = (
+            getattr(model, "discriminator_norm", None) == "batch" and getattr(model, "mode", "image") != "latent"
+        )
+        if training.loss == "wgan-gp" and has_batch_norm:
+            raise ValueError(
+                "training.loss 'wgan-gp' penalises the gradient of each image, which batch norm mixes: "
+                "use model.discriminator_norm 'spectral' with it"
+            )
+        if getattr(model, "noise", "fixed") == "adaptive" and training.loss != "bce":
+            raise ValueError(
+                "model.noise 'adaptive' needs training.loss 'bce' (the bound is a ratio of its two losses), "
+                f"not '{training.loss}'"
+            )
+        compares_images = isinstance(model, DcganConfig) or getattr(model, "mode", None) in ("image", "fusion")
+        if training.diff_augment != "none" and not compares_images:
+            raise ValueError(
+                f"training.diff_augment changes colour images, and the discriminator of {model.name}"
+                + (" in model.mode 'latent'" if isinstance(model, HybridQConfig) else "")
+                + " sees none"
+            )
+        if training.batch_size % training.devices:
+            raise ValueError(
+                f"training.batch_size is {training.batch_size}, which {training.devices} devices cannot share equally: "
+                f"take a multiple of {training.devices}"
+            )
+        if self.evaluation.metrics != "none" and self.evaluation.fid_weights is None:
+            needing = [name for name in self.evaluation.names() if name not in ("ssim", "ms-ssim")]
+            if needing:
+                raise ValueError(
+                    f"evaluation.metrics {','.join(needing)} needs evaluation.fid_weights, a file of Inception weights"
+                )
+        if isinstance(model, HybridQConfig):
+            if model.noise == "adaptive" and model.mode == "latent":
+                raise ValueError("model.noise 'adaptive' needs model.mode 'image' or 'fusion', not 'latent'")
+            if model.ansatz is not None and model.twin:
+                raise ValueError("model.twin replaces the circuits, so it cannot be used with model.ansatz")
+        return self
+
+    def updated(self, changes: dict[str, dict[str, Any]]) -> RunConfig:
+        """Return a new, checked configuration with ``{"training": {"seed": 1}}``-like changes applied."""
+        dump = self.model_dump()
+        for section, fields in changes.items():
+            dump[section] = {**dump[section], **fields} if isinstance(fields, dict) else fields
+        return RunConfig.model_validate(dump)

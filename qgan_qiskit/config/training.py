@@ -1,0 +1,71 @@
+"""Settings of training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from qgan_qiskit.config.settings import Settings
+
+
+class TrainingConfig(Settings):
+    """How the two networks are trained."""
+
+    epochs: int = Field(30, ge=1, description="Passes over the real images (ignored when steps is given).")
+    steps: int | None = Field(None, ge=1, description="Discriminator + generator updates; overrides epochs.")
+    batch_size: int = Field(64, ge=2, le=4096, description="Images in a step.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, noise, data order and made images.")
+    loss: Literal["bce", "hinge", "wgan-gp"] = Field(
+        "bce", description="Adversarial loss (bce: non-saturating, on logits)."
+    )
+    optimiser: Literal["adam", "sgd"] = Field("adam", description="How both networks take their steps.")
+    r1_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the R1 penalty, half the squared gradient of the discriminator at real samples; 0 switches "
+        "it off.",
+    )
+    gp_weight: float = Field(10.0, ge=0, description="Weight of the gradient penalty of wgan-gp.")
+    reconstruction_weight: float = Field(
+        10.0, ge=0, description="Weight of the reconstruction term (latent and fusion modes)."
+    )
+    lr_quantum: float = Field(0.01, gt=0, le=10, description="Step size of the quantum weights, in radians.")
+    lr_classical: float = Field(5e-4, gt=0, le=1, description="Step size of encoder and decoder.")
+    lr_discriminator: float = Field(2e-4, gt=0, le=1, description="Step size of the discriminator.")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first-moment decay (adam only).")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second-moment decay (adam only).")
+    ema_decay: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="Decay of the running average of the generator's weights that samples are drawn from; 0 switches it off.",
+    )
+    diff_augment: str = Field(
+        "none",
+        pattern=r"^(none|(color|translation|cutout)(,(color|translation|cutout))*)$",
+        description="Differentiable augmentation of everything the discriminator sees: none, or a list of "
+        "color,translation,cutout.",
+    )
+    diff_augment_from: int = Field(0, ge=0, description="Step from which on diff_augment acts.")
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        "auto", description="Arithmetic of the convolutions; auto takes bf16 where the processor gains from it."
+    )
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where torch computes: cpu, cuda or cuda:N.")
+    devices: int = Field(
+        1, ge=1, le=1024, description="Processes that share each batch, one device each (see strategy)."
+    )
+    strategy: Literal["auto", "ddp"] = Field(
+        "auto", description="How several devices work together: ddp starts a process for each; auto is ddp from two on."
+    )
+    threads: int | None = Field(None, ge=1, le=1024, description="Processor threads. [default: all]")
+    snap: int = Field(500, ge=1, description="Steps between checkpoints (one is always written at the end).")
+    keep: int = Field(2, ge=1, description="Newest checkpoints kept.")
+    grid_every: int = Field(250, ge=1, description="Steps between pictures of samples.")
+    log_every: int = Field(10, ge=1, description="Steps between lines of stats.jsonl.")
+    tensorboard: bool = Field(False, description="Also write TensorBoard events (needs the tensorboard extra).")
+
+
+# Settings of this section that may differ when a run goes on: how long it lasts, how often it reports, and how many devices
+# share its batches. Anything else would be another run.
+RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard", "devices", "strategy")

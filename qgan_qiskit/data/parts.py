@@ -1,0 +1,79 @@
+"""Training, validation and test part of any images, divided by lesion.
+
+Shape letters: N images, M chosen ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from qgan_qiskit.config import DataConfig
+from qgan_qiskit.data.files import stem
+from qgan_qiskit.data.image_set import ImageSet
+from qgan_qiskit.errors import DataError
+
+
+def part_of(unit: str, config: DataConfig) -> str:
+    """Return the part that a lesion falls into: a pure function of its name, the split seed and the two shares.
+
+    Which other lesions there are, their classes and numbers change nothing, so neither a further download nor a limit moves
+    an image from one part to another; raising a share only adds lesions to its part.
+
+    Args:
+        unit: name of a lesion, or of an image whose lesion is unknown; see :func:`unit_of`.
+        config: ``split_seed``, ``validation_share`` and ``test_share`` apply.
+
+    Returns:
+        ``train``, ``validation`` or ``test``.
+    """
+    digest = hashlib.sha256(f"{config.split_seed} {unit}".encode("utf-8", "surrogateescape")).digest()
+    # 53 bits: as many as a float holds, so that the place is below 1.
+    place = (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+    # The test part lies at one end of the line and the validation part at the other: neither share moves the other's.
+    if place < config.test_share:
+        return "test"
+    return "validation" if place >= 1 - config.validation_share else "train"
+
+
+def unit_of(name: str, group: str) -> str:
+    """Return what decides an image's part: its lesion, or where unknown its own name without folders and ending."""
+    return f"lesion {group}" if group else f"image {stem(name)}"
+
+
+def select_part(images: ImageSet, config: DataConfig) -> ImageSet:
+    """Return the images of ``config.part``, with a note of how many there are; classes without any are left out.
+
+    Raises:
+        DataError: there are none.
+    """
+    units = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
+    parts = {unit: part_of(unit, config) for unit in dict.fromkeys(units)}
+    rows_M = np.array([row for row, unit in enumerate(units) if parts[unit] == config.part], np.int64)
+    chosen = len({units[row] for row in rows_M})
+    if not chosen:
+        remedy = (
+            "set another --split-seed"
+            if config.part == "train" or getattr(config, f"{config.part}_share")
+            else f"raise --{config.part}-share"
+        )
+        raise DataError(
+            f"none of the {len(images):,} images ({len(parts):,} lesions) of class {', '.join(images.classes)} is in the "
+            f"{config.part} part: {remedy}, or give more images"
+        )
+    classes = tuple(images.classes[label] for label in np.unique(images.labels_N[rows_M]))
+    index_of = {images.classes.index(name): index for index, name in enumerate(classes)}
+    labels_M = np.array([index_of[int(label)] for label in images.labels_N[rows_M]], np.int64)
+    part = images.rows(rows_M, labels_M, classes)
+    notes = [
+        f"{config.part} part: {len(rows_M):,} of {len(images):,} images, {chosen:,} of {len(parts):,} lesions "
+        f"(split seed {config.split_seed})"
+    ]
+    unknown = sum(not group for group in images.groups)
+    if unknown:
+        notes.append(f"the lesion of {unknown:,} images is unknown: each counts as a lesion of its own")
+    lost = [name for name in images.classes if name not in classes]
+    notes += [f"class {name} has no images in the {config.part} part" for name in lost]
+    return replace(part, notes=(*part.notes, *notes))

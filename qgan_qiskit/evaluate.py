@@ -1,0 +1,230 @@
+"""Measuring trained runs: samples against real images, in one table, with a JSON file and a picture of the closest pairs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
+from qgan_qiskit.data import ImageSet, read_images
+from qgan_qiskit.errors import DataError, StorageError, UsageError
+from qgan_qiskit.experiment import generated, open_generator, run_of
+from qgan_qiskit.metrics import Evaluator, Figure
+from qgan_qiskit.metrics.table import table_text
+from qgan_qiskit.models import Generator
+from qgan_qiskit.training.compute import check_device
+from qgan_qiskit.training.run_folder import versions
+
+Say = Callable[[str], None]
+
+_NAME = "evaluation.json"
+# Settings that say where images lie, not which they are.
+_PLACE = ("path", "cache_dir")
+
+
+@dataclass(frozen=True)
+class _Run:
+    source: Path
+    label: str
+    generator: Generator
+    config: RunConfig
+    real: DataConfig
+
+    @property
+    def folder(self) -> Path:
+        return run_of(self.source)
+
+
+def evaluate(
+    sources: Sequence[Path],
+    changes: dict[str, Any],
+    config: EvaluationConfig,
+    output: Path | None = None,
+    say: Say = print,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Measure runs against real images; runs on the same images share their features and a table.
+
+    Args:
+        sources: run folders, or checkpoints in them.
+        changes: settings of the real images that differ from the run's own, ``{field: value}``.
+        config: what to measure, and how.
+        output: JSON file for all runs; None for ``evaluation.json`` in each run's folder. What is there is replaced.
+        say: receives lines for a person.
+        device: where the Inception network runs.
+
+    Returns:
+        What the JSON file holds: settings, versions, and per set of real images a table of runs with their figures.
+
+    Raises:
+        QganError: with one line that names the culprit and the remedy.
+    """
+    if not config.names():
+        raise UsageError("--metrics none measures nothing: name some, or leave it out")
+    torch_device = check_device(device)
+    runs = _opened(sources, changes, say)
+    _check_targets(runs, output)
+    groups: dict[tuple[DataConfig, DataConfig, int], list[_Run]] = {}
+    for run in runs:
+        groups.setdefault((run.real, run.config.data, run.config.training.seed), []).append(run)
+    result: dict[str, Any] = {"format": 1, "settings": config.model_dump(), "versions": versions(), "tables": []}
+    for members in groups.values():
+        evaluator, table = _begun(members[0], changes, config, torch_device, say)
+        result["tables"].append(table)
+        for run in members:
+            say(f"measuring {evaluator.number:,} images of {run.label}")
+            figures = evaluator.measure(generated(run.generator, evaluator.number))
+            row: dict[str, Any] = {"run": run.label, "figures": [figure.as_dict() for figure in figures]}
+            table["runs"].append(row)
+            target = output or run.folder / _NAME
+            if "memorisation" in evaluator.names:
+                label = f"-{run.label.replace('/', '-')}" if output else ""
+                row["picture"] = f"{target.stem}{label}-pairs.png"
+                _write_picture(target.with_name(row["picture"]), evaluator, say)
+            # After each run: what has been measured is kept, whatever happens to the next.
+            content = result if output else {**result, "tables": [{**table, "runs": [row]}]}
+            _write(target, (json.dumps(content, indent=1) + "\n").encode())
+            say(f"figures: {target}")
+    return result
+
+
+def _begun(
+    run: _Run, changes: dict[str, Any], config: EvaluationConfig, device: torch.device, say: Say
+) -> tuple[Evaluator, dict[str, Any]]:
+    """Return what measures a run and all others on the same images, and their table without rows."""
+    real = _read(run.real, run.config.training.seed)
+    for note in real.notes:
+        say(f"note: {note}")
+    training, held_out = _trained_on(run, real, changes, config, say)
+    evaluator = Evaluator(config, real.images_NHWC, held_out, training_THWC=training, device=device, progress=True)
+    for note in evaluator.notes:
+        say(f"note: {note}")
+    table = {
+        "data": run.real.model_dump(),
+        "digest": real.digest,
+        "real_images": len(real),
+        "held_out_images": 0 if held_out is None else len(held_out),
+        "notes": [*real.notes, *evaluator.notes],
+        "runs": [],
+    }
+    return evaluator, table
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return what :func:`evaluate` returned as text, a table per set of real images."""
+    texts = []
+    for table in result["tables"]:
+        rows = {row["run"]: [Figure(**figure) for figure in row["figures"]] for row in table["runs"]}
+        data = table["data"]
+        source = "made lesions" if data["path"] is None else data["path"]
+        texts.append(f"{data['class_name']}, {data['part']} part of {source}\n\n{table_text(rows)}\n")
+    return "\n".join(texts)
+
+
+def _opened(sources: Sequence[Path], changes: dict[str, Any], say: Say) -> list[_Run]:
+    runs = []
+    for source in sources:
+        generator, config = open_generator(source, say)
+        try:
+            real = config.updated({"data": changes}).data
+        except ValidationError as error:
+            raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        folder = run_of(source)
+        label = folder.name if folder == source else f"{folder.name}/{source.name}"
+        runs.append(_Run(source, label or str(folder), generator, config, real))
+    if len({run.source.resolve() for run in runs}) < len(runs):
+        raise UsageError("a run is named twice: name each once")
+    if len({run.label for run in runs}) < len(runs):
+        # Runs of one name from several folders.
+        runs = [replace(run, label=str(run.source)) for run in runs]
+    return runs
+
+
+def _check_targets(runs: list[_Run], output: Path | None) -> None:
+    """Refuse an output that cannot be written before minutes are spent on measuring."""
+    folders = [run.folder.resolve() for run in runs]
+    if output is None and len(set(folders)) < len(folders):
+        raise UsageError("several checkpoints of one run: name a file for all figures with --output")
+    for folder in [output.absolute().parent] if output else folders:
+        if not folder.is_dir():
+            raise UsageError(f"--output {output}: there is no folder {folder}")
+        if not os.access(folder, os.W_OK):
+            raise StorageError(f"{folder}: cannot be written to; name another place with --output")
+
+
+def _read(data: DataConfig, seed: int) -> ImageSet:
+    images = read_images(data, seed)
+    everything = data.class_name is None or data.class_name.casefold() == "all"
+    return images if everything else images.select(str(data.class_name))
+
+
+def _trained_on(
+    run: _Run, real: ImageSet, changes: dict[str, Any], config: EvaluationConfig, say: Say
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the images the run was trained on (None: the real ones; empty: not found), and held-out ones of their class."""
+    if "memorisation" not in config.names() or config.fid_weights is None:
+        return None, None
+    try:
+        digest = json.loads((run.folder / "data.json").read_text())["digest"]
+    except (OSError, ValueError, KeyError):
+        digest = None
+    own, seed = run.config.data, run.config.training.seed
+    place = {name: value for name, value in changes.items() if name in _PLACE}
+    for data in dict.fromkeys((run.real, own, own.model_copy(update=place))):
+        images = real if data == run.real else _read_if_there(data, seed)
+        if images is not None and images.digest == digest:
+            return (None if images is real else images.images_NHWC), _held_out(data, seed, say)
+    say(f"note: the images that {run.label} was trained on are not found: neither {own.path} nor --data gives them")
+    return real.images_NHWC[:0], None
+
+
+def _read_if_there(data: DataConfig, seed: int) -> ImageSet | None:
+    try:
+        return _read(data, seed)
+    except DataError:
+        return None
+
+
+def _held_out(data: DataConfig, seed: int, say: Say) -> np.ndarray | None:
+    """Return the images of the other parts, None where there are none."""
+    if data.part != "train":
+        say(f"note: no held-out images, as the run was trained on part '{data.part}' of its images, not on 'train'")
+        return None
+    parts = [
+        _read_if_there(data.model_copy(update={"part": part, "limit": None}), seed) for part in ("validation", "test")
+    ]
+    images = [part.images_NHWC for part in parts if part is not None]
+    if not images:
+        say("note: no held-out images: neither the validation nor the test part has any")
+        return None
+    return np.concatenate(images)
+
+
+def _write_picture(path: Path, evaluator: Evaluator, say: Say) -> None:
+    buffer = BytesIO()
+    evaluator.pairs_picture().save(buffer, format="PNG")
+    _write(path, buffer.getvalue())
+    say(f"closest pairs: {path}")
+
+
+def _write(path: Path, data: bytes) -> None:
+    staging = path.with_name(f".{path.name}.staging")
+    try:
+        staging.write_bytes(data)
+        staging.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            staging.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise StorageError(f"{path}: not written ({error.strerror}); free space or name another --output") from None

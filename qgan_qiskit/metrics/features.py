@@ -1,0 +1,99 @@
+"""Images to feature matrices.
+
+Shape letters: N images · H W C image · F features · K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from qgan_qiskit.errors import DataError
+from qgan_qiskit.metrics.inception import Inception, Output
+
+# The fastest on a processor; larger batches fall out of its cache.
+_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A set of images and what a network says about it.
+
+    Attributes:
+        images_NHWC: uint8 of shape (N, H, W, 3).
+        tap_NF: float64, averaged features at one tap; of shape (N, 0) where no network is used.
+        logits_NK: float64, class logits; of shape (N, 0) where they are not needed.
+    """
+
+    images_NHWC: np.ndarray
+    tap_NF: np.ndarray
+    logits_NK: np.ndarray
+
+    @classmethod
+    def unread(cls, images_NHWC: np.ndarray) -> Side:
+        """Return a set that no network has seen."""
+        nothing = np.zeros((len(images_NHWC), 0))
+        return cls(images_NHWC, nothing, nothing)
+
+    def __len__(self) -> int:
+        return len(self.images_NHWC)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Side:
+        return Side(self.images_NHWC[rows], self.tap_NF[rows], self.logits_NK[rows])
+
+
+class FeatureReader:
+    """Reads the features of sets of images with one network.
+
+    Attributes:
+        network: with its weights.
+        tap: width of the layer that is read.
+    """
+
+    def __init__(
+        self, network: Inception, tap: Output, with_logits: bool, device: torch.device, *, progress: bool
+    ) -> None:
+        """Check that the weights give what is asked for.
+
+        Args:
+            network: with its weights.
+            tap: width of the layer.
+            with_logits: whether class logits are needed, too.
+            device: where to compute.
+            progress: whether to show a bar on a terminal.
+
+        Raises:
+            DataError: the weights file lacks the tap or the logits.
+        """
+        self._outputs: list[Output] = [tap, "logits"] if with_logits else [tap]
+        network.check(self._outputs)
+        self.network, self.tap = network.to(device), tap
+        self._device, self._progress = device, progress
+
+    def read(self, images_NHWC: np.ndarray) -> Side:
+        """Return uint8 images of shape (N, H, W, 3), at least one, with their features.
+
+        Raises:
+            DataError: features that are not finite, which good weights never give.
+        """
+        found: list[list[np.ndarray]] = [[] for _ in self._outputs]
+        # None: a bar on a terminal, nothing in a log.
+        with tqdm(
+            total=len(images_NHWC), unit="image", desc="features", disable=None if self._progress else True
+        ) as bar:
+            for start in range(0, len(images_NHWC), _BATCH):
+                # A copy: the images may be a read-only memory map.
+                batch_BHWC = np.array(images_NHWC[start : start + _BATCH], order="C")
+                batch_BCHW = torch.from_numpy(batch_BHWC).to(self._device).permute(0, 3, 1, 2)
+                outputs = self.network(batch_BCHW.float().div(127.5).sub(1), self._outputs)
+                for parts, output in zip(found, self._outputs, strict=True):
+                    parts.append(outputs[output].double().cpu().numpy())
+                bar.update(len(batch_BHWC))
+        matrices = [np.concatenate(parts) for parts in found]
+        if not all(np.isfinite(matrix).all() for matrix in matrices):
+            raise DataError(f"{self.network.path}: gives features that are not finite; name another --fid-weights")
+        logits = matrices[1] if len(matrices) > 1 else np.zeros((len(images_NHWC), 0))
+        return Side(images_NHWC, matrices[0], logits)

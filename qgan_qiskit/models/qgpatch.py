@@ -1,0 +1,101 @@
+"""QGPatch (Huang et al., Phys. Rev. Applied 16, 024051, arXiv 2010.06201): circuits' probabilities are patches of an image.
+
+Shape letters: B batch · N real images · P patches, one per sub-generator · Q qubits · J pixels of a patch · H W image.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from qiskit.primitives import BaseEstimatorV2
+from torch import Tensor
+
+from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.config import QgpatchConfig
+from qgan_qiskit.models.pair import Pair
+from qgan_qiskit.models.patches import (
+    conditioned,
+    probabilities_of_logits,
+    probabilities_of_parities,
+    relative_to_largest,
+)
+from qgan_qiskit.models.quantum import QuantumGenerator
+
+
+class QgpatchGenerator(QuantumGenerator):
+    """P circuits that get the same latent vector; their patches, one after the other, are the image's pixels row by row.
+
+    Attributes:
+        mass_P: by what the probabilities of each patch are multiplied (not in the read-out ``tutorial``); 1 until
+            :meth:`prepare` is called.
+    """
+
+    mass_P: Tensor
+
+    def __init__(
+        self,
+        config: QgpatchConfig,
+        resolution: int,
+        generator: torch.Generator,
+        estimator: BaseEstimatorV2 | None = None,
+    ) -> None:
+        """Build and initialise.
+
+        Args:
+            config: sizes and read-out; sub-generators times pixels of a patch is resolution squared.
+            resolution: side of the images in pixels.
+            generator: source of the initial weights.
+            estimator: what evaluates the circuits; None for the exact simulator.
+        """
+        super().__init__(config.noise_high)
+        self.config = config
+        self.resolution = resolution
+        self.latent_size = config.num_qubits
+        self.add_sub_generators(
+            ansatz_of(config), config.sub_generators, generator, twin=config.twin, estimator=estimator, bounded=False
+        )
+        self.register_buffer("mass_P", torch.ones(config.sub_generators))
+
+    def prepare(self, images_NHWC: np.ndarray) -> None:
+        """Take the sum of each patch's pixels from the real images; see the base class.
+
+        Probabilities of a patch sum to 1 at most, its pixels to something else, and the paper does not say how it scales
+        them. Here conditioned probabilities get the mean sum over the real images, so a patch is as bright as it is there on
+        average; unnormalised ones get the largest, so they can reach the brightness of every real image.
+        """
+        pixels_NPJ = images_NHWC[..., 0].reshape(len(images_NHWC), len(self.mass_P), -1)
+        sums_NP = pixels_NPJ.sum(axis=2, dtype=np.int64) / 255
+        sums_P = sums_NP.mean(axis=0) if self.config.patch_readout == "paper" else sums_NP.max(axis=0)
+        self.mass_P.copy_(torch.from_numpy(sums_P))
+
+    def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw z ~ U[0, noise_high) radians, shape (count, Q)."""
+        return self.uniform_noise(count, self.latent_size, generator)
+
+    def probabilities(self, z_BQ: Tensor) -> Tensor:
+        """Return p(j, 0), the probability of pixel j's basis state with the ancillas in 0, shape (B, P, J)."""
+        outputs_BPJ = self.expectations(z_BQ[:, None].expand(-1, *self.angles_shape))
+        if self.config.twin:
+            return probabilities_of_logits(outputs_BPJ, self.config.num_ancillas)
+        return probabilities_of_parities(outputs_BPJ)
+
+    def pixels(self, z_BQ: Tensor) -> Tensor:
+        """Return pixels (B, H * W), 0 black and 1 white; only the read-out ``tutorial`` never goes beyond 1."""
+        joint_BPJ = self.probabilities(z_BQ)
+        if self.config.patch_readout == "tutorial":
+            return relative_to_largest(joint_BPJ).flatten(1)
+        if self.config.patch_readout == "paper":
+            joint_BPJ = conditioned(joint_BPJ)
+        return (self.mass_P[:, None] * joint_BPJ).flatten(1)
+
+    def forward(self, z_BQ: Tensor) -> Tensor:
+        """Return images (B, 1, H, W) in [-1, 1]; brighter than white is white."""
+        pixels = self.pixels(z_BQ).clamp_max(1).unflatten(1, (1, self.resolution, self.resolution))
+        return 2 * pixels - 1
+
+    def training_pair(self, real_BCHW: Tensor, z_BQ: Tensor) -> Pair:
+        """Return the pixels of real and generated images, from 0 to 1, shape (B, H * W).
+
+        Generated ones beyond 1 are not clipped here: the discriminator can then push them back.
+        """
+        return Pair((real_BCHW.flatten(1) + 1) / 2, self.pixels(z_BQ))

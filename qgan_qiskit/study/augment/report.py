@@ -1,0 +1,212 @@
+"""The report of an augmentation study, from its finished cells, without training anything.
+
+Files: ``table.md``, ``table.csv`` (a line per cell), ``results.json`` (everything) and ``curve.png``.
+
+Shape letters: N images.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qgan_qiskit.errors import CheckpointError, StorageError
+from qgan_qiskit.study.augment.cell import predictions_of
+from qgan_qiskit.study.augment.conditions import BASELINES, Condition
+from qgan_qiskit.study.augment.curve import curve_picture
+from qgan_qiskit.study.augment.intervals import resampled_lesions
+from qgan_qiskit.study.augment.paper import SOURCE
+from qgan_qiskit.study.augment.scores import SCORES
+from qgan_qiskit.study.augment.spec import PARTS_FILE, Study
+from qgan_qiskit.study.augment.summary import (
+    CHOSEN_BY,
+    Comparison,
+    Estimate,
+    TestPart,
+    answers,
+    as_json,
+    by_condition,
+    chosen_alphas,
+    questions,
+    validation_estimate,
+)
+from qgan_qiskit.study.augment.tables import comparisons_table, conditions_table, csv_table, curve_table
+from qgan_qiskit.study.cells import Row, result_of, write_whole
+
+Cells = dict[Condition, dict[int, Row]]
+
+
+def finished_cells(study: Study) -> Cells:
+    """Return the finished cells of a study by condition and seed: baselines first, then by generator and alpha.
+
+    Raises:
+        CheckpointError: the result of a cell is damaged.
+    """
+    rows = [result_of(path) for path in sorted((study.folder / "cells").glob("*"))]
+    cells = by_condition(row for row in rows if row is not None)
+    order = [Condition(kind) for kind in BASELINES]
+    for kind in ("generated", "traditional+generated"):
+        order += [Condition(kind, name, alpha) for name in study.generators for alpha in study.settings.alpha_values()]
+    return {condition: dict(sorted(cells[condition].items())) for condition in order if condition in cells}
+
+
+def chosen(study: Study, cells: Cells) -> dict[str, float]:
+    """Return the alpha of each generator whose cells are all finished."""
+    settings = study.settings
+    return chosen_alphas(cells, study.generators, settings.alpha_values(), len(settings.seed_values()))
+
+
+def write_report(study: Study) -> list[Path]:
+    """Write all files of the report and return their paths.
+
+    Raises:
+        CheckpointError: no cell is finished, or a file of a cell is damaged.
+        StorageError: the disk refused.
+    """
+    cells = finished_cells(study)
+    if not cells:
+        raise CheckpointError(f"{study.folder}: no cell is finished yet; run the study first")
+    parts = _parts(study)
+    labels_N = np.array(parts["test"]["labels"])
+    weights_RN = resampled_lesions(labels_N, parts["test"]["lesions"], study.settings.bootstrap)
+    test = TestPart(labels_N, weights_RN, lambda row: predictions_of(study.folder / "cells" / row["cell"], row)["test"])
+    estimates = {
+        condition: {
+            "validation": {score: validation_estimate(rows, score) for score in SCORES},
+            "test": {score: test.estimate(rows, score) for score in SCORES},
+        }
+        for condition, rows in cells.items()
+    }
+    alphas = chosen(study, cells)
+    first, second = (test.compare(cells, pairs) for pairs in questions(alphas, cells))
+    content = _results(study, parts, cells, estimates, alphas, [*first, *second])
+    files = {
+        "table.md": _markdown(study, parts, cells, estimates, alphas, first, second).encode(),
+        "table.csv": csv_table(cells).encode(),
+        "results.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
+        "curve.png": curve_picture(cells, list(study.generators), study.settings.alpha_values(), alphas),
+    }
+    for name, data in files.items():
+        try:
+            write_whole(study.folder / name, data)
+        except OSError as error:
+            raise StorageError(
+                f"{study.folder / name}: not written ({error.strerror or error}); free space and repeat with --report"
+            ) from None
+    return [study.folder / name for name in files]
+
+
+def _parts(study: Study) -> dict[str, Any]:
+    path = study.folder / PARTS_FILE
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); run the study again to write it") from None
+    return found
+
+
+def _results(
+    study: Study,
+    parts: dict[str, Any],
+    cells: Cells,
+    estimates: Mapping[Condition, Mapping[str, Mapping[str, Estimate]]],
+    alphas: Mapping[str, float],
+    comparisons: Sequence[Comparison],
+) -> dict[str, Any]:
+    return {
+        "classes": study.classes,
+        "data": study.data.model_dump(mode="json"),
+        "augment": study.settings.model_dump(mode="json"),
+        "versions": study.versions,
+        "parts": {
+            name: {"counts": part["counts"], "lesions": part["number_of_lesions"]} for name, part in parts.items()
+        },
+        "chosen_by": f"mean over the seeds of the validation part's {CHOSEN_BY}",
+        "chosen_alphas": alphas,
+        "answers": answers(comparisons),
+        "comparisons": [as_json(one) for one in comparisons],
+        "conditions": [
+            {
+                "condition": str(condition),
+                **{part: {score: as_json(one) for score, one in of.items()} for part, of in found.items()},
+            }
+            for condition, found in estimates.items()
+        ],
+        "paper": SOURCE,
+        "cells": [row for of_seed in cells.values() for row in of_seed.values()],
+    }
+
+
+def _markdown(
+    study: Study,
+    parts: dict[str, Any],
+    cells: Cells,
+    estimates: Mapping[Condition, Mapping[str, Mapping[str, Estimate]]],
+    alphas: Mapping[str, float],
+    first: Sequence[Comparison],
+    second: Sequence[Comparison],
+) -> str:
+    lines = ["## Do generated images help?", ""]
+    lines += [f"- {line}" for line in answers(first)] or ["- not answered yet: a generator has unfinished cells."]
+    if first:
+        seeds, smallest = first[0].difference.seeds, first[0].smallest_p
+        lines += [
+            "",
+            "Higher or lower is said when both intervals exclude zero. Macro recall and balanced accuracy are the same number "
+            f"here, since every class is tested. With {seeds} seeds no sign-flip p can be below {smallest:.3g}.",
+        ]
+    lines += ["", "## What was done", "", *_setting(study, parts, cells)]
+    lines += ["", "## Scores on the test part", "", *conditions_table(study, cells, estimates, alphas)]
+    if first:
+        lines += ["", "## Generated images against what costs nothing", "", *comparisons_table(first)]
+    if second:
+        lines += ["", "## Generated images on top of traditional augmentation", "", *comparisons_table(second)]
+    if study.generators:
+        lines += ["", "## The curve over alpha", "", *curve_table(cells, estimates, alphas)]
+    return "\n".join(lines) + "\n"
+
+
+def _setting(study: Study, parts: dict[str, Any], cells: Cells) -> list[str]:
+    settings = study.settings
+    row = next(iter(next(iter(cells.values())).values()))
+    start = row["start"]
+    rows = [one for of_seed in cells.values() for one in of_seed.values()]
+    lines = [
+        f"- {name} part: {_counts(part['counts'])}, {part['number_of_lesions']:,} lesions"
+        for name, part in parts.items()
+    ]
+    drawn = [f"seed {one['seed']}: {_counts(one['real'])}" for one in cells.get(Condition("none"), {}).values()]
+    lines += [
+        f"- real training images: {settings.real_share:.0%} of the train part of each class, whole lesions, drawn for each seed "
+        f"({'; '.join(drawn)})",
+        f"- generated images: alpha is their share of all training images; classes {settings.generated_classes}; alpha is "
+        "chosen by the validation part's balanced accuracy, mean over the seeds; test and validation images are all real",
+        f"- classifier: {start['backbone']}, {start['parameters']:,} parameters, weights "
+        + (
+            f"from {start['weights']}; from scratch: {', '.join(start['from_scratch'])}"
+            if start["weights"]
+            else "from scratch"
+        )
+        + (
+            f"; {start['folded']} batch norms, folded in the file, measured on the training images"
+            if start["folded"]
+            else ""
+        ),
+        f"- training: {settings.steps} steps of {settings.batch_size} images under every condition, Adam at {settings.lr:g} "
+        f"falling to 0 along a cosine, last weights; normalisation {settings.normalisation}, input "
+        f"{settings.input_size or study.data.resolution} x {settings.input_size or study.data.resolution}",
+        f"- {len(rows)} cells, {sum(one['seconds'] for one in rows) / 60:.1f} minutes of training and scoring",
+    ]
+    shared = {name: part["pixels_in_train"] for name, part in parts.items() if part.get("pixels_in_train")}
+    lines += [
+        f"- {number} images of the {name} part have the pixels of a train image" for name, number in shared.items()
+    ]
+    return lines
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in counts.items())

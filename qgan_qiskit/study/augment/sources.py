@@ -1,0 +1,143 @@
+"""Whose generated images: the runs behind each generator, refused if they may have seen validation or test images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qgan_qiskit.config import DataConfig, RunConfig
+from qgan_qiskit.errors import CheckpointError, UsageError
+from qgan_qiskit.experiment import run_of
+from qgan_qiskit.study.augment.parts import digest_of_class
+from qgan_qiskit.training import checkpoint
+from qgan_qiskit.training.run_folder import RunFolder
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+# What a run and the study must have in common for the run to have seen nothing but the train part.
+_DIVISION = ("validation_share", "test_share", "split_seed")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One checkpoint that makes images of one class.
+
+    Attributes:
+        class_name: which class, as the data spell it.
+        checkpoint: absolute path of the checkpoint.
+        step: steps done.
+        digest: SHA-256 of its averaged generator.
+        model: name of the model.
+        twin: whether its circuits are replaced by classical layers.
+    """
+
+    class_name: str
+    checkpoint: str
+    step: int
+    digest: str
+    model: str
+    twin: bool
+
+
+def parse_generators(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """Return the runs of each generator, of texts such as ``hybridq=RUN,RUN,RUN``.
+
+    Raises:
+        UsageError: a text is not of that form, or a name comes twice.
+    """
+    found: dict[str, tuple[Path, ...]] = {}
+    for text in texts:
+        name, equals, runs = text.partition("=")
+        if not equals or not _NAME.fullmatch(name) or not all(runs.split(",")):
+            raise UsageError(
+                f"--generator '{text}': not of the form NAME=RUN,RUN,… with a name of letters, digits, '_', '.' and '-'"
+            )
+        if name in found:
+            raise UsageError(f"--generator {name} is given twice; give all its runs in one list")
+        found[name] = tuple(Path(run) for run in runs.split(","))
+    return found
+
+
+def open_sources(
+    name: str, runs: Sequence[Path], data: DataConfig, classes: tuple[str, ...]
+) -> dict[str, tuple[Source, ...]]:
+    """Return the checkpoints of a generator for each class, in the order given.
+
+    Args:
+        name: of the generator, for messages.
+        runs: run folders, of which the newest whole checkpoint counts, or checkpoints.
+        data: the study's images and how they are divided.
+        classes: the study's classes.
+
+    Raises:
+        CheckpointError: a run or checkpoint cannot be used.
+        UsageError: a run may have seen other images than those of the train part, makes images of another size or of
+            a class that is not studied; or a class has no run.
+    """
+    sources = [_open(path, data, classes) for path in runs]
+    of_class = {c: tuple(source for source in sources if source.class_name == c) for c in classes}
+    missing = [c for c, found in of_class.items() if not found]
+    if missing:
+        raise UsageError(f"--generator {name}: has no run of class {', '.join(missing)}; name one of every class")
+    return of_class
+
+
+def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> Source:
+    folder = RunFolder.open(run_of(path))
+    config = folder.config()
+    names = {c.casefold(): c for c in classes}
+    class_name = names.get(str(config.data.class_name).casefold())
+    if class_name is None:
+        raise UsageError(
+            f"{path}: trained on class {config.data.class_name}, which is not one of {', '.join(classes)}; leave it out"
+        )
+    for setting in ("resolution", "colour"):
+        theirs, ours = getattr(config.data, setting), getattr(data, setting)
+        if theirs != ours:
+            raise UsageError(f"{path}: its images have {setting} {theirs}, those of the study {ours}; set --{setting}")
+    check_seen(path, folder, config, data, class_name)
+    if run_of(path) == path:
+        found, _, values, _ = checkpoint.load_newest(folder.checkpoints)
+    else:
+        found, (_, values) = path, checkpoint.load(path)
+    digest = hashlib.sha256((found / "ema.safetensors").read_bytes()).hexdigest()
+    twin = bool(getattr(config.model, "twin", False))
+    return Source(class_name, str(found.absolute()), int(values["step"]), digest, config.model.name, twin)
+
+
+def check_seen(path: Path, folder: RunFolder, config: RunConfig, data: DataConfig, class_name: str) -> None:
+    """Refuse a run that was not trained on the study's train part.
+
+    Raises:
+        UsageError: it may have seen validation or test images.
+    """
+    ours, theirs = ({name: getattr(one, name) for name in _DIVISION} for one in (data, config.data))
+    if config.data.part != "train" or theirs != ours:
+        which = f"part {config.data.part}" + ("" if theirs == ours else " of another division")
+        wanted = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in ours.items())
+        raise UsageError(
+            f"{path}: may have seen validation or test images ({which}); train it with fit --part train {wanted}"
+        )
+    if _place(config.data) == _place(data):
+        return
+    if _digest(folder) != digest_of_class(data, "train", class_name):
+        raise UsageError(
+            f"{path}: its images ({config.data.path or 'made lesions'}) are not the train part of the study's class "
+            f"{class_name}, so it may have seen validation or test images; train it on --data {data.path or '(none)'}"
+        )
+
+
+def _place(data: DataConfig) -> str | None:
+    # Made lesions have no place. Those of another seed are other images, and the same seed's are divided alike.
+    return None if data.path is None else str(Path(data.path).resolve())
+
+
+def _digest(folder: RunFolder) -> str:
+    path = folder.path / "data.json"
+    try:
+        return str(json.loads(path.read_bytes())["digest"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error!r}); name another run") from None

@@ -1,0 +1,190 @@
+"""The folder of a comparison: ``study.json`` says what its cells share, and refuses cells that would share something else.
+
+Files: ``study.json``, ``cells/<model>-<preset>[-twin]-<class>-s<seed>/`` with ``run/``, ``cell.json`` and two rows of images, and
+the report (``report.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from qgan_qiskit.config.compare import CompareConfig
+from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
+from qgan_qiskit.study.cells import Row, locked, result_of, write_whole
+from qgan_qiskit.training.run_folder import versions
+
+FORMAT = 1
+# Where the files lie may change while their content stays; the images are compared cell by cell, the weights by a digest.
+_PLACES = {"data": ("path", "cache_dir"), "evaluation": ("fid_weights",)}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What ``study.json`` holds.
+
+    Attributes:
+        folder: absolute path of the study.
+        identity: made up at the beginning; tells a worker that it sees the same folder.
+        settings: what all cells share.
+        weights_digest: SHA-256 of the file of Inception weights, None without one.
+        models: models in the order they came in, as the user writes them; likewise classes and seeds.
+        classes: class names as in the data.
+        seeds: seeds of the runs.
+        versions: of the libraries, at the beginning.
+        commands: the command lines that asked for cells.
+    """
+
+    folder: Path
+    identity: str
+    settings: CompareConfig
+    weights_digest: str | None
+    models: tuple[str, ...]
+    classes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    versions: dict[str, str]
+    commands: tuple[str, ...]
+
+    def grown(
+        self, models: Iterable[str], classes: Iterable[str], seeds: Iterable[int], commands: Iterable[str]
+    ) -> Study:
+        """Return the study with more models, classes, seeds and commands; what it has already stays where it is."""
+        return Study(
+            self.folder,
+            self.identity,
+            self.settings,
+            self.weights_digest,
+            tuple(dict.fromkeys([*self.models, *models])),
+            tuple(dict.fromkeys([*self.classes, *classes])),
+            tuple(dict.fromkeys([*self.seeds, *seeds])),
+            self.versions,
+            tuple(dict.fromkeys([*self.commands, *commands])),
+        )
+
+    def rows(self) -> dict[str, Row]:
+        """Return the finished cells by the name of their folder, in the order of models, classes and seeds.
+
+        Raises:
+            CheckpointError: the result of a cell is damaged.
+        """
+        found = {path.name: result_of(path) for path in sorted((self.folder / "cells").glob("*"))}
+        rows = {name: row for name, row in found.items() if row is not None}
+        places = {
+            key: {value: place for place, value in enumerate(values)}
+            for key, values in (("class", self.classes), ("model", self.models), ("seed", self.seeds))
+        }
+        return dict(
+            sorted(rows.items(), key=lambda item: [order.get(item[1][key], -1) for key, order in places.items()])
+        )
+
+
+def begin(folder: Path, settings: CompareConfig) -> Study:
+    """Return a new study that is not written yet."""
+    weights = settings.evaluation.fid_weights
+    return Study(folder.absolute(), uuid.uuid4().hex, settings, _digest(weights), (), (), (), versions(), ())
+
+
+def read(folder: Path) -> Study | None:
+    """Return the study of a folder, None if it has none.
+
+    Raises:
+        CheckpointError: ``study.json`` is damaged or of another version.
+    """
+    path = folder / "study.json"
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path}: format {content['format']}, this version reads {FORMAT}; use another --outdir"
+            )
+        return Study(
+            folder.absolute(),
+            str(content["identity"]),
+            CompareConfig.model_validate(content["settings"]),
+            content["weights_digest"],
+            tuple(content["models"]),
+            tuple(content["classes"]),
+            tuple(content["seeds"]),
+            dict(content["versions"]),
+            tuple(content["commands"]),
+        )
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise CheckpointError(f"{path}: settings.{place}: {error.errors()[0]['msg']}; use another --outdir") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error!r}); use another --outdir") from None
+
+
+def join(wanted: Study) -> Study:
+    """Write a study, or grow the one that is in its folder, and return what is in the folder then.
+
+    Raises:
+        UsageError: the folder's study has other settings.
+        StorageError: the folder cannot be written.
+    """
+    try:
+        wanted.folder.mkdir(parents=True, exist_ok=True)
+        with locked(wanted.folder / ".lock"):
+            present = read(wanted.folder)
+            study = wanted
+            if present is not None:
+                check_same(present, wanted)
+                study = present.grown(wanted.models, wanted.classes, wanted.seeds, wanted.commands)
+            if study != present:
+                write_whole(wanted.folder / "study.json", (json.dumps(_content(study), indent=1) + "\n").encode())
+            return study
+    except OSError as error:
+        raise StorageError(
+            f"{wanted.folder}: cannot be written ({error.strerror or error}); choose another --outdir"
+        ) from None
+
+
+def check_same(present: Study, wanted: Study) -> None:
+    """Refuse to join a study of other settings.
+
+    Raises:
+        UsageError: naming the first setting that differs.
+    """
+    before, now = (_comparable(study) for study in (present, wanted))
+    for name in now:
+        if before.get(name) != now[name]:
+            raise UsageError(
+                f"{present.folder}: {name} is {now[name]!r} and was {before.get(name)!r} when this study began; "
+                "bring it back, or take another --outdir"
+            )
+
+
+def _comparable(study: Study) -> dict[str, Any]:
+    """Return the settings as ``data.limit`` -> value, without the places of files."""
+    found: dict[str, Any] = {}
+    for name, value in study.settings.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{key}": inner for key, inner in value.items() if key not in _PLACES.get(name, ())}
+        else:
+            found[name] = value
+    return found | {"the digest of the Inception weights": study.weights_digest}
+
+
+def _content(study: Study) -> dict[str, Any]:
+    content = asdict(study) | {"settings": study.settings.model_dump(mode="json")}
+    del content["folder"]
+    return {"format": FORMAT, **content}
+
+
+def _digest(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"--fid-weights {path}: cannot be read ({error.strerror}); name a file of weights") from None

@@ -1,0 +1,224 @@
+"""From models, classes and seeds to cells with an equal budget."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
+from qgan_qiskit.config.compare import CompareConfig
+from qgan_qiskit.data import ImageSet, absolute_source, class_names, read_images
+from qgan_qiskit.errors import CheckpointError, DataError, UsageError
+from qgan_qiskit.study.cells import Row, result_of
+from qgan_qiskit.study.compare.entries import Entry
+from qgan_qiskit.study.compare.folder import Study
+from qgan_qiskit.training.run_folder import read_config
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run with its measurement; everything that a worker on another machine needs.
+
+    Attributes:
+        study: folder of the study, absolute.
+        identity: of the study.
+        entry: which model.
+        class_name: as the data spell it.
+        seed: of the run.
+        images: real images of the class.
+        data_digest: of these images.
+        config: settings of the run, its length and its curve included.
+        evaluation: what is measured at the end.
+    """
+
+    study: Path
+    identity: str
+    entry: Entry
+    class_name: str
+    seed: int
+    images: int
+    data_digest: str
+    config: RunConfig
+    evaluation: EvaluationConfig
+
+    @property
+    def name(self) -> str:
+        """The name of the cell's folder."""
+        return f"{self.entry.slug}-{_safe(self.class_name)}-s{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """The cell's folder."""
+        return self.study / "cells" / self.name
+
+    def __str__(self) -> str:
+        """Return the cell for a person."""
+        return f"{self.entry}, class {self.class_name}, seed {self.seed}"
+
+    @property
+    def steps(self) -> int:
+        """Steps of the run."""
+        steps = self.config.training.steps
+        assert steps is not None
+        return steps
+
+    @property
+    def images_seen(self) -> int:
+        """Images that the run sees."""
+        return self.steps * self.config.training.batch_size
+
+    @property
+    def left_out(self) -> int:
+        """Images that the budget has beyond those: less than a batch, as there are no half steps."""
+        return self.config.training.epochs * self.images - self.images_seen
+
+    def result(self) -> Row | None:
+        """Return the cell's result, None while it is not finished.
+
+        Raises:
+            CheckpointError: the file is damaged, of another cell, of other images or of a run with other settings.
+        """
+        row = result_of(self.folder)
+        if row is None:
+            return None
+        if (row.get("model"), row.get("class"), row.get("seed")) != (str(self.entry), self.class_name, self.seed):
+            raise CheckpointError(f"{self.folder}: holds another cell than its name says; take another --outdir")
+        if row.get("data_digest") != self.data_digest:
+            raise CheckpointError(
+                f"{self.folder}: the images of class {self.class_name} are not those that this cell was made with; "
+                "bring them back, or take another --outdir"
+            )
+        run = self.folder / "run" / "config.json"
+        if run.is_file():
+            _check_settings(self, read_config(run))
+        return row
+
+
+def classes_of(settings: CompareConfig, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Return class names as the data spell them; all of them if none are asked for.
+
+    Raises:
+        DataError: there is no such class, or no data.
+        UsageError: a class is named twice.
+    """
+    names = class_names(settings.data)
+    if wanted is None:
+        return names
+    folded = {name.casefold(): name for name in names}
+    missing = [name for name in wanted if name.casefold() not in folded]
+    if missing:
+        raise DataError(f"--class {missing[0]}: the data have {', '.join(names)}")
+    found = tuple(folded[name.casefold()] for name in wanted)
+    if len(set(found)) < len(found):
+        raise UsageError(f"--class {','.join(wanted)} names a class twice; name each once")
+    return found
+
+
+def plan(study: Study, entries: Sequence[Entry], classes: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """Return the cells, by class, seed and model; images are read, nothing is written.
+
+    Raises:
+        QganError: a model cannot be trained on these images.
+    """
+    cells = []
+    for class_name in classes:
+        for seed, images in _images(study.settings, class_name, seeds):
+            for entry in entries:
+                config = run_config(entry, study.settings, class_name, seed, len(images))
+                cells.append(
+                    Cell(
+                        study.folder,
+                        study.identity,
+                        entry,
+                        class_name,
+                        seed,
+                        len(images),
+                        images.digest,
+                        config,
+                        study.settings.evaluation,
+                    )
+                )
+    return cells
+
+
+def run_config(entry: Entry, settings: CompareConfig, class_name: str, seed: int, images: int) -> RunConfig:
+    """Return the settings of a run: the preset's recipe, on the study's images, for the study's budget.
+
+    Raises:
+        UsageError: the model cannot make such images.
+        DataError: there are fewer images than the preset has in a batch.
+    """
+    base = entry.config()
+    batch_size = base.training.batch_size
+    if batch_size > images:
+        raise DataError(
+            f"{entry}: a batch of {batch_size} does not fit {images} images of class {class_name}: leave the model or the "
+            "class out, or give more images"
+        )
+    # Not a number of epochs: a run's epoch leaves out the last, partial batch, and models differ in their batches.
+    steps = settings.epochs * images // batch_size
+    data = settings.data.model_dump() | {"class_name": class_name, "augment": settings.augment or base.data.augment}
+    training: dict[str, Any] = {"epochs": settings.epochs, "steps": steps, "seed": seed}
+    training |= {"threads": settings.threads, "device": settings.device}
+    try:
+        return base.updated(
+            {"data": data, "training": training, "evaluation": settings.curve(images / batch_size).model_dump()}
+        )
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--models '{entry}': {message}") from None
+
+
+def absolute(settings: CompareConfig) -> CompareConfig:
+    """Return the settings with absolute paths: cells may run in other folders and on other machines."""
+    data, evaluation = settings.data, settings.evaluation
+    if data.path is not None:
+        data = data.model_copy(update={"path": absolute_source(data.path)})
+    if data.cache_dir is not None:
+        data = data.model_copy(update={"cache_dir": str(Path(data.cache_dir).expanduser().absolute())})
+    if evaluation.fid_weights is not None:
+        weights = str(Path(evaluation.fid_weights).expanduser().absolute())
+        evaluation = evaluation.model_copy(update={"fid_weights": weights})
+    return settings.model_copy(update={"data": data, "evaluation": evaluation})
+
+
+def images_of(data: DataConfig, seed: int) -> ImageSet:
+    """Return the real images of a run; the seed matters for made ones."""
+    return read_images(data, seed).select(str(data.class_name))
+
+
+def _images(settings: CompareConfig, class_name: str, seeds: Sequence[int]) -> Iterator[tuple[int, ImageSet]]:
+    """Yield the images of a class for each seed: the same ones, unless they are made."""
+    data = settings.data.model_copy(update={"class_name": class_name})
+    images = None
+    for seed in seeds:
+        if images is None or data.path is None:
+            images = images_of(data, seed)
+        yield seed, images
+
+
+def _check_settings(cell: Cell, before: RunConfig) -> None:
+    """Refuse a finished cell whose run had other settings: the preset of this version is another one."""
+    for section in ("model", "data", "training"):
+        now, then = (getattr(config, section).model_dump(mode="json") for config in (cell.config, before))
+        for key in now:
+            if key not in ("path", "cache_dir") and now[key] != then.get(key):
+                raise CheckpointError(
+                    f"{cell.folder}: was made with {section}.{key} {then.get(key)!r}, which is {now[key]!r} now: another "
+                    "version's preset? Take another --outdir"
+                )
+
+
+def _safe(class_name: str) -> str:
+    """Return a class name for use in a folder's; one that has to be changed gets a checksum, so that none collide."""
+    if _PLAIN.fullmatch(class_name):
+        return class_name
+    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', class_name)[:60]}~{zlib.crc32(class_name.encode()):08x}"

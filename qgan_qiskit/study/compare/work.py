@@ -1,0 +1,165 @@
+"""The work of one cell: train, measure, keep a few images.
+
+Shape letters: N images · H held-out images, then H W C of an image.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
+from qgan_qiskit.data import ImageSet
+from qgan_qiskit.errors import DataError, DivergedError, StorageError
+from qgan_qiskit.experiment import fit_into, generated, open_generator
+from qgan_qiskit.metrics import Evaluator
+from qgan_qiskit.models import build, parameter_count
+from qgan_qiskit.study.cells import Row, done_once, write_whole
+from qgan_qiskit.study.compare import folder as study_folder
+from qgan_qiskit.study.compare.plan import Cell, images_of
+from qgan_qiskit.study.compare.report import REALS, SAMPLES
+from qgan_qiskit.study.compare.seconds import timed, total
+from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.training.run_folder import METRICS, RunFolder, versions
+
+# Images of a cell that are shown in the report: the first seeds, whatever they look like.
+SHOWN = 8
+
+Say = Callable[[str], None]
+
+
+def work_on(cell: Cell, *, say: Say, wait: bool) -> Row:
+    """Return a cell's row, training and measuring if that is not done yet.
+
+    Args:
+        cell: what to do.
+        say: receives lines for a person.
+        wait: what to do while another process works on the cell: wait for it, or raise ``InWork``.
+
+    Raises:
+        QganError: the cell cannot be done; a run that diverges is no error but a row without figures.
+    """
+    present = study_folder.read(cell.study)
+    if present is None or present.identity != cell.identity:
+        raise StorageError(
+            f"{cell.study}: this machine does not see the study of that name; all machines of a study must see its folder, "
+            "the images and the weights under the same paths"
+        )
+    return done_once(cell.folder, functools.partial(_work, cell, say), wait)
+
+
+def evaluator_of(cell: Cell) -> Evaluator:
+    """Return what measures a cell: against the images it was trained on, and for copies also against held-out ones.
+
+    Cells of one class that follow each other share it, and so the features of the real images.
+
+    Raises:
+        DataError: weights that cannot be used, or too few images for a metric.
+    """
+    data, training = cell.config.data.model_copy(update={"augment": "none"}), cell.config.training
+    return _evaluator(
+        data, training.seed if data.path is None else 0, cell.evaluation, training.device, cell.data_digest
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _evaluator(data: DataConfig, seed: int, evaluation: EvaluationConfig, device: str, digest: str) -> Evaluator:
+    images = images_of(data, seed)
+    if images.digest != digest:
+        raise DataError(
+            f"class {data.class_name}: this machine reads other images than the one that planned the study; bring them back"
+        )
+    held_out_HHWC = None
+    if "memorisation" in evaluation.names() and data.part == "train" and data.test_share:
+        held_out_HHWC = images_of(data.model_copy(update={"part": "test", "limit": None}), seed).images_NHWC
+    return Evaluator(evaluation, images.images_NHWC, held_out_HHWC, device=torch.device(device))
+
+
+def _work(cell: Cell, say: Say, folder: Path) -> Row:
+    images = images_of(cell.config.data, cell.config.training.seed)
+    # Before anything is trained: what it refuses, it refuses now.
+    evaluator = evaluator_of(cell)
+    run, times = folder / "run", folder / "seconds.jsonl"
+    diverged, figures = None, []
+    try:
+        with timed(times):
+            fit_into(cell.config, run, say)
+    except DivergedError as error:
+        diverged = str(error)
+    if diverged is None:
+        generator, _ = open_generator(run, say)
+        fake_NHWC = generated(generator, max(evaluator.number, SHOWN))
+        _write_row_of_images(folder / SAMPLES, fake_NHWC[:SHOWN])
+        say(f"{cell}: measuring {evaluator.number} generated images")
+        figures = [figure.as_dict() for figure in evaluator.measure(fake_NHWC[: evaluator.number])]
+    _write_row_of_images(folder / REALS, _spread_out(images))
+    return _row(cell, images, diverged, figures, total(times))
+
+
+def _row(
+    cell: Cell, images: ImageSet, diverged: str | None, figures: list[dict[str, Any]], seconds: tuple[float, bool]
+) -> Row:
+    run = RunFolder.open(cell.folder / "run")
+    return {
+        "model": str(cell.entry),
+        "name": cell.entry.model,
+        "preset": cell.entry.preset,
+        "twin": cell.entry.twin,
+        "class": cell.class_name,
+        "seed": cell.seed,
+        "diverged": diverged,
+        "figures": figures,
+        "curve": [row | {"epochs": row["images_seen"] / len(images)} for row in run.rows(METRICS)],
+        "parameters": _parameters(cell.config),
+        "epochs": cell.config.training.epochs,
+        "batch_size": cell.config.training.batch_size,
+        "steps": cell.steps,
+        "images_seen": cell.images_seen,
+        "left_out": cell.left_out,
+        "images": len(images),
+        "seconds": round(seconds[0], 1),
+        "seconds_complete": seconds[1],
+        "device": cell.config.training.device,
+        "threads": cell.config.training.threads or torch.get_num_threads(),
+        "data_digest": images.digest,
+        "data_notes": list(images.notes),
+        "config_digest": hashlib.sha256(run.config().model_dump_json().encode()).hexdigest(),
+        "versions": versions(),
+    }
+
+
+def _parameters(config: RunConfig) -> dict[str, int]:
+    weights = seeded(config.training.seed, "weights")
+    generator, discriminator = build(config.model, config.data.resolution, weights, channels=config.data.channels)
+    in_circuits = sum(parameter.numel() for parameter in generator.quantum_parameters())
+    twin = getattr(config.model, "twin", False)
+    return {
+        "generator": parameter_count(generator),
+        "discriminator": parameter_count(discriminator),
+        "quantum": 0 if twin else in_circuits,
+        "in_place_of_quantum": in_circuits if twin else 0,
+    }
+
+
+def _spread_out(images: ImageSet) -> np.ndarray:
+    """Return a few real images, evenly spread over their order by name."""
+    rows = np.linspace(0, len(images) - 1, min(SHOWN, len(images))).round().astype(int)
+    return images.images_NHWC[rows]
+
+
+def _write_row_of_images(path: Path, images_NHWC: np.ndarray) -> None:
+    """Write images side by side as PNG, without gaps, so that they can be cut apart again."""
+    buffer = BytesIO()
+    Image.fromarray(np.concatenate(list(images_NHWC), axis=1)).save(buffer, format="PNG")
+    try:
+        write_whole(path, buffer.getvalue())
+    except OSError as error:
+        raise StorageError(f"{path}: not written ({error.strerror}); free space and repeat the command") from None

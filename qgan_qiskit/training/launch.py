@@ -1,0 +1,215 @@
+"""Several processes that train together: how they start, stop and fail as one.
+
+torch starts them; Lightning Fabric gives each its device and connects them. Fabric's own launchers were no choice: the one for
+scripts starts the whole command again and kills everything when a process fails; that for functions hands no signal on, and
+refuses notebooks.
+
+A process is started anew (``spawn``), as forked ones can use neither CUDA nor OpenMP that was in use before. The one that
+starts them waits, and is the only one that talks to the outside: it hands signals on, and raises what they met.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from multiprocessing import resource_tracker
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.multiprocessing import ProcessContext, ProcessExitedException, spawn
+
+from qgan_qiskit.errors import QganError, UsageError
+from qgan_qiskit.training.ranks import Ranks
+from qgan_qiskit.training.signals import STOPPING, Interrupted, StopRequest, end_by, handled
+
+# A process that waits for another learns from the one that started them when that is gone, not from a clock: the first may
+# measure for hours.
+_PATIENCE = timedelta(days=30)
+# Seconds that the others have to end by themselves when one has failed.
+_GRACE = 10.0
+
+Report = tuple[int, Exception]
+
+
+class EndedTogether(QganError):  # noqa: N818 - not an error of its own
+    """What the others raise when one process has met an error; nobody is shown this one."""
+
+
+def check_launch(devices: int) -> None:
+    """Find out whether this process can start others.
+
+    Args:
+        devices: how many.
+
+    Raises:
+        UsageError: it cannot; the message says why.
+    """
+    if importlib.util.find_spec("lightning_fabric") is None:
+        raise UsageError(f"--devices {devices} needs Lightning Fabric: python -m pip install -e '.[distributed]'")
+    process = multiprocessing.current_process()
+    if getattr(process, "_inheriting", False):
+        raise UsageError(
+            f"--devices {devices} starts processes that import the main script: put what it does under "
+            "if __name__ == '__main__'"
+        )
+    if process.daemon:
+        raise UsageError(f"--devices {devices}: this process is a worker that may start no others; use --devices 1")
+
+
+def launch(device: torch.device, devices: int, work: Callable[..., None], *arguments: Any) -> None:
+    """Call a function in several processes at once, and wait for them.
+
+    Args:
+        device: the kind of device that each process has one of.
+        devices: number of processes.
+        work: ``work(ranks, device, *arguments)``, importable by name.
+        *arguments: values that can be pickled.
+
+    Raises:
+        QganError: what a process raised; also when one was killed.
+        Interrupted: SIGINT or SIGTERM came before there was anything to save.
+    """
+    context = multiprocessing.get_context("spawn")
+    reports: SimpleQueue[Report] = context.SimpleQueue()
+    family = _Family()
+    with handled(family.hand_on):
+        with _held():
+            given = (devices, _free_port(), device.type, str(Path.cwd()), reports, work, arguments)
+            family.context = spawn(_take_part, given, nprocs=devices, join=False, daemon=True)
+        try:
+            while not family.context.join(grace_period=_GRACE):
+                pass
+        except (torch.multiprocessing.ProcessRaisedException, ProcessExitedException) as error:
+            raise _cause(error, reports, family.number) from None
+        finally:
+            family.kill()
+
+
+class _Family:
+    """The processes that were started, and the signal that they were asked to stop with."""
+
+    def __init__(self) -> None:
+        self.context: ProcessContext | None = None
+        self.number: int | None = None
+
+    def hand_on(self, number: int, _frame: FrameType | None) -> None:
+        """Hand the first signal on to all; a second one ends them, and this process, at once."""
+        if self.number is not None:
+            self.kill()
+            end_by(number)
+        self.number = number
+        self._send(number)
+
+    def kill(self) -> None:
+        """End those that are still there."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        for process in self.context.processes if self.context is not None else []:
+            if process.is_alive():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, number)
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """Let processes that are started meanwhile be born deaf to the signals: they listen once they can stop in order."""
+    # It lets signals through when it starts, so it has to be there before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _cause(error: Exception, reports: SimpleQueue[Report], number: int | None) -> Exception:
+    """Return why the processes ended: what the first one with something to say said."""
+    found = []
+    while not reports.empty():
+        found.append(reports.get())
+    # Who was waiting for a process that is gone says so too, but later.
+    found.sort(key=lambda report: isinstance(report[1], EndedTogether))
+    killed = isinstance(error, ProcessExitedException) and error.exit_code < 0
+    if found and not killed:
+        return found[0][1]
+    if number is not None:
+        return Interrupted("stopped; nothing was saved", number)
+    if killed:
+        return QganError(f"{error}, not by this program; was memory short? go on with --resume and the run's folder")
+    return QganError(f"{error} before it could train; what it printed says why")
+
+
+def _take_part(
+    rank: int,
+    count: int,
+    port: int,
+    accelerator: str,
+    folder: str,
+    reports: SimpleQueue[Report],
+    work: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> None:
+    """Be one of the processes: connect, work, report what went wrong."""
+    parent, stop = os.getppid(), StopRequest()
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if os.getppid() != parent:
+            # Killed, and its lock on the run with it: somebody else may go on with the run by now.
+            os._exit(1)
+        # However often: who started this process ends it when it is to end at once.
+        stop.number = number
+
+    try:
+        with handled(note):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+            os.chdir(folder)
+            os.environ.update(
+                {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            )
+            with _connected(count, accelerator, stop) as (ranks, device):
+                work(ranks, device, *arguments)
+    except Exception as error:
+        error.add_note(f"in process {rank} of {count}:\n{traceback.format_exc()}")
+        reports.put((rank, error))
+        sys.exit(1)
+
+
+@contextmanager
+def _connected(count: int, accelerator: str, stop: StopRequest) -> Iterator[tuple[Ranks, torch.device]]:
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
+    from lightning_fabric.strategies import DDPStrategy
+
+    from qgan_qiskit.training.fabric_ranks import FabricRanks
+
+    # It would announce the connection.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=count,
+        strategy=DDPStrategy(timeout=_PATIENCE),
+        # Not what a scheduler's variables suggest: these processes are on one machine, whoever started the first.
+        plugins=[LightningEnvironment()],
+    )
+    fabric.launch()
+    yield FabricRanks(fabric, stop), fabric.device
+    torch.distributed.destroy_process_group()

@@ -1,0 +1,170 @@
+"""What a run leaves behind while it is trained: log, pictures, measurements, checkpoints, and the line a person sees.
+
+Shape letters: B batch · N images · C H W image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from qgan_qiskit.config import RunConfig
+from qgan_qiskit.errors import UsageError
+from qgan_qiskit.models import Generator
+from qgan_qiskit.training import checkpoint
+from qgan_qiskit.training.pictures import grid_picture
+from qgan_qiskit.training.progress import Progress
+from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.training.run_folder import METRICS, STATS, RunFolder
+from qgan_qiskit.training.settle import settle
+from qgan_qiskit.training.state import TrainingState
+from qgan_qiskit.training.step import StepLosses
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+GRID_IMAGES = 64
+Measure = Callable[[Generator], list[dict[str, Any]]]
+
+
+class Record:
+    """Writes into a run's folder; only one process may have it."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        config: RunConfig,
+        state: TrainingState,
+        real_batch: Callable[[int], Tensor],
+        steps: int,
+        saved_values: dict[str, Any],
+        device: torch.device,
+        measure: Measure | None,
+    ) -> None:
+        """Open the logs; a new run also gets its first pictures. For the arguments see ``loop.train``.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        self.run, self.config, self.state, self.steps = run, config, state, steps
+        self.saved_values, self.device, self.measure = saved_values, device, measure
+        self._writer = _writer(run, state.step) if config.training.tensorboard else None
+        # The step at which the average last got its own batch-norm statistics.
+        self._settled: int | None = None
+        if state.step == 0:
+            run.write_picture("reals.png", grid_picture(_reals(real_batch)))
+            run.write_picture("fakes_init.png", grid_picture(self._fakes()))
+        self._progress = Progress(state.step, steps, config.training.batch_size)
+
+    def add_step(self, losses: StepLosses) -> None:
+        """Report a step that was taken, and draw and measure where it is time to.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        run, state, training = self.run, self.state, self.config.training
+        step, last = state.step, state.step == self.steps
+        self._progress.update(step, losses)
+        if last or step % training.log_every == 0:
+            row = _row(state, losses, self._progress)
+            run.append_row(STATS, row)
+            self._write_scalars(row)
+        if last or step % training.grid_every == 0:
+            run.write_picture(f"fakes_{step:06d}.png", grid_picture(self._fakes()))
+        if self.measure is not None and (last or step % self.config.evaluation.metrics_every == 0):
+            with self._averaged() as generator:
+                figures = self.measure(generator)
+            run.append_row(METRICS, {"step": step, "images_seen": step * training.batch_size, "figures": figures})
+            self._write_scalars({"step": step} | {f["name"]: f["value"] for f in figures})
+
+    def save(self) -> Path:
+        """Publish a checkpoint of the state as it is; return its folder.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        state = self.state
+        with self._averaged():
+            # What is saved as the average is what samples are drawn from.
+            pass
+        values = state.values() | self.saved_values
+        return checkpoint.save(self.run.checkpoints, state.step, state.tensors(), values, self.config.training.keep)
+
+    def close(self) -> None:
+        """End the progress bar and the events."""
+        self._progress.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    @torch.no_grad()
+    def _fakes(self) -> Tensor:
+        """Images from the same noise at every step; with an adaptive range it is stretched to the range of the step."""
+        with self._averaged() as generator:
+            z_BZ = generator.sample_latent(GRID_IMAGES, seeded(self.config.training.seed, "grid"))
+            return generator(z_BZ.to(self.device))
+
+    @contextmanager
+    def _averaged(self) -> Iterator[Generator]:
+        """Give the generator its averaged weights, and batch-norm statistics that fit them, for a ``with`` block."""
+        state = self.state
+        with state.ema.applied():
+            if self._settled != state.step:
+                settle(state.generator, self.config.training.seed, self.device)
+                self._settled = state.step
+            yield state.generator
+
+    def _write_scalars(self, row: dict[str, Any]) -> None:
+        if self._writer is not None:
+            for name, value in row.items():
+                if name != "step":
+                    self._writer.add_scalar(name, value, row["step"])
+
+
+def _reals(real_batch: Callable[[int], Tensor]) -> Tensor:
+    images = real_batch(0)
+    step = 1
+    while len(images) < GRID_IMAGES and step < GRID_IMAGES:
+        images = torch.cat([images, real_batch(step)])
+        step += 1
+    return images[:GRID_IMAGES]
+
+
+def _row(state: TrainingState, losses: StepLosses, progress: Progress) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "step": state.step,
+        "loss_discriminator": losses.discriminator,
+        "loss_generator": losses.generator,
+    }
+    if losses.reconstruction is not None:
+        row["reconstruction"] = losses.reconstruction
+    norm = state.quantum_gradient_norm()
+    if norm is not None:
+        row["gradient_norm_quantum"] = norm
+    if state.noise is not None:
+        row["noise_high"] = state.noise.high
+    return row | {"images_per_second": round(progress.images_per_second(state.step), 2)}
+
+
+def check_tensorboard() -> None:
+    """Find out whether TensorBoard is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        raise UsageError("--tensorboard needs TensorBoard: python -m pip install -e '.[tensorboard]'") from None
+
+
+def _writer(run: RunFolder, step: int) -> SummaryWriter:
+    check_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
+    # purge_step: what a killed run wrote of the steps after its checkpoint is not shown beside what comes again.
+    return SummaryWriter(str(run.path), purge_step=step + 1)

@@ -1,0 +1,288 @@
+"""``evaluate``: what it writes, prints and notes; which images it takes; what is refused before minutes are spent."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models.inception import BasicConv2d
+
+from qgan_qiskit import experiment
+from qgan_qiskit.metrics import inception
+
+PIXELS = ["SSIM to nearest real", "MS-SSIM of pairs, 2 scales"]
+FEATURES = ["FID, 64-d", "KID, 64-d", "precision, k = 3", "recall, k = 3", "density, k = 5", "coverage, k = 5"]
+
+
+@pytest.fixture(autouse=True)
+def _small_inception(monkeypatch):
+    """The same network on 79 pixels a side instead of 299, to be quick."""
+    monkeypatch.setattr(inception, "_SIDE", 79)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Random weights up to the 64-d tap."""
+    layers = {
+        "Conv2d_1a_3x3": BasicConv2d(3, 32, kernel_size=3),
+        "Conv2d_2a_3x3": BasicConv2d(32, 32, kernel_size=3),
+        "Conv2d_2b_3x3": BasicConv2d(32, 64, kernel_size=3),
+    }
+    generator, tensors = torch.Generator().manual_seed(0), {}
+    for layer, module in layers.items():
+        for name, value in module.state_dict().items():
+            scaled = name == "conv.weight"
+            random = torch.randn(value.shape, generator=generator) * (2 / value[0].numel()) ** 0.5 if scaled else value
+            tensors[f"{layer}.{name}"] = random
+    path = tmp_path_factory.mktemp("weights") / "to64.pth"
+    torch.save(tensors, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory):
+    """Runs on all images, on a part of them, and of another class."""
+    folder = tmp_path_factory.mktemp("runs")
+    shares = {"validation_share": 0.2, "test_share": 0.2}
+    return {
+        name: experiment.fit(tiny(data=data, training={"seed": seed}), folder, lambda _: None)[0]
+        for name, data, seed in (
+            ("all", {}, 0),
+            ("part", {"part": "train", **shares}, 0),
+            ("melanoma", {"class_name": "melanoma"}, 0),
+            ("grey", {"colour": "grey"}, 0),
+        )
+    }
+
+
+@pytest.fixture
+def runs(trained, tmp_path):
+    """Copies, to be changed."""
+    return {name: shutil.copytree(path, tmp_path / "runs" / path.name) for name, path in trained.items()}
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def figures_of(content, table=0, row=0):
+    return {figure["name"]: figure for figure in content["tables"][table]["runs"][row]["figures"]}
+
+
+def test_without_weights_pixels_are_compared_and_the_rest_is_noted(runs, main):
+    status, out, err = main("evaluate", runs["all"])
+    assert status == 0
+    content = read(runs["all"] / "evaluation.json")
+    figures = figures_of(content)
+    assert list(figures) == PIXELS
+    for name in PIXELS:
+        assert name in out
+        assert f"{figures[name]['value']:.4g} [" in out
+    assert "note: left out fid, kid, is, prdc, memorisation: there are no --fid-weights" in err
+    assert "pt_inception-2015-12-05-6726825d.pth" in err
+    assert str(runs["all"] / "evaluation.json") in err
+    assert not list(runs["all"].glob("*pairs*"))
+
+
+def test_with_weights_all_they_give_is_measured(runs, weights, main):
+    assert main("evaluate", runs["part"], "--fid-weights", weights, "--bootstrap", 10)[0] == 0
+    content = read(runs["part"] / "evaluation.json")
+    table = content["tables"][0]
+    figures = figures_of(content)
+    copies = ["distance to training", "copied share", "copying p"]
+    assert list(figures) == [*FEATURES[:2], *PIXELS, *FEATURES[2:], *copies]
+    parts = read(runs["part"] / "data.json")["counts"]["nevus"]
+    assert table["real_images"] == parts
+    assert table["held_out_images"] == 32 - parts > 0
+    assert {figure["real_number"] for figure in figures.values()} == {parts}
+    assert {figure["fake_number"] for figure in figures.values()} == {parts}
+    assert (content["format"], content["settings"]["bootstrap"]) == (1, 10)
+    assert content["versions"] == read(runs["part"] / "versions.json")
+    picture = runs["part"] / table["runs"][0]["picture"]
+    # Three columns: sample, training, held-out.
+    assert Image.open(picture).size[0] == 6 + 3 * (128 + 6)
+    assert not list(runs["part"].rglob("*.staging"))
+
+
+def test_the_same_command_writes_the_same_bytes(runs, weights, main):
+    written = []
+    for seed in (0, 0, 1):
+        options = ("--fid-weights", weights, "--metrics-number", 12, "--evaluation-seed", seed)
+        status, out, _ = main("evaluate", runs["all"], *options)
+        assert status == 0
+        written.append((out, (runs["all"] / "evaluation.json").read_bytes()))
+    assert written[0] == written[1]
+    first, last = (figures_of(json.loads(text)) for _, text in written[1:])
+    assert first["FID, 64-d"]["value"] != last["FID, 64-d"]["value"]
+
+
+def test_samples_are_those_of_generate(runs, weights, main, tmp_path, monkeypatch):
+    seen = []
+    measure = experiment.Evaluator.measure
+    monkeypatch.setattr(
+        experiment.Evaluator, "measure", lambda self, images: (seen.append(images), measure(self, images))[1]
+    )
+    assert main("evaluate", runs["all"], "--metrics", "ssim", "--metrics-number", 5)[0] == 0
+    assert main("generate", runs["all"], "-n", 5, "--output", tmp_path / "a.npz")[0] == 0
+    assert np.array_equal(seen[0], np.load(tmp_path / "a.npz")["images"])
+
+
+def test_several_runs_make_a_table_per_set_of_images(runs, main, tmp_path, weights):
+    checkpoint = runs["all"] / "checkpoints" / "step-00000004"
+    output = tmp_path / "all.json"
+    sources = [runs["all"], checkpoint, runs["melanoma"]]
+    options = ["--fid-weights", weights, "--metrics", "fid,memorisation", "--output", output]
+    status, out, _ = main("evaluate", *sources, *options)
+    assert status == 0
+    content = read(output)
+    assert [[row["run"] for row in table["runs"]] for table in content["tables"]] == [
+        [runs["all"].name, f"{runs['all'].name}/step-00000004"],
+        [runs["melanoma"].name],
+    ]
+    assert figures_of(content, 0, 0)["FID, 64-d"]["value"] != figures_of(content, 0, 1)["FID, 64-d"]["value"]
+    assert figures_of(content, 0, 0)["FID, 64-d"]["floor"] == figures_of(content, 0, 1)["FID, 64-d"]["floor"]
+    assert out.count("real against real ") == 2
+    assert "nevus, all part" in out
+    assert "melanoma, all part" in out
+    pictures = [row["picture"] for table in content["tables"] for row in table["runs"]]
+    assert len(set(pictures)) == 3
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(pictures)
+    for source in (runs["all"], runs["melanoma"]):
+        assert not (source / "evaluation.json").exists()
+
+
+def test_other_real_images(runs, weights, main):
+    """A part that was not trained on, and another class: copies are looked for among the run's own training images."""
+    options = ("--fid-weights", weights, "--metrics", "fid,memorisation")
+    assert main("evaluate", runs["part"], *options)[0] == 0
+    own = read(runs["part"] / "evaluation.json")
+    assert main("evaluate", runs["part"], *options, "--part", "test")[0] == 0
+    test = read(runs["part"] / "evaluation.json")
+    assert test["tables"][0]["data"]["part"] == "test"
+    assert test["tables"][0]["digest"] != own["tables"][0]["digest"]
+    assert figures_of(test)["FID, 64-d"]["value"] != figures_of(own)["FID, 64-d"]["value"]
+    assert figures_of(test)["distance to training"]["real_number"] == own["tables"][0]["real_images"]
+    assert main("evaluate", runs["all"], *options, "--class", "melanoma")[0] == 0
+    other = read(runs["all"] / "evaluation.json")
+    assert other["tables"][0]["data"]["class_name"] == "melanoma"
+    assert figures_of(other)["distance to training"]["real_number"] == 32
+
+
+def test_images_that_were_not_trained_on_are_not_searched_for_copies(runs, weights, main):
+    data = read(runs["all"] / "data.json")
+    (runs["all"] / "data.json").write_text(json.dumps({**data, "digest": "another"}))
+    status, _, err = main("evaluate", runs["all"], "--fid-weights", weights)
+    assert status == 0
+    assert f"the images that {runs['all'].name} was trained on are not found" in err
+    assert "left out memorisation" in err
+    status, _, err = main("evaluate", runs["all"], "--fid-weights", weights, "--metrics", "memorisation")
+    assert status == 3
+    assert "memorisation cannot be measured" in err
+
+
+def test_runs_on_grey_images(runs, weights, main):
+    assert main("evaluate", runs["grey"], "--fid-weights", weights)[0] == 0
+    values = [figure["value"] for figure in figures_of(read(runs["grey"] / "evaluation.json")).values()]
+    assert np.isfinite(values).all()
+
+
+BAD = {
+    "no run": ([], 2, "RUN..."),
+    "a run that is not there": (["nowhere"], 4, "nowhere: not a run folder"),
+    "one run twice": (["{run}", "{run}"], 2, "named twice"),
+    "two checkpoints": (["{run}", "{run}/checkpoints/step-00000004"], 2, "--output"),
+    "no metric": (["{run}", "--metrics", "none"], 2, "measures nothing"),
+    "an unknown metric": (["{run}", "--metrics", "fid,lpips"], 2, "no metric 'lpips'"),
+    "an empty metric": (["{run}", "--metrics", ""], 2, "--metrics"),
+    "fid without weights": (["{run}", "--metrics", "ssim,fid"], 2, "--metrics fid needs --fid-weights"),
+    "weights that are not there": (["{run}", "--fid-weights", "nothing.pth"], 3, "nothing.pth: cannot be read"),
+    "weights that are none": (["{run}", "--fid-weights", "{run}/config.json"], 3, "as Inception weights"),
+    "a tap the file lacks": (["{run}", "--fid-weights", "{weights}", "--tap", "2048"], 3, "no 2048-d tap"),
+    "a score the file lacks": (["{run}", "--fid-weights", "{weights}", "--metrics", "is"], 3, "ends at the 64-d tap"),
+    "a tap that is none": (["{run}", "--tap", "100"], 2, "--tap"),
+    "one image": (["{run}", "--metrics-number", "1"], 2, "--metrics-number"),
+    "one resampling": (["{run}", "--bootstrap", "1"], 2, "--bootstrap: one resampling"),
+    "too few for prdc": (
+        ["{run}", "--fid-weights", "{weights}", "--metrics", "prdc", "--limit", "5"],
+        3,
+        "at least 6 real images are needed, not 5",
+    ),
+    "a class that is none": (["{run}", "--class", "wart"], 3, "no class 'wart'"),
+    "data that are not there": (["{run}", "--data", "nothing"], 3, "no data at"),
+    "an empty part": (["{run}", "--part", "test", "--test-share", "0"], 3, "test part"),
+    "shares that leave nothing": (["{run}", "--validation-share", "0.6", "--test-share", "0.6"], 2, "together"),
+    "a folder as output": (["{run}", "--output", "{run}"], 2, "--output"),
+    "an output in no folder": (["{run}", "--output", "no/folder.json"], 2, "there is no folder"),
+    "a device that is none": (["{run}", "--device", "cuda:99"], 2, "--device cuda:99"),
+    "a device of another name": (["{run}", "--device", "toaster"], 2, "--device"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_requests_end_in_one_line_and_leave_nothing(what, runs, weights, main, tmp_path, monkeypatch):
+    arguments, expected, piece = BAD[what]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    before = sorted(runs["all"].rglob("*"))
+    status, out, err = main("evaluate", *[argument.format(run=runs["all"], weights=weights) for argument in arguments])
+    assert (status, out) == (expected, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert piece in last
+    assert list((tmp_path / "here").iterdir()) == []
+    assert sorted(runs["all"].rglob("*")) == before
+
+
+def test_a_run_of_another_resolution_is_refused_by_the_size(runs, main, monkeypatch):
+    """Real images are read at the run's own resolution; whatever gives others anyway is told."""
+    from qgan_qiskit import evaluate
+
+    read_images = evaluate.read_images
+    monkeypatch.setattr(
+        evaluate, "read_images", lambda data, seed: read_images(data.model_copy(update={"resolution": 32}), seed)
+    )
+    status, _, err = main("evaluate", runs["all"])
+    assert status == 3
+    assert "generated images are 16x16 pixels and the real ones 32x32" in err
+
+
+def test_a_full_disk_leaves_the_earlier_file(runs, main, monkeypatch):
+    assert main("evaluate", runs["all"])[0] == 0
+    before = (runs["all"] / "evaluation.json").read_bytes()
+    monkeypatch.setattr(
+        "pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    status, _, err = main("evaluate", runs["all"], "--evaluation-seed", 3)
+    assert status == 6
+    assert err.splitlines()[-1].startswith("error: ")
+    assert (runs["all"] / "evaluation.json").read_bytes() == before
+    assert not list(runs["all"].glob(".*staging"))
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(runs, main):
+    path = runs["all"] / "checkpoints" / "step-00000006" / "ema.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    status, _, err = main("evaluate", runs["all"], "--metrics", "ssim")
+    assert status == 0
+    assert f"note: passed over {path}" in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--metrics", "fid"], ["run", "--bootstrap", "1"]], ids=" ".join
+)
+def test_neither_help_nor_a_refused_option_waits_for_torch(arguments):
+    program = f"""
+import sys
+from qgan_qiskit.cli.__main__ import main
+sys.argv = ["x", "evaluate", *{arguments!r}]
+try:
+    main()
+except SystemExit:
+    print(sorted({{"torch", "numpy", "scipy", "PIL"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

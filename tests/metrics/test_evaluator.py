@@ -1,0 +1,310 @@
+"""The evaluator: its figures against the metrics by hand, floors, seeds, and sets that are odd, tiny or wrong."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from qgan_qiskit.config import METRICS, EvaluationConfig
+from qgan_qiskit.errors import DataError
+from qgan_qiskit.metrics import Evaluator, Figure, frechet_distance, inception
+from qgan_qiskit.metrics.inception import Inception
+from qgan_qiskit.metrics.table import table_text
+
+FROM_64 = {
+    "fid": ["FID, 64-d"],
+    "kid": ["KID, 64-d"],
+    "ssim": ["SSIM to nearest real"],
+    "ms-ssim": ["MS-SSIM of pairs, 2 scales"],
+    "prdc": ["precision, k = 3", "recall, k = 3", "density, k = 5", "coverage, k = 5"],
+    "memorisation": ["distance to training"],
+}
+
+
+def images(number, seed=0, side=16):
+    """Blobs of random colour on a random ground."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0:side] / side
+    made = []
+    for _ in range(number):
+        near = np.exp(-((x - rng.uniform(0.2, 0.8)) ** 2 + (y - rng.uniform(0.2, 0.8)) ** 2) * rng.uniform(8, 40))
+        made.append(rng.uniform(150, 250, 3) * (1 - near[..., None]) + rng.uniform(0, 120, 3) * near[..., None])
+    return np.array(made).reshape(number, side, side, 3).astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _small_inception(monkeypatch):
+    """The same network on 79 pixels a side instead of 299, to be quick; test_inception.py has the full size."""
+    monkeypatch.setattr(inception, "_SIDE", 79)
+
+
+@pytest.fixture
+def config(small_weights):
+    def make(metrics="all", **changes):
+        return EvaluationConfig(metrics=metrics, fid_weights=str(small_weights), bootstrap=20, **changes)
+
+    return make
+
+
+def named(figures):
+    return {figure.name: figure for figure in figures}
+
+
+def test_all_that_the_file_can_give_and_what_it_lacks_is_said(config):
+    evaluator = Evaluator(config(), images(30))
+    assert set(evaluator.names) == set(METRICS) - {"is"}
+    assert len(evaluator.notes) == 2
+    assert "ends at the 64-d tap" in evaluator.notes[0]
+    assert evaluator.notes[1].startswith("left out is: up_to_64.pth ends at the 64-d tap")
+    figures = evaluator.measure(images(30, 1))
+    assert [figure.name for figure in figures] == [name for names in FROM_64.values() for name in names]
+    for figure in figures:
+        assert np.isfinite(figure.value)
+        assert figure.low <= figure.value <= figure.high
+        assert figure.seed == 0
+        assert Figure(**json.loads(json.dumps(figure.as_dict(), allow_nan=False))) == figure
+        network = figure.metric not in ("ssim", "ms-ssim")
+        assert (figure.tap, figure.resize) == ((64, "bilinear") if network else (None, None))
+        assert (figure.weights_digest is not None) == network
+
+
+def test_values_and_floors_are_those_of_the_metric_by_hand(config, small_weights):
+    real, fake = images(50), images(20, 1)
+    figure = named(Evaluator(config("fid", metrics_number=20), real).measure(fake))["FID, 64-d"]
+    network = Inception(small_weights)
+
+    def features(some):
+        levels = torch.from_numpy(some.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
+        return network(levels, [64])[64].double().numpy()
+
+    # The choice of real images is the evaluator's own; the floor's two halves begin with it.
+    rows = Evaluator(config("fid", metrics_number=20), real)._rows
+    assert len(set(rows)) == len(rows) == 40
+    assert figure.value == pytest.approx(frechet_distance(features(real[rows[:20]]), features(fake)), rel=1e-4)
+    expected = frechet_distance(features(real[rows[:20]]), features(real[rows[20:]]))
+    assert figure.floor == pytest.approx(expected, rel=1e-4)
+    assert (figure.real_number, figure.fake_number, figure.floor_number) == (20, 20, 20)
+
+
+def test_real_images_against_themselves(config):
+    real = images(30)
+    found = named(Evaluator(config(), real).measure(real))
+    assert found["FID, 64-d"].value < 1e-6
+    assert found["KID, 64-d"].value <= 0
+    assert found["SSIM to nearest real"].value == pytest.approx(1, abs=1e-4)
+    assert [found[name].value for name in FROM_64["prdc"]] == pytest.approx([1, 1, 6 / 5, 1])
+    assert found["distance to training"].value == 0
+
+
+def test_the_seed_decides_the_choice_and_nothing_else_does(config):
+    real, fake = images(40), images(20, 1)
+    first = Evaluator(config(metrics_number=12), real)
+    figures = first.measure(fake)
+    assert first.measure(images(15, 2)) != figures
+    state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    assert first.measure(fake) == figures == Evaluator(config(metrics_number=12), real).measure(fake)
+    assert np.array_equal(state[0], np.random.get_state()[1])
+    assert torch.equal(state[1], torch.get_rng_state())
+    other = Evaluator(config(metrics_number=12, evaluation_seed=1), real).measure(fake)
+    assert named(other)["FID, 64-d"].value != named(figures)["FID, 64-d"].value
+
+
+def test_features_of_real_images_are_computed_once(config, monkeypatch):
+    seen = []
+    forward = Inception.forward
+    monkeypatch.setattr(
+        Inception, "forward", lambda self, some, outputs: (seen.append(len(some)), forward(self, some, outputs))[1]
+    )
+    evaluator = Evaluator(config("fid,prdc", metrics_number=10), images(50))
+    evaluator.measure(images(10, 1))
+    assert sum(seen) == 10 + 20
+    evaluator.measure(images(10, 2))
+    assert sum(seen) == 10 + 20 + 10
+    seen.clear()
+    Evaluator(config("ssim,ms-ssim"), images(20)).measure(images(10, 1))
+    assert seen == []
+
+
+def test_held_out_images_give_share_and_test(config):
+    real, fake = images(60), images(30, 1)
+    copies = np.concatenate([fake[:15], real[:15, :, ::-1]])
+    evaluator = Evaluator(config("memorisation"), real, images(40, 2))
+    new, copied = named(evaluator.measure(fake)), named(evaluator.measure(copies))
+    assert list(new) == ["distance to training", "copied share", "copying p"]
+    assert new["copied share"].floor == copied["copied share"].floor == pytest.approx(1 / 41)
+    assert new["copied share"].value < 0.2
+    assert copied["copied share"].value >= 0.5, "mirrored copies count"
+    assert copied["copying p"].value < 0.01
+    assert new["distance to training"].floor == copied["distance to training"].floor > 0
+    assert {figure.real_number for figure in copied.values()} == {60}, "all training images are searched"
+    width, height = evaluator.pairs_picture(rows=3).size
+    assert (width, height) == (6 + 3 * 134, 22 + 3 * 150)
+
+
+def test_training_images_may_be_others_than_the_real_ones(config):
+    training, unseen = images(40), images(40, 1)
+    evaluator = Evaluator(config("fid,memorisation"), unseen, training_THWC=training)
+    found = named(evaluator.measure(training[:20]))
+    assert found["distance to training"].value == 0
+    assert found["FID, 64-d"].value > 0
+    absent = Evaluator(config(), unseen, training_THWC=training[:0])
+    assert "memorisation" not in absent.names
+    assert any("not at hand" in note for note in absent.notes)
+
+
+def test_the_picture_needs_the_search(config):
+    evaluator = Evaluator(config("fid,memorisation"), images(20))
+    with pytest.raises(ValueError, match="measurement"):
+        evaluator.pairs_picture()
+    evaluator = Evaluator(config("fid"), images(20))
+    evaluator.measure(images(20, 1))
+    with pytest.raises(ValueError, match="memorisation"):
+        evaluator.pairs_picture()
+
+
+def test_the_whole_file_gives_the_inception_score_and_the_deepest_tap(whole_weights):
+    config = EvaluationConfig(metrics="fid,is", fid_weights=str(whole_weights), bootstrap=0)
+    evaluator = Evaluator(config, images(6))
+    assert evaluator.notes == ()
+    found = named(evaluator.measure(images(4, 1)))
+    assert list(found) == ["FID, 2048-d", "IS"]
+    assert 1 <= found["IS"].value <= 1008
+    assert found["IS"].tap is None
+    assert found["IS"].low is None
+    assert found["FID, 2048-d"].tap == 2048
+
+
+# --- odd sets: each a defined value, or a refusal in one line ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+def test_few_real_images_leave_out_what_they_cannot_give(number, config):
+    evaluator = Evaluator(config(), images(number))
+    figures = evaluator.measure(images(max(number, 6), 1))
+    assert all(np.isfinite(figure.value) for figure in figures)
+    expected = {"ssim", "memorisation"} | ({"fid", "kid", "ms-ssim"} if number >= 2 else set())
+    assert set(evaluator.names) == expected | ({"prdc"} if number >= 6 else set())
+    # Half of the images on each side of the floor.
+    floors = {figure.metric: figure.floor for figure in figures}
+    assert (floors["ssim"] is not None) == (number >= 2)
+    assert (floors.get("fid") is not None) == (number >= 4)
+    assert (floors.get("prdc") is not None) == (number >= 12)
+    fid = named(figures).get("FID, 64-d")
+    assert fid is None or (fid.low is None) == (number < 10)
+
+
+@pytest.mark.parametrize(
+    ("metric", "number", "words"),
+    [("fid", 1, "at least 2"), ("kid", 1, "at least 2"), ("prdc", 5, "at least 6"), ("ms-ssim", 1, "at least 2")],
+)
+def test_too_few_images_for_a_metric_asked_for_by_name(metric, number, words, config):
+    with pytest.raises(DataError, match=f"{metric} cannot be measured: {words} real images are needed, not {number}"):
+        Evaluator(config(metric), images(number))
+    for how in (metric, "all"):
+        with pytest.raises(DataError, match=f"{words} generated images are needed, not {number}"):
+            Evaluator(config(how), images(20)).measure(images(number))
+
+
+def test_no_images(config):
+    with pytest.raises(DataError, match="no real images"):
+        Evaluator(config(), images(0))
+    with pytest.raises(DataError, match="no held-out images"):
+        Evaluator(config(), images(20), images(0))
+    with pytest.raises(DataError, match="no generated images"):
+        Evaluator(config(), images(20)).measure(images(0))
+
+
+def test_more_images_asked_for_than_there_are(config):
+    evaluator = Evaluator(config("fid,kid", metrics_number=1000), images(21))
+    assert evaluator.number == 21
+    figure = named(evaluator.measure(images(30, 1)))["FID, 64-d"]
+    assert (figure.real_number, figure.fake_number, figure.floor_number) == (21, 30, 10)
+
+
+@pytest.mark.parametrize("side", ["real", "fake", "both"])
+def test_constant_images_have_values(side, config):
+    constant = np.full((12, 16, 16, 3), 90, np.uint8)
+    real = images(12) if side == "fake" else constant
+    fake = images(12, 1) if side == "real" else constant
+    found = named(Evaluator(config(), real, images(12, 2)).measure(fake))
+    for figure in found.values():
+        assert all(np.isfinite(value) for value in (figure.value, figure.low, figure.high) if value is not None)
+    if side == "both":
+        assert found["FID, 64-d"].value == pytest.approx(0, abs=1e-6)
+        assert found["copied share"].value == 1
+        assert found["coverage, k = 5"].value == 1
+    else:
+        assert found["FID, 64-d"].value > 0.01
+
+
+def test_sizes_must_agree(config):
+    for extra in ({"held_out_HHWC": images(4, side=8)}, {"training_THWC": images(4, side=8)}):
+        with pytest.raises(DataError, match="8x8 pixels and the real ones 16x16"):
+            Evaluator(config(), images(20), **extra)
+    with pytest.raises(DataError, match="generated images are 32x32 pixels and the real ones 16x16"):
+        Evaluator(config(), images(20)).measure(images(20, side=32))
+    for wrong in (images(4).astype(float), images(4)[..., :1], images(4)[0]):
+        with pytest.raises(ValueError, match="uint8"):
+            Evaluator(config(), wrong)
+
+
+@pytest.mark.parametrize("metric", ["fid", "kid", "is", "prdc", "memorisation"])
+def test_missing_weights(metric):
+    with pytest.raises(DataError, match=f"{metric} cannot be measured: there are no --fid-weights"):
+        Evaluator(EvaluationConfig(metrics=metric), images(20))
+    evaluator = Evaluator(EvaluationConfig(metrics="all"), images(20))
+    assert evaluator.names == ("ssim", "ms-ssim")
+    assert evaluator.notes[0].startswith("left out fid, kid, is, prdc, memorisation: there are no --fid-weights")
+
+
+def test_what_the_weights_lack_is_refused_by_name(config, tmp_path):
+    with pytest.raises(DataError, match=r"is cannot be measured: .* ends at the 64-d tap"):
+        Evaluator(config("is"), images(20))
+    with pytest.raises(DataError, match="has no 2048-d tap, only taps 64"):
+        Evaluator(config("all", tap="2048"), images(20))
+    with pytest.raises(DataError, match=r"nothing\.pth"):
+        Evaluator(EvaluationConfig(metrics="fid", fid_weights=str(tmp_path / "nothing.pth")), images(20))
+
+
+def test_tiny_images(config):
+    evaluator = Evaluator(config(), images(12, side=8))
+    assert "ms-ssim" not in evaluator.names
+    assert "at least 11 pixels a side, not 8" in " ".join(evaluator.notes)
+    assert "SSIM to nearest real" in named(evaluator.measure(images(12, 1, side=8)))
+    with pytest.raises(DataError, match="11 pixels"):
+        Evaluator(config("ms-ssim"), images(12, side=8))
+
+
+def test_grey_images_have_values(config):
+    real, fake = (images(20, seed).mean(axis=3, keepdims=True).astype(np.uint8).repeat(3, 3) for seed in (0, 1))
+    figures = Evaluator(config(), real).measure(fake)
+    assert all(np.isfinite(figure.value) for figure in figures)
+
+
+def test_no_resamplings_no_intervals(config):
+    config = config().model_copy(update={"bootstrap": 0})
+    assert {figure.low for figure in Evaluator(config, images(20)).measure(images(20, 1))} == {None}
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_shows_every_figure_floor_and_how_it_was_measured(config):
+    figures = Evaluator(config(), images(30), images(12, 4)).measure(images(30, 1))
+    moved = [replace(figure, value=figure.value + 1) for figure in figures]
+    for width in (60, 120, 1000):
+        text = table_text({"one": figures, "another run": moved}, width)
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= max(width, 120)
+        rows = {label: " ".join(line for line in lines if line.startswith(label)) for label in ("one", "another run")}
+        floors = " ".join(line for line in lines if line.startswith("real against real "))
+        for figure, other in zip(figures, moved, strict=True):
+            assert figure.name in text
+            assert f"{figure.value:.4g}" in rows["one"]
+            assert f"{other.value:.4g}" in rows["another run"]
+            assert "-" in floors if figure.floor is None else f"{figure.floor:.4g}" in floors
+        for words in ("30 real and 30 generated images", "tap 64", figures[0].weights_digest[:12], "15 real images"):
+            assert words in text
+    assert "Inception" not in table_text({"one": [f for f in figures if f.weights_digest is None]})

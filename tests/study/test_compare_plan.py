@@ -1,0 +1,144 @@
+"""Models of a comparison, and cells of equal budget."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_study import tiny_dcgan, tiny_hybridq
+
+from qgan_qiskit.config.compare import CompareConfig
+from qgan_qiskit.errors import DataError, UsageError
+from qgan_qiskit.presets import PRESETS
+from qgan_qiskit.study.compare.entries import Entry, parse_entries
+from qgan_qiskit.study.compare.folder import begin
+from qgan_qiskit.study.compare.plan import Cell, plan, run_config
+
+EVERY = [(model, name) for model, names in PRESETS.items() for name in names]
+
+
+@pytest.mark.parametrize(("model", "name"), EVERY)
+def test_every_preset_is_an_entry(model, name):
+    """And is written as it is read; the settings are the preset's, but for the twin."""
+    for twin in (False, True):
+        entry = Entry(model, name, twin)
+        config = PRESETS[model][name]()
+        if twin and not hasattr(config.model, "twin"):
+            with pytest.raises(UsageError, match=r"has no circuits to replace; leave \+twin out"):
+                parse_entries(str(entry))
+            continue
+        assert parse_entries(str(entry)) == (entry,)
+        assert entry.config() == (config.updated({"model": {"twin": True}}) if twin else config)
+
+
+def test_a_list_of_entries():
+    assert [str(entry) for entry in parse_entries("hybridq, hybridq+twin,hybridq:paper,dcgan:default")] == [
+        "hybridq",
+        "hybridq+twin",
+        "hybridq:paper",
+        "dcgan",
+    ]
+    assert Entry("hybridq", "paper", True).slug == "hybridq-paper-twin"
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "hybridq,", "HYBRIDQ", "hybridq:", "hybridq+", "hybridq+twin+twin", "a/b", ":x"]
+)
+def test_what_is_no_list_of_entries(text):
+    with pytest.raises(UsageError, match="--models"):
+        parse_entries(text)
+
+
+@given(
+    images=st.integers(8, 5000),
+    epochs=st.integers(1, 200),
+    curve_every=st.integers(0, 50),
+    batches=st.lists(st.integers(2, 64), min_size=1, max_size=4),
+)
+def test_budgets_are_equal_but_for_less_than_a_batch(images, epochs, curve_every, batches):
+    settings = CompareConfig(
+        epochs=epochs, curve_every=curve_every, data={"resolution": 16}, evaluation={"metrics": "ssim"}
+    )
+    for batch_size in batches:
+        if batch_size > images:
+            continue
+        name = f"b{batch_size}"
+        PRESETS["dcgan"][name] = lambda b=batch_size: tiny_dcgan().updated({"training": {"batch_size": b}})
+        try:
+            config = run_config(Entry("dcgan", name), settings, "nevus", 3, images)
+        finally:
+            del PRESETS["dcgan"][name]
+        seen = config.training.steps * batch_size
+        assert 0 <= epochs * images - seen < batch_size
+        if curve_every:
+            points = config.evaluation.metrics_every * batch_size
+            assert (
+                abs(points - curve_every * images) <= max(batch_size / 2, 1e-9) or config.evaluation.metrics_every == 1
+            )
+            assert (config.evaluation.metrics, config.evaluation.bootstrap) == ("ssim", 0)
+        else:
+            assert config.evaluation.metrics == "none"
+
+
+def test_recipes_are_the_presets_own():
+    """Everything but the study's own settings comes from the preset, its augmentation included unless one is asked for."""
+    settings = CompareConfig(epochs=3, data={"resolution": 64, "colour": "grey"}, evaluation={"metrics": "ssim"})
+    for model, name in EVERY:
+        entry = Entry(model, name)
+        preset = entry.config()
+        try:
+            config = run_config(entry, settings, "MEL", 5, 1000)
+        except UsageError as error:
+            assert f"--models '{entry}': " in str(error)
+            continue
+        assert config.model == preset.model
+        theirs = preset.training.model_dump() | {"epochs": 3, "steps": config.training.steps, "seed": 5}
+        assert config.training.model_dump() == theirs | {"device": "cpu", "threads": None}
+        assert config.data.augment == preset.data.augment
+        assert (config.data.colour, config.data.class_name) == ("grey", "MEL")
+        flipped = run_config(entry, settings.model_copy(update={"augment": "flip"}), "MEL", 5, 1000)
+        assert flipped.data.augment == "flip"
+
+
+def test_cells_of_a_study(tmp_path, image_cache, monkeypatch):
+    monkeypatch.setitem(PRESETS["dcgan"], "tiny", tiny_dcgan)
+    monkeypatch.setitem(PRESETS["hybridq"], "tiny", tiny_hybridq)
+    data = {"cache_dir": str(image_cache), "resolution": 16, "made_per_class": 20}
+    study = begin(tmp_path, CompareConfig(epochs=1, data=data, evaluation={"metrics": "ssim"}))
+    entries = parse_entries("dcgan:tiny,hybridq:tiny+twin")
+    cells = plan(study, entries, ("nevus", "melanoma"), (4, 2))
+    assert len({cell.name for cell in cells}) == 8
+    assert cells[1].name == "hybridq-tiny-twin-nevus-s4"
+    assert [cell.left_out for cell in cells[:2]] == [0, 4]
+    # Made images differ with the seed and the class, and with nothing else.
+    assert len({cell.data_digest for cell in cells}) == 4
+    assert not any(tmp_path.iterdir())
+    for cell in cells:
+        again = pickle.loads(pickle.dumps(cell))
+        assert again == cell
+        assert again.config.model_dump() == cell.config.model_dump()
+
+
+def test_too_few_images_name_model_and_class():
+    settings = CompareConfig(evaluation={"metrics": "ssim"})
+    with pytest.raises(DataError, match="dcgan: a batch of 64 does not fit 63 images of class MEL"):
+        run_config(Entry("dcgan"), settings, "MEL", 0, 63)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=80), unique=True))
+def test_folders_of_classes_do_not_collide(names):
+    """Whatever a class is called, its folder is one plain name of its own."""
+    folders = []
+    for name in names:
+        cell = Cell(None, "", Entry("dcgan"), name, 0, 8, "", None, None)
+        folders.append(cell.name)
+        assert "/" not in cell.name
+        assert len(cell.name.encode()) < 120
+        assert cell.name.isascii()
+    assert len(set(folders)) == len(folders)
+
+
+def test_a_plain_class_name_is_kept():
+    assert Cell(None, "", Entry("dcgan"), "MEL", 0, 8, "", None, None).name == "dcgan-default-MEL-s0"
+    assert np.unique([Cell(None, "", Entry("dcgan"), n, 0, 8, "", None, None).name for n in ("a b", "a_b")]).size == 2

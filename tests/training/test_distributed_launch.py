@@ -1,0 +1,245 @@
+"""Processes that work together start, stop and fail as one; nothing is left of them, and nobody waits for ever."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from qgan_qiskit.config import RunConfig
+from qgan_qiskit.errors import DataError, QganError, StorageError, UsageError
+from qgan_qiskit.training import launch as room
+from qgan_qiskit.training.compute import check_device
+from qgan_qiskit.training.launch import check_launch, launch
+from qgan_qiskit.training.ranks import ALONE
+from qgan_qiskit.training.signals import STOPPING, Interrupted
+
+CPU = torch.device("cpu")
+
+
+def exchange(ranks, device, folder):
+    """Ask everything that there is to ask, and write down the answers."""
+    torch.manual_seed(ranks.rank)
+    own = torch.rand(3, 2)
+    # Another layout than that of the first: averages belong to positions, not to places in memory.
+    images = torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    weights = [nn.Parameter(own.clone()), nn.Parameter(torch.zeros(5)), nn.Parameter(images)]
+    weights[0].grad, weights[2].grad = own.clone(), images.clone()
+    layouts = [weights[0].grad.stride(), weights[2].grad.stride()]
+    ranks.average_gradients(weights)
+    taken = [own.clone(), torch.full((2,), ranks.rank)]
+    ranks.take_from_first(taken)
+    answers = {
+        "place": (ranks.rank, ranks.count, str(device), str(Path.cwd())),
+        "own": (own, images),
+        "rows": ranks.rows(torch.arange(6)),
+        "whole": ranks.whole(own),
+        "sum": ranks.sum(own),
+        "mean": ranks.mean(own),
+        "gradients": [weight.grad for weight in weights],
+        "same layouts": layouts == [weights[0].grad.stride(), weights[2].grad.stride()],
+        "largest": ranks.largest(3 - ranks.rank),
+        "taken": taken,
+    }
+    torch.save(answers, folder / f"{ranks.rank}.pt")
+
+
+def test_what_processes_tell_each_other(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    launch(CPU, 2, exchange, tmp_path)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert [first["place"], second["place"]] == [(rank, 2, "cpu", str(tmp_path)) for rank in range(2)]
+    (a, x), (b, y) = first["own"], second["own"]
+    for answers, rows in ((first, [0, 1, 2]), (second, [3, 4, 5])):
+        assert answers["rows"].tolist() == rows
+        assert torch.equal(answers["whole"], torch.cat([a, b]))
+        assert torch.equal(answers["sum"], a + b)
+        assert torch.equal(answers["mean"], (a + b) / 2)
+        assert torch.equal(answers["gradients"][0], (a + b) / 2)
+        assert answers["gradients"][1] is None
+        assert torch.equal(answers["gradients"][2], (x + y) / 2)
+        assert answers["same layouts"]
+        assert answers["largest"] == 3
+        assert torch.equal(answers["taken"][0], a)
+        assert answers["taken"][1].tolist() == [0, 0]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_alone_is_the_whole():
+    values = torch.rand(4, 2)
+    for answer in (ALONE.rows(values), ALONE.whole(values), ALONE.sum(values), ALONE.mean(values)):
+        assert torch.equal(answer, values)
+    assert (ALONE.rank, ALONE.count, ALONE.first, ALONE.largest(3)) == (0, 1, True, 3)
+    with pytest.raises(DataError), ALONE.together():
+        raise DataError("bad")
+
+
+def fail(ranks, _device, where):
+    """Let the second process fail: in a block that all leave together, or while the first waits for it."""
+    if where == "together":
+        with ranks.together():
+            if not ranks.first:
+                raise StorageError("the disk of the second is full")
+        raise AssertionError("the first must not come here")
+    if ranks.first:
+        ranks.largest(0)
+        raise AssertionError("nobody answers")
+    if where == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise MemoryError
+
+
+@pytest.mark.parametrize("where", ["together", "memory", "killed"])
+def test_an_error_of_one_ends_all(where, capfd):
+    expected, text = {
+        "memory": (MemoryError, ""),
+        "killed": (QganError, "process 1 terminated with signal SIGKILL, not by this program"),
+    }.get(where, (StorageError, "the disk of the second is full"))
+    with pytest.raises(expected) as raised:
+        launch(CPU, 2, fail, where)
+    assert str(raised.value).startswith(text)
+    assert "\n" not in str(raised.value)
+    assert not multiprocessing.active_children()
+    assert capfd.readouterr() == ("", "")
+
+
+def wait_for_a_stop(ranks, _device, folder):
+    """Wait as a long training does, asking all at every step."""
+    with ranks.stop_requests() as stop:
+        while not (number := ranks.largest(stop.number or 0)):
+            (folder / str(os.getpid())).touch()
+            time.sleep(0.02)
+    raise Interrupted("saved", number)
+
+
+@pytest.mark.parametrize(
+    ("target", "number"),
+    [("one of them", signal.SIGTERM), ("the one that started them", signal.SIGINT), ("all, twice", signal.SIGTERM)],
+)
+def test_a_signal_to_any_stops_all(target, number, tmp_path):
+    """Schedulers send it to all; a terminal does; a person sends it to the one that was started."""
+
+    def send():
+        while len(pids := [int(path.name) for path in tmp_path.iterdir()]) < 2:
+            time.sleep(0.02)
+        targets = {"one of them": pids[:1], "the one that started them": [os.getpid()]}.get(
+            target, [*pids, os.getpid()]
+        )
+        for pid in targets + (pids if target == "all, twice" else []):
+            os.kill(pid, number)
+
+    before = [signal.getsignal(one) for one in STOPPING]
+    sender = threading.Thread(target=send)
+    sender.start()
+    with pytest.raises(Interrupted, match=r"^saved$") as stopped:
+        launch(CPU, 2, wait_for_a_stop, tmp_path)
+    sender.join()
+    assert stopped.value.exit_code == 128 + number
+    assert [signal.getsignal(one) for one in STOPPING] == before
+    assert not multiprocessing.active_children()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+sys.path[:0] = {path}
+from test_distributed_launch import wait_for_a_stop
+from qgan_qiskit.training.launch import check_launch, launch
+if {guard}:
+    check_launch(2)
+    launch(torch.device("cpu"), 2, wait_for_a_stop, Path("pids"))
+"""
+
+
+def script(tmp_path, guard):
+    (tmp_path / "pids").mkdir()
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.format(path=sys.path, guard=guard))
+    process = subprocess.Popen([sys.executable, path], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    return process, tmp_path / "pids"
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def gone(pids, seconds=60.0):
+    end = time.monotonic() + seconds
+    while any(alive(pid) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not any(alive(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_outlives_the_process_that_started_them(number, tmp_path):
+    """Killed, they go with it, as its lock on the run does; on a second signal all end at once."""
+    process, folder = script(tmp_path, "__name__ == '__main__'")
+    while len(pids := [int(path.name) for path in folder.iterdir()]) < 2:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    if number == signal.SIGTERM:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)  # They do not get to answer the first.
+        process.send_signal(number)
+        time.sleep(0.3)
+        assert process.poll() is None
+    process.send_signal(number)
+    assert process.wait(60) == -number
+    assert gone(pids)
+
+
+def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
+    process, _ = script(tmp_path, "True")
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 1
+    assert "put what it does under if __name__ == '__main__'" in said
+    assert said.splitlines()[-1].endswith("terminated with exit code 1 before it could train; what it printed says why")
+
+
+def test_what_cannot_start_is_refused(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(room.importlib.util, "find_spec", lambda _name: None)
+        with pytest.raises(UsageError, match=r"^--devices 2 needs Lightning Fabric: python -m pip install"):
+            check_launch(2)
+    with monkeypatch.context() as patch:
+        patch.setitem(multiprocessing.current_process()._config, "daemon", True)
+        with pytest.raises(UsageError, match="may start no others"):
+            check_launch(2)
+    check_launch(2)
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "present", "message"),
+    [
+        ("cuda", 3, 2, "--devices 3: torch sees 2 CUDA devices here; take no more than that"),
+        ("cuda:1", 2, 2, "--device cuda:1 is one device: use --device cuda with --devices 2"),
+        ("cuda", 2, 0, "--device cuda: torch sees 0 CUDA devices here; use --device cpu"),
+        ("cuda:2", 1, 2, "--device cuda:2: torch sees 2 CUDA devices here; use --device cpu"),
+    ],
+)
+def test_more_devices_than_there_are(name, devices, present, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: present > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
+    with pytest.raises(UsageError) as refused:
+        check_device(name, devices)
+    assert str(refused.value) == message
+    assert check_device("cpu", 64) == CPU
+    if present:
+        assert check_device("cuda", present).type == "cuda"
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(ValueError, match="batch_size is 8, which 3 devices cannot share equally"):
+        RunConfig.model_validate({"training": {"batch_size": 8, "devices": 3}})
