@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 from pydantic import ValidationError
 
+from qgan_qiskit.cli.generate import parse_seeds
 from qgan_qiskit.cli.options import config_options, first_problem, given, settings_options
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.config import DataConfig
@@ -81,6 +82,9 @@ def command(
     if (executor_name == "dask") != (scheduler is not None):
         raise UsageError("--executor dask and --scheduler ADDRESS go together: give both or neither")
     changes = given(options)
+    if "seeds" in (asked := changes.get("augment", {})):
+        # Ranges are for the command line; study.json names every seed.
+        asked["seeds"] = ",".join(str(seed) for seed in parse_seeds(asked["seeds"]))
     # Before torch is imported, which takes longer than to refuse an option.
     _settings(DataConfig(), AugmentConfig(), changes)
     from qgan_qiskit.study.augment import spec

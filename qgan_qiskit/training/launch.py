@@ -142,12 +142,12 @@ def _free_port() -> int:
 
 
 def _cause(error: Exception, reports: SimpleQueue[Report], number: int | None) -> Exception:
-    """Return why the processes ended: what the first one with something to say said."""
+    """Return why the processes ended."""
     found = []
     while not reports.empty():
         found.append(reports.get())
-    # Who was waiting for a process that is gone says so too, but later.
-    found.sort(key=lambda report: isinstance(report[1], EndedTogether))
+    # Of what all have met the first process knows most; who waited for one that is gone says so too, but later.
+    found.sort(key=lambda report: (_weight(report[1]), report[0] if isinstance(report[1], QganError) else 0))
     killed = isinstance(error, ProcessExitedException) and error.exit_code < 0
     if found and not killed:
         return found[0][1]
@@ -156,6 +156,10 @@ def _cause(error: Exception, reports: SimpleQueue[Report], number: int | None) -
     if killed:
         return QganError(f"{error}, not by this program; was memory short? go on with --resume and the run's folder")
     return QganError(f"{error} before it could train; what it printed says why")
+
+
+def _weight(error: Exception) -> int:
+    return 2 if isinstance(error, EndedTogether) else int(not isinstance(error, QganError))
 
 
 def _take_part(

@@ -271,7 +271,7 @@ def test_what_the_weights_lack_is_refused_by_name(config, tmp_path):
 def test_tiny_images(config):
     evaluator = Evaluator(config(), images(12, side=8))
     assert "ms-ssim" not in evaluator.names
-    assert "at least 11 pixels a side, not 8" in " ".join(evaluator.notes)
+    assert "images of at least 11 pixels a side are needed, not 8" in " ".join(evaluator.notes)
     assert "SSIM to nearest real" in named(evaluator.measure(images(12, 1, side=8)))
     with pytest.raises(DataError, match="11 pixels"):
         Evaluator(config("ms-ssim"), images(12, side=8))

@@ -79,5 +79,7 @@ def test_a_condition_decides_what_is_trained_on():
         assert np.array_equal(images[5:7], made[0]) and np.array_equal(images[7], made[1][0])
     assert Condition("traditional").traditional and Condition("traditional+generated", "g", 0.4).traditional
     assert not Condition("generated", "g", 0.4).traditional
-    slugs = [Condition(kind, "g", alpha).slug for kind in ("generated", "traditional+generated") for alpha in (0.1, 0.25)]
+    slugs = [
+        Condition(kind, "g", alpha).slug for kind in ("generated", "traditional+generated") for alpha in (0.1, 0.25)
+    ]
     assert len(set(slugs)) == 4

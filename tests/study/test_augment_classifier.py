@@ -89,7 +89,9 @@ def test_images_come_in_the_range_and_size_that_the_weights_expect():
     assert (symmetric[0] == -1).all() and (symmetric[1] == 1).all()
     imagenet = Preparation(config(input_size=32), 16, CPU)(levels)
     assert imagenet.shape == (2, 3, 32, 32)
-    expected = [(1 - mean) / deviation for mean, deviation in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)]
+    expected = [
+        (1 - mean) / deviation for mean, deviation in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
+    ]
     assert imagenet[1, :, 5, 5].tolist() == pytest.approx(expected)
 
 

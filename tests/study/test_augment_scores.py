@@ -55,7 +55,8 @@ def test_auc_counts_pairs(seed, classes, images):
     areas = []
     for label in range(classes):
         wins = [
-            (probabilities[i, label] > probabilities[j, label]) + (probabilities[i, label] == probabilities[j, label]) / 2
+            (probabilities[i, label] > probabilities[j, label])
+            + (probabilities[i, label] == probabilities[j, label]) / 2
             for i in np.flatnonzero(labels == label)
             for j in np.flatnonzero(labels != label)
         ]

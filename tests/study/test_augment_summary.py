@@ -19,6 +19,7 @@ from qgan_qiskit.study.augment.summary import (
     by_condition,
     chosen_alphas,
     condition_of,
+    headline,
     questions,
     validation_estimate,
 )
@@ -110,6 +111,12 @@ def test_the_verdict_needs_both_intervals(ours, theirs, verdict):
     (line,) = answers(found)
     assert line.startswith("generated g 0.3 against none: macro recall and balanced accuracy ")
     assert line.endswith(f": {verdict}") and "over 5 seeds" in line and "over test lesions" in line
+    expected = {
+        "higher": "generated g 0.3: higher than none.",
+        "lower": "generated g 0.3: no gain shown over any baseline; lower than none.",
+        "no difference shown": "generated g 0.3: no gain shown over any baseline.",
+    }
+    assert headline(found) == expected[verdict]
 
 
 def test_one_seed_is_no_test():

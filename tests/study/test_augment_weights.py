@@ -108,8 +108,14 @@ class Thing:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda: small_mobilenet().state_dict(), "are not those of torchvision's resnet50; name another file, or another"),
-        (lambda: {**small_resnet().state_dict(), "conv1.weight": torch.zeros(2, 3, 7, 7)}, r"'conv1.weight' has the shape"),
+        (
+            lambda: small_mobilenet().state_dict(),
+            "are not those of torchvision's resnet50; name another file, or another",
+        ),
+        (
+            lambda: {**small_resnet().state_dict(), "conv1.weight": torch.zeros(2, 3, 7, 7)},
+            r"'conv1.weight' has the shape",
+        ),
         (lambda: {"fc.weight": torch.zeros(3, 8)}, "holds no layer of resnet50 but the head"),
         (dict, "holds no layer of resnet50"),
         (lambda: [torch.zeros(2)], "not a dictionary of tensors"),

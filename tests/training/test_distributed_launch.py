@@ -150,11 +150,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-sys.path[:0] = {path}
-from test_distributed_launch import wait_for_a_stop
 from qgan_qiskit.training.launch import check_launch, launch
 if {guard}:
     check_launch(2)
+    sys.path[:0] = {path}
+    from test_distributed_launch import wait_for_a_stop
     launch(torch.device("cpu"), 2, wait_for_a_stop, Path("pids"))
 """
 
@@ -206,6 +206,11 @@ def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
     assert process.returncode == 1
     assert "put what it does under if __name__ == '__main__'" in said
     assert said.splitlines()[-1].endswith("terminated with exit code 1 before it could train; what it printed says why")
+
+
+def test_a_run_on_one_device_needs_no_fabric():
+    code = "import sys, qgan_qiskit.experiment; sys.exit('lightning_fabric' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_cannot_start_is_refused(monkeypatch):

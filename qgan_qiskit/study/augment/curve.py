@@ -17,7 +17,7 @@ from qgan_qiskit.study.statistics import t_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BASELINE_COLOURS = {"none": "black", "oversample": "tab:brown", "traditional": "tab:gray"}
+_BASELINE_COLOURS = {"none": "black", "oversample": "tab:olive", "traditional": "tab:purple"}
 _MARKERS = "os^Dv<>p*h"
 Cells = Mapping[Condition, Mapping[int, Row]]
 
@@ -69,7 +69,9 @@ def _panel(
             axes.axhline(float(np.mean(values)), color=colour, lw=1.3, ls="--", label=kind)
             interval = t_interval(values)
             if interval is not None:
-                axes.axhspan(interval.low, interval.high, color=colour, alpha=0.1, lw=0)
+                axes.axhspan(interval.low, interval.high, color=colour, alpha=0.07, lw=0)
+                for end in (interval.low, interval.high):
+                    axes.axhline(end, color=colour, lw=0.7, ls=":")
     # Side by side, so that bars at one alpha do not hide each other.
     shift = 0.012
     for number, name in enumerate(generators):

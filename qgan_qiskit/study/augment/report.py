@@ -31,6 +31,7 @@ from qgan_qiskit.study.augment.summary import (
     as_json,
     by_condition,
     chosen_alphas,
+    headline,
     questions,
     validation_estimate,
 )
@@ -83,7 +84,7 @@ def write_report(study: Study) -> list[Path]:
     }
     alphas = chosen(study, cells)
     first, second = (test.compare(cells, pairs) for pairs in questions(alphas, cells))
-    content = _results(study, parts, cells, estimates, alphas, [*first, *second])
+    content = _results(study, parts, cells, estimates, alphas, first, second)
     files = {
         "table.md": _markdown(study, parts, cells, estimates, alphas, first, second).encode(),
         "table.csv": csv_table(cells).encode(),
@@ -115,7 +116,8 @@ def _results(
     cells: Cells,
     estimates: Mapping[Condition, Mapping[str, Mapping[str, Estimate]]],
     alphas: Mapping[str, float],
-    comparisons: Sequence[Comparison],
+    first: Sequence[Comparison],
+    second: Sequence[Comparison],
 ) -> dict[str, Any]:
     return {
         "classes": study.classes,
@@ -127,8 +129,9 @@ def _results(
         },
         "chosen_by": f"mean over the seeds of the validation part's {CHOSEN_BY}",
         "chosen_alphas": alphas,
-        "answers": answers(comparisons),
-        "comparisons": [as_json(one) for one in comparisons],
+        "headline": headline(first) if first else None,
+        "answers": answers([*first, *second]),
+        "comparisons": [as_json(one) for one in (*first, *second)],
         "conditions": [
             {
                 "condition": str(condition),
@@ -151,8 +154,10 @@ def _markdown(
     second: Sequence[Comparison],
 ) -> str:
     lines = ["## Do generated images help?", ""]
-    lines += [f"- {line}" for line in answers(first)] or ["- not answered yet: a generator has unfinished cells."]
-    if first:
+    if not first:
+        lines.append("Not answered yet: every generator has unfinished cells.")
+    else:
+        lines += [headline(first), "", *(f"- {line}" for line in answers(first))]
         seeds, smallest = first[0].difference.seeds, first[0].smallest_p
         lines += [
             "",
@@ -166,7 +171,7 @@ def _markdown(
     if second:
         lines += ["", "## Generated images on top of traditional augmentation", "", *comparisons_table(second)]
     if study.generators:
-        lines += ["", "## The curve over alpha", "", *curve_table(cells, estimates, alphas)]
+        lines += ["", "## The curve over alpha (curve.png)", "", *curve_table(cells, estimates, alphas)]
     return "\n".join(lines) + "\n"
 
 

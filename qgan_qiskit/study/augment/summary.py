@@ -198,6 +198,18 @@ def questions(chosen: Mapping[str, float], present: Iterable[Condition]) -> list
     return [[pair for pair in pairs if there.issuperset(pair)] for pairs in (first, second)]
 
 
+def headline(comparisons: Sequence[Comparison]) -> str:
+    """Return the answer in a sentence: which generators beat which baselines, and which beat none."""
+    asked = [one for one in comparisons if one.score == CHOSEN_BY]
+    parts = []
+    for condition in dict.fromkeys(one.condition for one in asked):
+        beaten = [str(one.baseline) for one in asked if one.condition == condition and one.verdict == "higher"]
+        worse = [str(one.baseline) for one in asked if one.condition == condition and one.verdict == "lower"]
+        text = f"higher than {', '.join(beaten)}" if beaten else "no gain shown over any baseline"
+        parts.append(f"{condition}: {text}" + (f"; lower than {', '.join(worse)}" if worse else ""))
+    return ". ".join(parts) + "."
+
+
 def answers(comparisons: Iterable[Comparison]) -> list[str]:
     """Return the answer to the question, a line per generator and baseline."""
     lines = []
@@ -205,7 +217,7 @@ def answers(comparisons: Iterable[Comparison]) -> list[str]:
         if one.score != CHOSEN_BY:
             continue
         names = " and ".join(SCORES[score] for score in ASKED)
-        text = f"{one.condition} against {one.baseline}: {names} {one.difference.mean:+.4f}"
+        text = f"{one.condition} against {one.baseline}: {names} {one.difference.mean + 0.0:+.4f}"
         if one.difference.over_seeds is not None and one.difference.over_lesions is not None:
             seeds, lesions = one.difference.over_seeds, one.difference.over_lesions
             text += (

@@ -54,7 +54,7 @@ def conditions_table(study: Study, cells: Cells, estimates: Estimates, chosen: M
         texts.append(f"{np.mean([row['seconds'] for row in rows]):.0f}")
         if paper:
             one = printed[condition]
-            texts.append("–" if one is None else f"{one.accuracy:.4f} · {one.precision:.2f} · {one.recall:.2f}")
+            texts.append("–" if one is None else f"{one.accuracy:.3f} · {one.precision:.2f} · {one.recall:.2f}")
         lines.append(_line(texts))
     lines += ["", "Mean over the seeds, and intervals of 95 %: [over seeds], (over test lesions)."]
     return [*lines, "", f"¹ {SOURCE}; its best alpha, chosen by means it does not state."] if paper else lines
@@ -83,7 +83,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> list[str]:
                     str(one.condition),
                     str(one.baseline),
                     SCORES[one.score],
-                    f"{found.mean:+.4f}",
+                    _signed(found.mean),
                     _interval(found.over_seeds, sign=True),
                     _interval(found.over_lesions, sign=True),
                     *(_p(p) for p in (one.t_p, one.flip_p, one.holm_p)),
@@ -128,7 +128,7 @@ def _model(study: Study, condition: Condition) -> str:
 
 
 def _estimate(one: Estimate) -> str:
-    text = f"{one.mean:.4f}"
+    text = f"{one.mean:.3f}"
     if one.over_seeds is not None:
         text += f" [{_interval(one.over_seeds)}]"
     return text if one.over_lesions is None else f"{text} ({_interval(one.over_lesions)})"
@@ -137,7 +137,12 @@ def _estimate(one: Estimate) -> str:
 def _interval(one: tuple[float, float] | None, sign: bool = False) -> str:
     if one is None:
         return "–"
-    return f"{one[0]:+.4f} to {one[1]:+.4f}" if sign else f"{one[0]:.4f} to {one[1]:.4f}"
+    return f"{_signed(one[0])} to {_signed(one[1])}" if sign else f"{one[0]:.3f} to {one[1]:.3f}"
+
+
+def _signed(value: float) -> str:
+    # Adding 0.0 turns -0.0 into 0.0.
+    return f"{round(value, 3) + 0.0:+.3f}"
 
 
 def _p(value: float | None) -> str:
