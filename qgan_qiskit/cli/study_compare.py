@@ -118,13 +118,15 @@ def command(
         return
     if (executor_name == "dask") != (scheduler is not None):
         raise UsageError("--executor dask and --scheduler ADDRESS go together: give both or neither")
-    settings = _settings(metrics, options)
     from qgan_qiskit.study.compare.entries import parse_entries
+
+    settings, entries, seed_list = _settings(metrics, options), parse_entries(models), parse_seeds(seeds)
+    # Here, as what is refused above need not wait for it.
     from qgan_qiskit.study.compare.run import compare, prepare, states
 
     wanted = None if classes is None or classes.casefold() == "all" else [part.strip() for part in classes.split(",")]
     shown = shlex.join(["python", "-m", "qgan_qiskit.cli", *sys.argv[1:]])
-    study, cells = prepare(settings, parse_entries(models), wanted, parse_seeds(seeds), outdir, shown)
+    study, cells = prepare(settings, entries, wanted, seed_list, outdir, shown)
     if dry_run:
         for cell, state in states(cells):
             click.echo(_line(cell, state))

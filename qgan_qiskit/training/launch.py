@@ -15,6 +15,7 @@ import importlib.util
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -80,7 +81,7 @@ def launch(device: torch.device, devices: int, work: Callable[..., None], *argum
 
     Raises:
         QganError: what a process raised; also when one was killed.
-        Interrupted: SIGINT or SIGTERM came before there was anything to save.
+        Interrupted: SIGINT or SIGTERM came, be it before or after there was anything to do.
     """
     context = multiprocessing.get_context("spawn")
     reports: SimpleQueue[Report] = context.SimpleQueue()
@@ -89,6 +90,7 @@ def launch(device: torch.device, devices: int, work: Callable[..., None], *argum
         with _held():
             given = (devices, _free_port(), device.type, str(Path.cwd()), reports, work, arguments)
             family.context = spawn(_take_part, given, nprocs=devices, join=False, daemon=True)
+        family.hand_on_early()
         try:
             while not family.context.join(grace_period=_GRACE):
                 pass
@@ -96,6 +98,9 @@ def launch(device: torch.device, devices: int, work: Callable[..., None], *argum
             raise _cause(error, reports, family.number) from None
         finally:
             family.kill()
+    if family.number is not None:
+        # It came when they had ended: what comes next, another class, must not begin.
+        raise Interrupted("stopped; all was done", family.number)
 
 
 class _Family:
@@ -112,6 +117,11 @@ class _Family:
             end_by(number)
         self.number = number
         self._send(number)
+
+    def hand_on_early(self) -> None:
+        """Hand on a signal that came before there was anyone to hand it to."""
+        if self.number is not None:
+            self._send(self.number)
 
     def kill(self) -> None:
         """End those that are still there."""
@@ -193,8 +203,16 @@ def _take_part(
                 work(ranks, device, *arguments)
     except Exception as error:
         error.add_note(f"in process {rank} of {count}:\n{traceback.format_exc()}")
-        reports.put((rank, error))
+        reports.put((rank, _portable(error)))
         sys.exit(1)
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that arrives as it was sent, or one that says the same."""
+    try:
+        return pickle.loads(pickle.dumps(error))  # noqa: S301 - just written
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 @contextmanager

@@ -55,7 +55,7 @@ BAD_OPTIONS = {
     "range of adaptive noise": (["--noise", "adaptive", "--noise-high", "2"], 2, "--noise-high has no effect"),
     "weight of no term": (["--reconstruction-weight", "2"], 2, "--reconstruction-weight has no effect"),
     "twin with a circuit": (["--twin", "--ansatz", "x.qasm"], 2, "model.twin"),
-    "size not a multiple": (["--resolution", "20"], 2, "--resolution"),
+    "size that is no power of two": (["--resolution", "20"], 2, "16, 32, 64, 128, 256 or 512"),
     "size that does not halve": (["--resolution", "48"], 2, "16, 32, 64"),
     "option of another model": (["--model", "dcgan", "--num-qubits", "3"], 2, "--num-qubits is not a setting"),
     "an argument too many": (["more"], 2, "more"),
@@ -231,7 +231,8 @@ def test_dry_run_prints_what_config_accepts_and_reproduces(main, tmp_path):
 
 def test_options_reach_the_settings_they_are_named_after(main):
     """Every option once, with a value that is not the default."""
-    from qgan_qiskit.cli.options import _fields, option_name
+    from qgan_qiskit.cli.options import SECTIONS, _fields, option_name
+    from qgan_qiskit.config import EvaluationConfig
 
     values = {
         "noise": None,
@@ -241,12 +242,20 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "cache_dir": "d",
         "device": "cuda:1",
         "diff_augment": "cutout",
+        "metrics": "ssim",
+        "fid_weights": "w",
+        "devices": 2,
+        # Sizes that make sense for one model only together.
+        "num_ancillas": 0,
     }
     company = {
+        **{name: ["--metrics", "ssim"] for name in EvaluationConfig.model_fields if name != "metrics"},
+        "diff_augment_from": ["--diff-augment", "cutout"],
+        "num_ancillas": ["--num-qubits", "4"],
         "gp_weight": ["--loss", "wgan-gp", "--discriminator-norm", "spectral"],
         "reconstruction_weight": ["--mode", "latent"],
     }
-    for section, name, field, users in _fields():
+    for section, name, field, users in _fields(SECTIONS):
         value = values.get(name, "")
         arguments = ["--model", users.split(", ")[0] or "hybridq", *company.get(name, [])]
         if value is None:

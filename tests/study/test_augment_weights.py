@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,7 @@ def test_the_strides_of_the_original_resnet():
 def fold(network):
     """Work every batch norm into the convolution before it, as quantisation does."""
     layers = list(network.modules())
-    for convolution, norm in zip(layers, layers[1:], strict=False):
+    for convolution, norm in itertools.pairwise(layers):
         if isinstance(norm, nn.BatchNorm2d):
             slope = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             shift = norm.bias - slope * norm.running_mean

@@ -1,5 +1,7 @@
 """``study compare``: what is refused, in one line and before anything is written."""
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -136,3 +138,20 @@ def test_a_machine_that_does_not_see_the_same_files_fails_its_cell(options, tmp_
     with pytest.raises(DataError, match="class nevus: this machine reads other images"):
         work_on(replace(cell, data_digest="other"), say=print, wait=True)
     assert not list(tmp_path.glob("study/cells/*/run"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--models", "gan"], ["--epochs", "0"], ["--seeds", "x"]], ids=" ".join
+)
+def test_neither_help_nor_a_refused_option_waits_for_torch(arguments):
+    program = f"""
+import sys
+from qgan_qiskit.cli.__main__ import main
+sys.argv = ["x", "study", "compare", *{arguments!r}]
+try:
+    main()
+except SystemExit:
+    print(sorted({{"torch", "qiskit", "numpy", "scipy", "PIL", "matplotlib", "distributed"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -110,6 +110,20 @@ def test_an_error_of_one_ends_all(where, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+class OddError(Exception):
+    """What cannot be sent."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def test_any_error_can_be_sent():
+    for error in (StorageError("full"), Interrupted("saved", 15), MemoryError(), FileNotFoundError(2, "no", "name")):
+        sent = room._portable(error)
+        assert (type(sent), str(sent), vars(sent)) == (type(error), str(error), vars(error))
+    assert repr(room._portable(OddError(1, 2))) == "RuntimeError('OddError: 1 and 2')"
+
+
 def wait_for_a_stop(ranks, _device, folder):
     """Wait as a long training does, asking all at every step."""
     with ranks.stop_requests() as stop:
@@ -144,6 +158,21 @@ def test_a_signal_to_any_stops_all(target, number, tmp_path):
     assert stopped.value.exit_code == 128 + number
     assert [signal.getsignal(one) for one in STOPPING] == before
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_that_comes_when_all_is_done_is_not_lost(number, monkeypatch):
+    class Done:
+        processes = ()
+
+        def join(self, grace_period):
+            os.kill(os.getpid(), number)
+            return True
+
+    monkeypatch.setattr(room, "spawn", lambda *_arguments, **_options: Done())
+    with pytest.raises(Interrupted, match="all was done") as stopped:
+        launch(CPU, 2, wait_for_a_stop)
+    assert stopped.value.exit_code == 128 + number
 
 
 SCRIPT = """

@@ -56,7 +56,7 @@ def unfold(network: nn.Module, names: Sequence[str], prepared_NCHW: Tensor) -> N
     for layer, (mean_F, variance_F) in measured.items():
         assert isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None and layer.running_var is not None
         slope_F = layer.weight / torch.sqrt(layer.running_var + layer.eps)
-        layer.bias += slope_F * (mean_F - layer.running_mean)
+        layer.bias.add_(slope_F * (mean_F - layer.running_mean))
         layer.weight.copy_(slope_F * torch.sqrt(variance_F + layer.eps))
         layer.running_mean.copy_(mean_F)
         layer.running_var.copy_(variance_F)

@@ -19,6 +19,7 @@ from qgan_qiskit.study.augment.cell import predictions_of
 from qgan_qiskit.study.augment.conditions import BASELINES, Condition
 from qgan_qiskit.study.augment.curve import curve_picture
 from qgan_qiskit.study.augment.intervals import resampled_lesions
+from qgan_qiskit.study.augment.markdown import markdown
 from qgan_qiskit.study.augment.paper import SOURCE
 from qgan_qiskit.study.augment.scores import SCORES
 from qgan_qiskit.study.augment.spec import PARTS_FILE, Study
@@ -35,7 +36,7 @@ from qgan_qiskit.study.augment.summary import (
     questions,
     validation_estimate,
 )
-from qgan_qiskit.study.augment.tables import comparisons_table, conditions_table, csv_table, curve_table
+from qgan_qiskit.study.augment.tables import csv_table
 from qgan_qiskit.study.cells import Row, result_of, write_whole
 
 Cells = dict[Condition, dict[int, Row]]
@@ -86,7 +87,7 @@ def write_report(study: Study) -> list[Path]:
     first, second = (test.compare(cells, pairs) for pairs in questions(alphas, cells))
     content = _results(study, parts, cells, estimates, alphas, first, second)
     files = {
-        "table.md": _markdown(study, parts, cells, estimates, alphas, first, second).encode(),
+        "table.md": markdown(study, parts, cells, estimates, alphas, first, second).encode(),
         "table.csv": csv_table(cells).encode(),
         "results.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
         "curve.png": curve_picture(cells, list(study.generators), study.settings.alpha_values(), alphas),
@@ -142,76 +143,3 @@ def _results(
         "paper": SOURCE,
         "cells": [row for of_seed in cells.values() for row in of_seed.values()],
     }
-
-
-def _markdown(
-    study: Study,
-    parts: dict[str, Any],
-    cells: Cells,
-    estimates: Mapping[Condition, Mapping[str, Mapping[str, Estimate]]],
-    alphas: Mapping[str, float],
-    first: Sequence[Comparison],
-    second: Sequence[Comparison],
-) -> str:
-    lines = ["## Do generated images help?", ""]
-    if not first:
-        lines.append("Not answered yet: every generator has unfinished cells.")
-    else:
-        lines += [headline(first), "", *(f"- {line}" for line in answers(first))]
-        seeds, smallest = first[0].difference.seeds, first[0].smallest_p
-        lines += [
-            "",
-            "Higher or lower is said when both intervals exclude zero. Macro recall and balanced accuracy are the same number "
-            f"here, since every class is tested. With {seeds} seeds no sign-flip p can be below {smallest:.3g}.",
-        ]
-    lines += ["", "## What was done", "", *_setting(study, parts, cells)]
-    lines += ["", "## Scores on the test part", "", *conditions_table(study, cells, estimates, alphas)]
-    if first:
-        lines += ["", "## Generated images against what costs nothing", "", *comparisons_table(first)]
-    if second:
-        lines += ["", "## Generated images on top of traditional augmentation", "", *comparisons_table(second)]
-    if study.generators:
-        lines += ["", "## The curve over alpha (curve.png)", "", *curve_table(cells, estimates, alphas)]
-    return "\n".join(lines) + "\n"
-
-
-def _setting(study: Study, parts: dict[str, Any], cells: Cells) -> list[str]:
-    settings = study.settings
-    row = next(iter(next(iter(cells.values())).values()))
-    start = row["start"]
-    rows = [one for of_seed in cells.values() for one in of_seed.values()]
-    lines = [
-        f"- {name} part: {_counts(part['counts'])}, {part['number_of_lesions']:,} lesions"
-        for name, part in parts.items()
-    ]
-    drawn = [f"seed {one['seed']}: {_counts(one['real'])}" for one in cells.get(Condition("none"), {}).values()]
-    lines += [
-        f"- real training images: {settings.real_share:.0%} of the train part of each class, whole lesions, drawn for each seed "
-        f"({'; '.join(drawn)})",
-        f"- generated images: alpha is their share of all training images; classes {settings.generated_classes}; alpha is "
-        "chosen by the validation part's balanced accuracy, mean over the seeds; test and validation images are all real",
-        f"- classifier: {start['backbone']}, {start['parameters']:,} parameters, weights "
-        + (
-            f"from {start['weights']}; from scratch: {', '.join(start['from_scratch'])}"
-            if start["weights"]
-            else "from scratch"
-        )
-        + (
-            f"; {start['folded']} batch norms, folded in the file, measured on the training images"
-            if start["folded"]
-            else ""
-        ),
-        f"- training: {settings.steps} steps of {settings.batch_size} images under every condition, Adam at {settings.lr:g} "
-        f"falling to 0 along a cosine, last weights; normalisation {settings.normalisation}, input "
-        f"{settings.input_size or study.data.resolution} x {settings.input_size or study.data.resolution}",
-        f"- {len(rows)} cells, {sum(one['seconds'] for one in rows) / 60:.1f} minutes of training and scoring",
-    ]
-    shared = {name: part["pixels_in_train"] for name, part in parts.items() if part.get("pixels_in_train")}
-    lines += [
-        f"- {number} images of the {name} part have the pixels of a train image" for name, number in shared.items()
-    ]
-    return lines
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {number:,}" for name, number in counts.items())
