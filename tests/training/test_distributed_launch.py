@@ -150,11 +150,11 @@ def test_a_signal_to_any_stops_all(target, number, tmp_path):
             os.kill(pid, number)
 
     before = [signal.getsignal(one) for one in STOPPING]
-    sender = threading.Thread(target=send)
+    sender = threading.Thread(target=send, daemon=True)
     sender.start()
     with pytest.raises(Interrupted, match=r"^saved$") as stopped:
         launch(CPU, 2, wait_for_a_stop, tmp_path)
-    sender.join()
+    sender.join(60)
     assert stopped.value.exit_code == 128 + number
     assert [signal.getsignal(one) for one in STOPPING] == before
     assert not multiprocessing.active_children()

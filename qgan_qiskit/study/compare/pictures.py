@@ -63,6 +63,8 @@ def curves_picture(rows: Sequence[Row], summary: Summary) -> bytes | None:
 
 
 def _panel(axes: Axes, class_name: str, models: list[str], rows: Sequence[Row]) -> None:
+    from matplotlib.ticker import LogFormatter
+
     figures = [figure for row in rows for point in row["curve"] for figure in point["figures"][:1]]
     for number, model in enumerate(models):
         curves = [row["curve"] for row in rows if row["model"] == model and row["curve"]]
@@ -88,6 +90,9 @@ def _panel(axes: Axes, class_name: str, models: list[str], rows: Sequence[Row]) 
     axes.set_ylabel(figures[0]["name"] if figures else "")
     if figures and figures[0]["better"] == "lower" and all(figure["value"] > 0 for figure in figures):
         axes.set_yscale("log")
+        # Plain numbers: a curve often stays within one power of ten.
+        axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.6)))
+        axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.6)))
     axes.grid(alpha=0.3, which="both")
 
 
@@ -115,24 +120,18 @@ def samples_picture(folder: Path, rows: dict[str, Row], summary: Summary, reals:
             if good:
                 name, row = good[0]
                 strips.append((f"{model}\nseed {row['seed']}", _strip(folder / "cells" / name / samples)))
-    columns = max(pixels_HWC.shape[1] / pixels_HWC.shape[0] for _, pixels_HWC in strips)
-    width = _LABEL + columns
-    figure = Figure(figsize=(width, len(strips)))
-    for number, (label, pixels_HWC) in enumerate(strips):
-        shape = pixels_HWC.shape[1] / pixels_HWC.shape[0]
-        bottom = 1 - (number + 0.97) / len(strips)
-        axes = figure.add_axes((_LABEL / width, bottom, shape / width, 0.94 / len(strips)))
-        axes.imshow(pixels_HWC, interpolation="nearest", aspect="auto")
+    # Inches: a row of images is one high, with a little space below.
+    shapes = [pixels_HWC.shape[1] / pixels_HWC.shape[0] for _, pixels_HWC in strips]
+    width, height = _LABEL + max(shapes), 1.06 * len(strips)
+    figure = Figure(figsize=(width, height))
+    for number, ((label, pixels_HWC), shape) in enumerate(zip(strips, shapes, strict=True)):
+        bottom = 1 - (1.06 * number + 1) / height
+        axes = figure.add_axes((_LABEL / width, bottom, shape / width, 1 / height))
+        axes.imshow(pixels_HWC, interpolation="nearest")
         axes.set_axis_off()
         weight = "bold" if label.endswith(": real") else "normal"
         figure.text(
-            _LABEL / width - 0.01,
-            bottom + 0.47 / len(strips),
-            label,
-            ha="right",
-            va="center",
-            fontsize=8,
-            weight=weight,
+            (_LABEL - 0.1) / width, bottom + 0.5 / height, label, ha="right", va="center", fontsize=8, weight=weight
         )
     return _png(figure)
 

@@ -129,7 +129,7 @@ def _tests(summary: Summary) -> str:
         found = [_NONE] * 5
         if log is not None:
             keys = ("t_p", "t_p_holm", "flip_p", "flip_p_holm")
-            found = [f"{math.exp(log['mean']):.3g}", *(_p(log[key]) for key in keys)]
+            found = [_number(math.exp(log["mean"])), *(_p(log[key]) for key in keys)]
         body.append([f"{test['first']} – {test['second']}", str(test["pairs"]), difference, *found])
     return f"## Tests between models\n\n{_table(head, body)}"
 
@@ -149,9 +149,9 @@ def _notes(study: Study, rows: Sequence[Row], summary: Summary) -> Iterable[str]
             f"¹ Printed in {SOURCE}, for its simulated models. It names neither Inception layer, number of images, resizing "
             "nor real images, so it is another scale and says nothing about the columns beside it."
         )
-    yield (
-        "² One seed: the interval, if any, is a bootstrap over the images of that cell, and says nothing about other seeds."
-    )
+    means = [mean for line in summary["table"] for mean in line["figures"].values()]
+    if any(len(mean["values"]) == 1 for mean in means):
+        yield "² One seed: the interval, if any, is a bootstrap over that cell's images, and says nothing about other seeds."
     if any(line["model"].startswith(MOSAIQ_ROW_TWICE) and line["printed_fid"] is not None for line in summary["table"]):
         yield (
             "³ The paper prints the same three numbers for MosaiQ on ISIC 2019 and on Fitzpatrick17k: a copying error, so "
