@@ -19,18 +19,20 @@ import pickle
 import signal
 import socket
 import sys
+import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from multiprocessing import resource_tracker
+from multiprocessing import connection, resource_tracker
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from torch.multiprocessing import ProcessContext, ProcessExitedException, spawn
+from torch.multiprocessing import spawn
 
 from qgan_qiskit.errors import QganError, UsageError
 from qgan_qiskit.training.ranks import Ranks
@@ -40,7 +42,7 @@ from qgan_qiskit.training.signals import STOPPING, Interrupted, StopRequest, end
 # measure for hours.
 _PATIENCE = timedelta(days=30)
 # Seconds that the others have to end by themselves when one has failed.
-_GRACE = 10.0
+_GRACE = 20.0
 
 Report = tuple[int, Exception]
 
@@ -89,15 +91,14 @@ def launch(device: torch.device, devices: int, work: Callable[..., None], *argum
     with handled(family.hand_on):
         with _held():
             given = (devices, _free_port(), device.type, str(Path.cwd()), reports, work, arguments)
-            family.context = spawn(_take_part, given, nprocs=devices, join=False, daemon=True)
+            family.processes = spawn(_take_part, given, nprocs=devices, join=False, daemon=True).processes
         family.hand_on_early()
         try:
-            while not family.context.join(grace_period=_GRACE):
-                pass
-        except (torch.multiprocessing.ProcessRaisedException, ProcessExitedException) as error:
-            raise _cause(error, reports, family.number) from None
+            failed = family.wait()
         finally:
             family.kill()
+    if failed is not None:
+        raise _cause(failed, reports, family)
     if family.number is not None:
         # It came when they had ended: what comes next, another class, must not begin.
         raise Interrupted("stopped; all was done", family.number)
@@ -107,8 +108,23 @@ class _Family:
     """The processes that were started, and the signal that they were asked to stop with."""
 
     def __init__(self) -> None:
-        self.context: ProcessContext | None = None
+        self.processes: Sequence[BaseProcess] = ()
         self.number: int | None = None
+
+    def wait(self) -> int | None:
+        """Wait until all have ended, or one has failed and the others have had some seconds to end; return its rank."""
+        waiting: dict[Any, BaseProcess] = {process.sentinel: process for process in self.processes}
+        while waiting and not self._failed():
+            for sentinel in connection.wait(list(waiting)):
+                waiting.pop(sentinel).join()
+        end = time.monotonic() + _GRACE
+        for process in self.processes:
+            process.join(max(0.0, end - time.monotonic()))
+        # One that was killed comes first: the others failed because they waited for it.
+        return min(self._failed(), key=lambda rank: (self.processes[rank].exitcode or 0) > 0, default=None)
+
+    def _failed(self) -> list[int]:
+        return [rank for rank, process in enumerate(self.processes) if process.exitcode]
 
     def hand_on(self, number: int, _frame: FrameType | None) -> None:
         """Hand the first signal on to all; a second one ends them, and this process, at once."""
@@ -126,10 +142,12 @@ class _Family:
     def kill(self) -> None:
         """End those that are still there."""
         self._send(signal.SIGKILL)
+        for process in self.processes:
+            process.join()
 
     def _send(self, number: int) -> None:
-        for process in self.context.processes if self.context is not None else []:
-            if process.is_alive():
+        for process in self.processes:
+            if process.pid is not None and process.is_alive():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, number)
 
@@ -151,21 +169,23 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _cause(error: Exception, reports: SimpleQueue[Report], number: int | None) -> Exception:
+def _cause(rank: int, reports: SimpleQueue[Report], family: _Family) -> Exception:
     """Return why the processes ended."""
     found = []
     while not reports.empty():
         found.append(reports.get())
     # Of what all have met the first process knows most; who waited for one that is gone says so too, but later.
     found.sort(key=lambda report: (_weight(report[1]), report[0] if isinstance(report[1], QganError) else 0))
-    killed = isinstance(error, ProcessExitedException) and error.exit_code < 0
-    if found and not killed:
+    status = family.processes[rank].exitcode or 0
+    if found and status > 0:
         return found[0][1]
-    if number is not None:
-        return Interrupted("stopped; nothing was saved", number)
-    if killed:
-        return QganError(f"{error}, not by this program; was memory short? go on with --resume and the run's folder")
-    return QganError(f"{error} before it could train; what it printed says why")
+    if family.number is not None:
+        return Interrupted("stopped; nothing was saved", family.number)
+    process = f"process {rank + 1} of {len(family.processes)}"
+    if status < 0:
+        name = signal.Signals(-status).name
+        return QganError(f"{process} was ended by {name}; was memory short? go on with --resume and the run's folder")
+    return QganError(f"{process} ended with status {status} before it could train; what it printed says why")
 
 
 def _weight(error: Exception) -> int:

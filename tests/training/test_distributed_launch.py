@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -100,7 +101,7 @@ def fail(ranks, _device, where):
 def test_an_error_of_one_ends_all(where, capfd):
     expected, text = {
         "memory": (MemoryError, ""),
-        "killed": (QganError, "process 1 terminated with signal SIGKILL, not by this program"),
+        "killed": (QganError, "process 2 of 2 was ended by SIGKILL; was memory short?"),
     }.get(where, (StorageError, "the disk of the second is full"))
     with pytest.raises(expected) as raised:
         launch(CPU, 2, fail, where)
@@ -162,14 +163,12 @@ def test_a_signal_to_any_stops_all(target, number, tmp_path):
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_that_comes_when_all_is_done_is_not_lost(number, monkeypatch):
-    class Done:
-        processes = ()
+    def spawn(*_arguments, **_options):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        os.kill(os.getpid(), number)
+        return SimpleNamespace(processes=())
 
-        def join(self, grace_period):
-            os.kill(os.getpid(), number)
-            return True
-
-    monkeypatch.setattr(room, "spawn", lambda *_arguments, **_options: Done())
+    monkeypatch.setattr(room, "spawn", spawn)
     with pytest.raises(Interrupted, match="all was done") as stopped:
         launch(CPU, 2, wait_for_a_stop)
     assert stopped.value.exit_code == 128 + number
@@ -234,7 +233,7 @@ def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
     _, said = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "put what it does under if __name__ == '__main__'" in said
-    assert said.splitlines()[-1].endswith("terminated with exit code 1 before it could train; what it printed says why")
+    assert said.splitlines()[-1].endswith("of 2 ended with status 1 before it could train; what it printed says why")
 
 
 def test_a_run_on_one_device_needs_no_fabric():

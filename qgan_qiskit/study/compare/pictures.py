@@ -63,7 +63,7 @@ def curves_picture(rows: Sequence[Row], summary: Summary) -> bytes | None:
 
 
 def _panel(axes: Axes, class_name: str, models: list[str], rows: Sequence[Row]) -> None:
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figures = [figure for row in rows for point in row["curve"] for figure in point["figures"][:1]]
     for number, model in enumerate(models):
@@ -90,9 +90,10 @@ def _panel(axes: Axes, class_name: str, models: list[str], rows: Sequence[Row]) 
     axes.set_ylabel(figures[0]["name"] if figures else "")
     if figures and figures[0]["better"] == "lower" and all(figure["value"] > 0 for figure in figures):
         axes.set_yscale("log")
-        # Plain numbers: a curve often stays within one power of ten.
-        axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.6)))
-        axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.6)))
+        # Plain numbers at 1, 2, 3, 5: a curve often stays within one power of ten.
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
 
 
