@@ -19,7 +19,7 @@ from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
 from qgan_qiskit.data import ImageSet, read_images
 from qgan_qiskit.errors import DataError, StorageError, UsageError
 from qgan_qiskit.experiment import generated, open_generator, run_of
-from qgan_qiskit.metrics import Evaluator, Figure
+from qgan_qiskit.metrics import Evaluator, Figure, open_network
 from qgan_qiskit.metrics.table import table_text
 from qgan_qiskit.models import Generator
 from qgan_qiskit.training.compute import check_device
@@ -72,6 +72,8 @@ def evaluate(
     if not config.names():
         raise UsageError("--metrics none measures nothing: name some, or leave it out")
     torch_device = check_device(device)
+    # Before images are decoded: what the weights cannot give, and what cannot be written.
+    open_network(config)
     runs = _opened(sources, changes, say)
     _check_targets(runs, output)
     groups: dict[tuple[DataConfig, DataConfig, int], list[_Run]] = {}

@@ -1,13 +1,15 @@
 """How good generated images are, and whether they are copies.
 
-:class:`Evaluator` (``evaluator.py``) holds the real images and measures generated ones against them; a :class:`Figure` is one
-result. ``inception.py`` is the network, ``features.py`` reads images with it. The maths is in pure functions of feature
+``evaluator.py`` holds the real images and measures generated ones against them; a :class:`Figure` is one result.
+``inception.py`` is the network; ``features.py`` opens it and reads images with it. The maths is in pure functions of feature
 matrices (``frechet.py``, ``kernel.py``, ``inception_score.py``, ``neighbours.py``, ``memorisation.py``) and of pixels
-(``similarity.py``, ``pixels.py``); ``measures.py`` makes estimates of them, with the resamplings of ``resampling.py``.
+(``similarity.py``, ``pixels.py``). ``measures.py`` makes estimates of them, with the resamplings of ``resampling.py``;
+``copies.py`` looks for copies of training images; ``table.py`` prints.
 """
 
 from qgan_qiskit.metrics.evaluator import Evaluator
+from qgan_qiskit.metrics.features import open_network
 from qgan_qiskit.metrics.figure import Figure
 from qgan_qiskit.metrics.frechet import frechet_distance
 
-__all__ = ["Evaluator", "Figure", "frechet_distance"]
+__all__ = ["Evaluator", "Figure", "frechet_distance", "open_network"]

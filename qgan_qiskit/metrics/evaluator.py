@@ -6,7 +6,6 @@ Shape letters: N real images · M generated images · T training images · H hel
 from __future__ import annotations
 
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 import torch
@@ -16,9 +15,9 @@ from qgan_qiskit.config import PIXEL_METRICS, EvaluationConfig, MetricName
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.metrics import measures
 from qgan_qiskit.metrics.copies import CopySearch, Found
-from qgan_qiskit.metrics.features import FeatureReader, Side
+from qgan_qiskit.metrics.features import FeatureReader, Side, open_network
 from qgan_qiskit.metrics.figure import Figure
-from qgan_qiskit.metrics.inception import OFFICIAL, Inception, Output
+from qgan_qiskit.metrics.inception import OFFICIAL, Inception
 from qgan_qiskit.metrics.measures import Estimate
 from qgan_qiskit.metrics.neighbours import FEWEST as FEWEST_NEIGHBOURS
 from qgan_qiskit.metrics.resampling import Bootstrap, order
@@ -81,15 +80,12 @@ class Evaluator:
         chosen = order(len(real_NHWC), config.evaluation_seed, "real images")
         self._rows = chosen[: max(self.number, 2 * self._half)]
         self._searched_NHWC = training_THWC
-        network = None if config.fid_weights is None else Inception(config.fid_weights, config.resize)
-        self.names, self.notes = self._possible(network)
+        opened = open_network(config)
+        self.names, self.notes = self._possible(None if opened is None else opened[0])
         self._reader: FeatureReader | None = None
         self._copies: CopySearch | None = None
-        if network is not None and set(self.names) - set(PIXEL_METRICS):
-            tap = network.taps[-1] if config.tap == "deepest" else cast(Output, int(config.tap))
-            self._reader = FeatureReader(
-                network, tap, "is" in self.names, device or torch.device("cpu"), progress=progress
-            )
+        if opened is not None and set(self.names) - set(PIXEL_METRICS):
+            self._reader = FeatureReader(*opened, "is" in self.names, device or torch.device("cpu"), progress=progress)
             if "memorisation" in self.names:
                 self._copies = CopySearch(self._reader, training_THWC, held_out_HHWC)
         self._measured: tuple[Side, Found] | None = None

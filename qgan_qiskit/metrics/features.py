@@ -6,16 +6,34 @@ Shape letters: N images · H W C image · F features · K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from qgan_qiskit.config import EvaluationConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.metrics.inception import Inception, Output
 
 # The fastest on a processor; larger batches fall out of its cache.
 _BATCH = 8
+
+
+def open_network(config: EvaluationConfig) -> tuple[Inception, Output] | None:
+    """Return the network and the tap that settings name, or None where they name no weights.
+
+    Raises:
+        DataError: the weights cannot be used, or lack the tap or what a metric asked for by name needs.
+    """
+    if config.fid_weights is None:
+        return None
+    network = Inception(config.fid_weights, config.resize)
+    tap = network.taps[-1] if config.tap == "deepest" else cast(Output, int(config.tap))
+    network.check([tap])
+    if "is" in config.names() and config.metrics != "all":
+        network.check(["logits"])
+    return network, tap
 
 
 @dataclass(frozen=True, eq=False)

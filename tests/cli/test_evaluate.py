@@ -202,7 +202,7 @@ BAD = {
     "weights that are not there": (["{run}", "--fid-weights", "nothing.pth"], 3, "nothing.pth: cannot be read"),
     "weights that are none": (["{run}", "--fid-weights", "{run}/config.json"], 3, "as Inception weights"),
     "a tap the file lacks": (["{run}", "--fid-weights", "{weights}", "--tap", "2048"], 3, "no 2048-d tap"),
-    "a score the file lacks": (["{run}", "--fid-weights", "{weights}", "--metrics", "is"], 3, "ends at the 64-d tap"),
+    "a score the file lacks": (["{run}", "--fid-weights", "{weights}", "--metrics", "is"], 3, "no class logits"),
     "a tap that is none": (["{run}", "--tap", "100"], 2, "--tap"),
     "one image": (["{run}", "--metrics-number", "1"], 2, "--metrics-number"),
     "one resampling": (["{run}", "--bootstrap", "1"], 2, "--bootstrap: one resampling"),
