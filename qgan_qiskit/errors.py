@@ -47,3 +47,9 @@ class StorageError(QganError):
     """The disk refused a write; what was published before is whole (exit status 6)."""
 
     exit_code = 6
+
+
+class RemoteError(QganError):
+    """A quantum service that refused, failed or answered nonsense; jobs that were submitted stay known (exit status 7)."""
+
+    exit_code = 7

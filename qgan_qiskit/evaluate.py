@@ -16,9 +16,9 @@ import torch
 from pydantic import ValidationError
 
 from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
-from qgan_qiskit.data import ImageSet, read_images
+from qgan_qiskit.data import ImageSet, cache_folder, read_images
 from qgan_qiskit.errors import DataError, StorageError, UsageError
-from qgan_qiskit.experiment import generated, open_generator, run_of
+from qgan_qiskit.experiment import generated, keep_to_class, open_generator, run_of, selected
 from qgan_qiskit.metrics import Evaluator, Figure, open_network
 from qgan_qiskit.metrics.table import table_text
 from qgan_qiskit.models import Generator
@@ -34,11 +34,14 @@ _PLACE = ("path", "cache_dir")
 
 @dataclass(frozen=True)
 class _Run:
+    """A run, or one class of a run of several, with the settings of its real images."""
+
     source: Path
     label: str
     generator: Generator
     config: RunConfig
     real: DataConfig
+    class_name: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -79,6 +82,7 @@ def evaluate(
     groups: dict[tuple[DataConfig, DataConfig, int], list[_Run]] = {}
     for run in runs:
         groups.setdefault((run.real, run.config.data, run.config.training.seed), []).append(run)
+    tables: dict[Path, list[dict[str, Any]]] = {}
     result: dict[str, Any] = {"format": 1, "settings": config.model_dump(), "versions": versions(), "tables": []}
     for members in groups.values():
         evaluator, table = _begun(members[0], changes, config, torch_device, say)
@@ -90,11 +94,13 @@ def evaluate(
             table["runs"].append(row)
             target = output or run.folder / _NAME
             if "memorisation" in evaluator.names:
-                label = f"-{run.label.replace('/', '-')}" if output else ""
+                label = f"-{run.label.replace('/', '-')}" if output else f"-{run.class_name}" if run.class_name else ""
                 row["picture"] = f"{target.stem}{label}-pairs.png"
                 _write_picture(target.with_name(row["picture"]), evaluator, say)
             # After each run: what has been measured is kept, whatever happens to the next.
-            content = result if output else {**result, "tables": [{**table, "runs": [row]}]}
+            own = [*tables.setdefault(target, []), {**table, "runs": [row]}]
+            tables[target] = own
+            content = result if output else {**result, "tables": own}
             _write(target, (json.dumps(content, indent=1) + "\n").encode())
             say(f"figures: {target}")
     return result
@@ -104,11 +110,19 @@ def _begun(
     run: _Run, changes: dict[str, Any], config: EvaluationConfig, device: torch.device, say: Say
 ) -> tuple[Evaluator, dict[str, Any]]:
     """Return what measures a run and all others on the same images, and their table without rows."""
-    real = _read(run.real, run.config.training.seed)
+    real = real_images(run.real, run.config.training.seed)
     for note in real.notes:
         say(f"note: {note}")
     training, held_out = _trained_on(run, real, changes, config, say)
-    evaluator = Evaluator(config, real.images_NHWC, held_out, training_THWC=training, device=device, progress=True)
+    evaluator = Evaluator(
+        config,
+        real.images_NHWC,
+        held_out,
+        training_THWC=training,
+        device=device,
+        progress=True,
+        cache_dir=cache_folder(run.real),
+    )
     for note in evaluator.notes:
         say(f"note: {note}")
     table = {
@@ -143,18 +157,29 @@ def _opened(sources: Sequence[Path], changes: dict[str, Any], say: Say) -> list[
             raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         folder = run_of(source)
         label = folder.name if folder == source else f"{folder.name}/{source.name}"
-        runs.append(_Run(source, label or str(folder), generator, config, real))
-    if len({run.source.resolve() for run in runs}) < len(runs):
+        label = label or str(folder)
+        if not generator.num_classes:
+            runs.append(_Run(source, label, generator, config, real))
+            continue
+        for name in config.data.class_list():
+            # Each has a generator of its own, which makes this class alone.
+            of_class, _ = open_generator(source, say)
+            keep_to_class(of_class, config, name)
+            data = real.model_copy(update={"class_name": name})
+            runs.append(_Run(source, f"{label}/{name}", of_class, config, data, name))
+    if len({(run.source.resolve(), run.class_name) for run in runs}) < len(runs):
         raise UsageError("a run is named twice: name each once")
     if len({run.label for run in runs}) < len(runs):
         # Runs of one name from several folders.
-        runs = [replace(run, label=str(run.source)) for run in runs]
+        runs = [replace(run, label=str(run.source) + (f"/{run.class_name}" if run.class_name else "")) for run in runs]
     return runs
 
 
 def _check_targets(runs: list[_Run], output: Path | None) -> None:
     """Refuse an output that cannot be written before minutes are spent on measuring."""
-    folders = [run.folder.resolve() for run in runs]
+    # The classes of a run are measured into one file.
+    sources = dict.fromkeys((run.folder.resolve(), run.source.resolve()) for run in runs)
+    folders = [folder for folder, _ in sources]
     if output is None and len(set(folders)) < len(folders):
         raise UsageError("several checkpoints of one run: name a file for all figures with --output")
     for folder in [output.absolute().parent] if output else folders:
@@ -164,7 +189,8 @@ def _check_targets(runs: list[_Run], output: Path | None) -> None:
             raise StorageError(f"{folder}: cannot be written to; name another place with --output")
 
 
-def _read(data: DataConfig, seed: int) -> ImageSet:
+def real_images(data: DataConfig, seed: int) -> ImageSet:
+    """Return the images of a class of a data source, as a run of that seed reads them."""
     images = read_images(data, seed)
     everything = data.class_name is None or data.class_name.casefold() == "all"
     return images if everything else images.select(str(data.class_name))
@@ -182,28 +208,33 @@ def _trained_on(
         digest = None
     own, seed = run.config.data, run.config.training.seed
     place = {name: value for name, value in changes.items() if name in _PLACE}
-    for data in dict.fromkeys((run.real, own, own.model_copy(update=place))):
-        images = real if data == run.real else _read_if_there(data, seed)
+    same = run.real.model_copy(update={"class_name": own.class_name})
+    for data in dict.fromkeys((same, own, own.model_copy(update=place))):
+        images = real if data == run.real else _read_if_there(run.config, data, seed)
         if images is not None and images.digest == digest:
-            return (None if images is real else images.images_NHWC), _held_out(data, seed, say)
+            if run.class_name is not None:
+                images = images.select(run.class_name)
+            data = data.model_copy(update={"class_name": run.class_name or data.class_name})
+            return (None if images is real else images.images_NHWC), _held_out(run.config, data, seed, say)
     say(f"note: the images that {run.label} was trained on are not found: neither {own.path} nor --data gives them")
     return real.images_NHWC[:0], None
 
 
-def _read_if_there(data: DataConfig, seed: int) -> ImageSet | None:
+def _read_if_there(config: RunConfig, data: DataConfig, seed: int) -> ImageSet | None:
     try:
-        return _read(data, seed)
+        return selected(config, data, seed) if data.class_list() else real_images(data, seed)
     except DataError:
         return None
 
 
-def _held_out(data: DataConfig, seed: int, say: Say) -> np.ndarray | None:
+def _held_out(config: RunConfig, data: DataConfig, seed: int, say: Say) -> np.ndarray | None:
     """Return the images of the other parts, None where there are none."""
     if data.part != "train":
         say(f"note: no held-out images, as the run was trained on part '{data.part}' of its images, not on 'train'")
         return None
     parts = [
-        _read_if_there(data.model_copy(update={"part": part, "limit": None}), seed) for part in ("validation", "test")
+        _read_if_there(config, data.model_copy(update={"part": part, "limit": None}), seed)
+        for part in ("validation", "test")
     ]
     images = [part.images_NHWC for part in parts if part is not None]
     if not images:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from qgan_qiskit.circuits import ansatz_to_qasm
 from qgan_qiskit.circuits.card import card_of, card_text
-from qgan_qiskit.config import RESUMABLE, DcganConfig, RunConfig
-from qgan_qiskit.data import Batches, ImageSet, absolute_source, class_names, read_images, to_uint8
+from qgan_qiskit.config import RESUMABLE, DataConfig, DcganConfig, RunConfig, is_conditional
+from qgan_qiskit.data import Batches, ImageSet, absolute_source, cache_folder, class_names, read_images, to_uint8
 from qgan_qiskit.errors import CheckpointError, DataError, QganError, UsageError
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator, ansatz_of, build, parameter_count
@@ -44,14 +44,24 @@ _BLOCK = 32
 def classes_to_train(config: RunConfig) -> tuple[str, ...]:
     """Return the classes that a configuration trains on, one GAN each, as the data spell them, without decoding images.
 
+    A conditional model has one GAN for all of them, whose name is a list.
+
     Raises:
         DataError: there is no such class, or no data.
+        UsageError: a class is named twice.
     """
     names = class_names(config.data)
-    wanted = config.data.class_name
-    if wanted is None or wanted.casefold() == "all":
-        return names
-    return tuple(name for name in names if name.casefold() == wanted.casefold()) or (wanted,)
+    spelled = {name.casefold(): name for name in names}
+    wanted = tuple(spelled.get(name.casefold(), name) for name in config.data.class_list()) or names
+    if is_conditional(config.model):
+        if len(set(wanted)) < len(wanted):
+            raise UsageError(f"--class {config.data.class_name} names a class twice; name each once")
+        return (",".join(wanted),)
+    if config.data.class_list():
+        # Of other models a class is what was asked for, commas included: a folder may have one in its name.
+        name = str(config.data.class_name)
+        return (spelled.get(name.casefold(), name),)
+    return names
 
 
 def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
@@ -118,8 +128,14 @@ def _checked(config: RunConfig) -> tuple[RunConfig, torch.device]:
     if config.evaluation.fid_weights is not None:
         weights = str(Path(config.evaluation.fid_weights).expanduser().absolute())
         config = config.updated({"evaluation": {"fid_weights": weights}})
+    for field in ("weights", "prototype_file"):
+        named = getattr(config.model, field, None)
+        if named is not None:
+            config = config.updated({"model": {field: str(Path(named).expanduser().absolute())}})
     if config.training.tensorboard:
         check_tensorboard()
+    if is_conditional(config.model) and not config.data.class_list():
+        config = config.updated({"data": {"class_name": classes_to_train(config)[0]}})
     _networks(config)
     return config, device
 
@@ -134,7 +150,8 @@ def _device(config: RunConfig) -> torch.device:
 
 def _networks(config: RunConfig) -> tuple[Generator, nn.Module]:
     weights = seeded(config.training.seed, "weights")
-    return build(config.model, config.data.resolution, weights, channels=config.data.channels)
+    classes = config.data.class_list() if is_conditional(config.model) else ()
+    return build(config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes)
 
 
 def _start(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say) -> None:
@@ -147,7 +164,7 @@ def _job(config: RunConfig, say: Say) -> tuple[RunConfig, Batches]:
     """Return a configuration of one class with its images, all read and found good."""
     images = _images(config, say)
     training, data = config.training, config.data
-    return config, Batches(images, training.batch_size, training.seed, data.augment, data.channels)
+    return config, Batches(images, training.images_per_step, training.seed, data.augment, data.channels)
 
 
 def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> Path:
@@ -176,12 +193,28 @@ def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> 
 
 
 def _images(config: RunConfig, say: Say) -> ImageSet:
-    images = read_images(config.data, config.training.seed)
-    if config.data.class_name is not None:
-        images = images.select(config.data.class_name)
+    images = selected(config, config.data, config.training.seed)
     for note in images.notes:
         say(f"note: {note}")
     return images
+
+
+def selected(config: RunConfig, data: DataConfig, seed: int) -> ImageSet:
+    """Return the images of the classes that data settings name, as a run of a model reads them.
+
+    Args:
+        config: of the run, for its model.
+        data: its data settings, or others in their place.
+        seed: of made images.
+
+    Raises:
+        DataError: the images cannot be read, or there is no such class.
+    """
+    if is_conditional(config.model):
+        images = read_images(data.model_copy(update={"class_name": None}), seed)
+        return images.select_several(data.class_list() or images.classes)
+    images = read_images(data, seed)
+    return images if data.class_name is None else images.select(data.class_name)
 
 
 def _describe(run: RunFolder, config: RunConfig, images: ImageSet) -> None:
@@ -283,7 +316,7 @@ def _state(
         f"{run.path}: {config.model.name}, preset {config.preset}, class {', '.join(images.classes)}: {len(images)} images, "
         f"{parameter_count(generator, discriminator):,} parameters "
         f"({sum(p.numel() for p in generator.quantum_parameters()):,} quantum), "
-        f"{_steps(config, batches)} steps of {training.batch_size}"
+        f"{_steps(config, batches)} steps of {training.images_per_step}"
     )
     if saved:
         path, tensors, values, complaints = checkpoint.load_newest(run.checkpoints)
@@ -294,6 +327,12 @@ def _state(
                 f"{run.path}: the images are not those the run began with; bring them back, or start a new run"
             )
         _check_settings(run, config, values.get("settings") or _deciding(config))
+        if training.lr_decay_from < 1 and values.get("steps") != _steps(config, batches):
+            # What a longer run would have done until here is not known any more.
+            say(
+                f"note: step sizes fell towards step {values.get('steps')}; from now on they fall towards step "
+                f"{_steps(config, batches)}, which is not what a run of that length does from the start"
+            )
         state.load(tensors, values)
         threads = training.threads or int(values.get("threads", threads))
         say(f"resuming {path.name}")
@@ -310,9 +349,11 @@ def _take_steps(
     ranks: Ranks = ALONE,
 ) -> None:
     images = batches.image_set
-    saved_values = {"data_digest": images.digest, "threads": threads, "settings": _deciding(config)}
+    steps = _steps(config, batches)
+    saved_values = {"data_digest": images.digest, "threads": threads, "settings": _deciding(config), "steps": steps}
     measure = _measurement(config, images) if ranks.first else None
-    train(run, config, state, batches.batch, _steps(config, batches), saved_values, device, measure, ranks)
+    labels = batches.labels if is_conditional(config.model) else None
+    train(run, config, state, batches.batch, steps, saved_values, device, measure, ranks, labels)
 
 
 def generated(generator: Generator, number: int) -> np.ndarray:
@@ -324,7 +365,7 @@ def _measurement(config: RunConfig, images: ImageSet) -> Measure | None:
     """Return what measures a generator while it is trained, None when nothing is asked for."""
     if not config.evaluation.names():
         return None
-    evaluator = Evaluator(config.evaluation, images.images_NHWC)
+    evaluator = Evaluator(config.evaluation, images.images_NHWC, cache_dir=cache_folder(config.data))
     number = min(config.evaluation.metrics_number, len(images))
     return lambda generator: [figure.as_dict() for figure in evaluator.measure(generated(generator, number))]
 
@@ -345,8 +386,34 @@ def open_generator(source: Path, say: Say = print) -> tuple[Generator, RunConfig
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
+    config, tensors = _opened(source, say)
+    generator, _ = _networks(_from_checkpoint(config))
+    place(generator, torch.device("cpu"))
+    load_module(generator, checkpoint.part(tensors, "ema"), "ema")
+    return generator.eval(), config
+
+
+def open_discriminator(source: Path, say: Say = print) -> tuple[nn.Module, RunConfig]:
+    """Return the discriminator of a run or of one checkpoint; see :func:`open_generator`.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    config, tensors = _opened(source, say)
+    _, discriminator = _networks(_from_checkpoint(config))
+    load_module(discriminator, checkpoint.part(tensors, "discriminator"), "discriminator")
+    return discriminator.eval(), config
+
+
+def _from_checkpoint(config: RunConfig) -> RunConfig:
+    """Return settings for networks whose weights all come from a checkpoint: no file of others has to be there."""
+    return config.updated({"model": {"weights": None}}) if hasattr(config.model, "weights") else config
+
+
+def _opened(source: Path, say: Say) -> tuple[RunConfig, dict[str, dict[str, Tensor]]]:
     folder = run_of(source)
     run = RunFolder.open(folder)
+    # Before the weights: they mean nothing without the settings.
     config = run.config()
     if folder != source:
         tensors, _ = checkpoint.load(source)
@@ -354,10 +421,22 @@ def open_generator(source: Path, say: Say = print) -> tuple[Generator, RunConfig
         _, tensors, _, complaints = checkpoint.load_newest(run.checkpoints)
         for complaint in complaints:
             say(f"note: passed over {complaint}")
-    generator, _ = _networks(config)
-    place(generator, torch.device("cpu"))
-    load_module(generator, checkpoint.part(tensors, "ema"), "ema")
-    return generator.eval(), config
+    return config, tensors
+
+
+def keep_to_class(generator: Generator, config: RunConfig, name: str) -> None:
+    """Let a conditional generator make images of one class only.
+
+    Raises:
+        UsageError: it has no such class, or makes images of one class anyway.
+    """
+    if not generator.num_classes:
+        raise UsageError(f"--class {name}: this run makes images of class {config.data.class_name} alone; leave it out")
+    names = config.data.class_list()
+    folded = [known.casefold() for known in names]
+    if name.casefold() not in folded:
+        raise UsageError(f"--class {name}: the run has {', '.join(names)}")
+    generator.keep_to(folded.index(name.casefold()))
 
 
 def latents(generator: Generator, seeds: Sequence[int]) -> Tensor:

@@ -4,6 +4,7 @@ from qgan_qiskit.circuits.affine import affine_form
 from qgan_qiskit.circuits.ansatz import Ansatz
 from qgan_qiskit.circuits.draw import draw
 from qgan_qiskit.circuits.hybridq import hybridq_ansatz
+from qgan_qiskit.circuits.mediq import mediq_ansatz
 from qgan_qiskit.circuits.metrics import CircuitMetrics, circuit_metrics
 from qgan_qiskit.circuits.of_model import ansatz_of
 from qgan_qiskit.circuits.qasm import ansatz_to_qasm, read_ansatz
@@ -18,6 +19,7 @@ __all__ = [
     "circuit_metrics",
     "draw",
     "hybridq_ansatz",
+    "mediq_ansatz",
     "qgpatch_ansatz",
     "read_ansatz",
 ]

@@ -11,6 +11,7 @@ from qgan_qiskit.circuits.ansatz import Ansatz
 from qgan_qiskit.circuits.card import card_of, card_text
 from qgan_qiskit.circuits.draw import draw
 from qgan_qiskit.circuits.hybridq import hybridq_ansatz
+from qgan_qiskit.circuits.mediq import mediq_ansatz
 from qgan_qiskit.circuits.qasm import ansatz_to_qasm
 from qgan_qiskit.circuits.qgpatch import qgpatch_ansatz
 from qgan_qiskit.errors import CircuitError, StorageError
@@ -40,6 +41,7 @@ DRAWERS: dict[str, Drawer] = {
     "hybridq_q10_r6_ry_cz_z": Drawer(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_HYBRIDQ, "entangler": "cz"}),
     "mosaiq_q5_r6": Drawer(hybridq_ansatz, {"num_qubits": 5, "reps": 6, **_MOSAIQ}),
     "mosaiq_q10_r6": Drawer(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_MOSAIQ}),
+    "mediq_q16_r8": Drawer(mediq_ansatz, {"num_qubits": 16, "reps": 8, "readout": "mean"}),
     "qgpatch_q5_a1_r5": Drawer(qgpatch_ansatz, {"num_qubits": 5, "reps": 5, "num_ancillas": 1}),
     "qgpatch_q5_a1_r6": Drawer(qgpatch_ansatz, {"num_qubits": 5, "reps": 6, "num_ancillas": 1}),
 }

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from qgan_qiskit.circuits.ansatz import Ansatz
 from qgan_qiskit.circuits.hybridq import hybridq_ansatz
+from qgan_qiskit.circuits.mediq import mediq_ansatz
 from qgan_qiskit.circuits.qasm import read_ansatz
 from qgan_qiskit.circuits.qgpatch import qgpatch_ansatz
-from qgan_qiskit.config import HybridQConfig, MosaiqConfig, QgpatchConfig
+from qgan_qiskit.config import HybridQConfig, MediqConfig, MosaiqConfig, QgpatchConfig, TransferConfig
 
 
-def ansatz_of(config: HybridQConfig | MosaiqConfig | QgpatchConfig) -> Ansatz:
+def ansatz_of(config: HybridQConfig | MosaiqConfig | QgpatchConfig | MediqConfig | TransferConfig) -> Ansatz:
     """Return the sub-generator's circuit that a configuration asks for.
 
     Raises:
         CircuitError: the file given as ``ansatz`` cannot be used.
     """
+    if isinstance(config, MediqConfig):
+        return mediq_ansatz(
+            config.num_qubits, config.reps, readout="mean" if config.quantum_stream == "faithful" else "each"
+        )
+    if isinstance(config, TransferConfig):
+        return hybridq_ansatz(config.num_qubits, config.reps)
     if isinstance(config, QgpatchConfig):
         return qgpatch_ansatz(config.num_qubits, config.reps, num_ancillas=config.num_ancillas)
     if isinstance(config, HybridQConfig) and config.ansatz is not None:

@@ -16,6 +16,8 @@ _COMMANDS = {
     "generate": "Make images from a run or checkpoint.",
     "study": "Compare models, and other whole experiments.",
     "evaluate": "Measure trained runs: FID and others, copies of training images.",
+    "prototypes": "Mean features of each class, for MediQ-GAN to start from.",
+    "hardware": "Circuits on an IBM device: cost, submit, status, collect, cancel.",
     "circuit": "Draw circuits; print and compare the reference circuits.",
 }
 

@@ -1,6 +1,6 @@
 """``python -m qgan_qiskit.cli``: runs a command; whatever goes wrong ends in one line and an exit status of its kind.
 
-Exit status: 0 done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 6 storage, 130 and 143 stopped by a signal.
+Exit status: 0 done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 6 storage, 7 remote service, 130 and 143 stopped by a signal.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ from qgan_qiskit.presets import PRESETS, preset
     help="Go on with this run folder, or 'auto' for the newest one in --outdir. [default: none]",
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Print the resolved settings and stop. [default: off]")
-@config_options(*SECTIONS)
+@config_options(*SECTIONS, shown=preset("hybridq", "default"))
 def command(
     model: str | None,
     preset_name: str | None,

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+from pydantic import ValidationError
 
+from qgan_qiskit.cli.options import first_problem, given, settings_options
 from qgan_qiskit.cli.say import say
+from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import UsageError
 
-_MOST = 1_000_000
+MOST_IMAGES = 1_000_000
 
 
 @click.command()
 @click.argument("source", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
-    "-n", "--number", type=click.IntRange(1, _MOST), default=None, help="How many images: seeds 0 to N-1. [default: 64]"
+    "-n",
+    "--number",
+    type=click.IntRange(1, MOST_IMAGES),
+    default=None,
+    help="How many images: seeds 0 to N-1. [default: 64]",
 )
 @click.option(
     "--seeds", default=None, metavar="LIST", help="Which images, such as 0-35 or 3,7,100-110. [default: from -n]"
+)
+@click.option(
+    "--class",
+    "class_name",
+    default=None,
+    metavar="NAME",
+    help="Make images of this class only, of a run that has several. [default: all, each as likely]",
 )
 @click.option(
     "--output",
@@ -41,34 +56,59 @@ _MOST = 1_000_000
 @click.option(
     "--frames", type=click.IntRange(2, 240), default=8, show_default=True, help="Images from one seed to the next."
 )
+@settings_options("hardware", HardwareConfig)
 def command(
     source: Path,
     number: int | None,
     seeds: str | None,
+    class_name: str | None,
     output: Path | None,
     grid: Path | None,
     interpolation: Path | None,
     frames: int,
+    **options: Any,
 ) -> None:
-    """Make images from RUN, a run folder or a checkpoint in one; the same seed gives the same bytes."""
-    if number is not None and seeds is not None:
-        raise UsageError("-n and --seeds exclude each other: give one")
-    wanted = list(range(number or 64)) if seeds is None else parse_seeds(seeds)
+    """Make images from RUN, a run folder or a checkpoint in one; the same seed gives the same bytes.
+
+    With --backend the circuits run on a device, and what it says is written beside the images.
+    """
+    wanted = wanted_seeds(number, seeds)
     if interpolation is not None and len(wanted) < 2:
         raise UsageError("--interpolation needs at least two seeds")
     if grid is not None and grid.suffix.lower() != ".png":
         raise UsageError(f"--grid {grid}: is written as PNG; name a file ending in .png")
     if interpolation is not None and interpolation.suffix.lower() not in (".png", ".gif"):
         raise UsageError(f"--interpolation {interpolation}: name a file ending in .png or .gif")
+    hardware = hardware_settings(options)
     from qgan_qiskit.experiment import run_of
-    from qgan_qiskit.generate import write_images, write_pictures
+    from qgan_qiskit.generate import Wanted, make
 
     if output is None and grid is None and interpolation is None:
         output = run_of(source) / "generated"
-    if output is not None:
-        write_images(source, wanted, output, say)
-    if grid is not None or interpolation is not None:
-        write_pictures(source, wanted, grid, interpolation, frames, say)
+    make(source, wanted, Wanted(output, grid, interpolation, frames), say, hardware, class_name)
+
+
+def wanted_seeds(number: int | None, seeds: str | None) -> list[int]:
+    """Return the seeds that ``-n`` or ``--seeds`` ask for, 64 without either.
+
+    Raises:
+        UsageError: both are given, or the list is none.
+    """
+    if number is not None and seeds is not None:
+        raise UsageError("-n and --seeds exclude each other: give one")
+    return list(range(number or 64)) if seeds is None else parse_seeds(seeds)
+
+
+def hardware_settings(options: dict[str, Any]) -> HardwareConfig:
+    """Return the settings of ``hardware__field`` keyword arguments.
+
+    Raises:
+        UsageError: a value is out of range or does not fit the others.
+    """
+    try:
+        return HardwareConfig(**given(options).get("hardware", {}))
+    except ValidationError as error:
+        raise UsageError(first_problem(error, options=True)) from None
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -85,8 +125,8 @@ def parse_seeds(text: str) -> list[int]:
         low, high = int(first), int(last or first)
         if high < low or high >= 2**63:
             raise UsageError(f"--seeds '{text}': '{part}' is not a range of rising seeds below 2**63")
-        if len(seeds) + high - low >= _MOST:
-            raise UsageError(f"--seeds '{text}' names more than {_MOST:,} seeds; ask for fewer at a time")
+        if len(seeds) + high - low >= MOST_IMAGES:
+            raise UsageError(f"--seeds '{text}' names more than {MOST_IMAGES:,} seeds; ask for fewer at a time")
         seeds += range(low, high + 1)
     if len(set(seeds)) != len(seeds):
         raise UsageError(f"--seeds '{text}' names a seed twice; name each once")

@@ -15,15 +15,24 @@ from qgan_qiskit.config import (
     DcganConfig,
     EvaluationConfig,
     HybridQConfig,
+    MediqConfig,
     MosaiqConfig,
     QgpatchConfig,
     RunConfig,
     Settings,
     TrainingConfig,
+    TransferConfig,
 )
 from qgan_qiskit.errors import UsageError
 
-_MODELS: tuple[type[Settings], ...] = (HybridQConfig, DcganConfig, MosaiqConfig, QgpatchConfig)
+_MODELS: tuple[type[Settings], ...] = (
+    HybridQConfig,
+    DcganConfig,
+    MosaiqConfig,
+    QgpatchConfig,
+    MediqConfig,
+    TransferConfig,
+)
 # The sections of a configuration and the classes whose fields they hold, in the order of the help.
 SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "data": (DataConfig,),
@@ -61,36 +70,41 @@ def option_name(field: str) -> str:
     return "--" + _NAMES.get(field, field).replace("_", "-")
 
 
-def config_options(*sections: str, exclude: Iterable[str] = (), default: str | None = None) -> Decorator:
+def config_options(
+    *sections: str, exclude: Iterable[str] = (), default: str | None = None, shown: RunConfig | None = None
+) -> Decorator:
     """Add one option per setting of some sections; values arrive as ``section__field`` keyword arguments, None if not given.
 
     Args:
         sections: of the configuration.
         exclude: fields that get no option.
         default: what the help says in place of each setting's own default.
+        shown: whose values the help shows as defaults, for settings that its model has; None for each setting's own default.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for section, name, field, users in reversed(list(_fields(sections))):
             if name not in exclude:
-                function = _option(section, name, field, users, default)(function)
+                own = getattr(getattr(shown, section, None), name, field.default)
+                function = _option(section, name, field, users, default, own)(function)
         return function
 
     return decorate
 
 
-def settings_options(section: str, settings: type[Settings]) -> Decorator:
+def settings_options(section: str, settings: type[Settings], exclude: Iterable[str] = ()) -> Decorator:
     """Add one option per setting of a class that is no section of a run's configuration, such as a study's."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, field in reversed(settings.model_fields.items()):
-            function = _option(section, name, field, "", None)(function)
+            if name not in exclude:
+                function = _option(section, name, field, "", None, field.default)(function)
         return function
 
     return decorate
 
 
-def _option(section: str, name: str, field: FieldInfo, users: str, instead: str | None) -> Decorator:
+def _option(section: str, name: str, field: FieldInfo, users: str, instead: str | None, default: Any) -> Decorator:
     flag = option_name(name)
     text = field.description or ""
     if instead is not None:
@@ -98,7 +112,6 @@ def _option(section: str, name: str, field: FieldInfo, users: str, instead: str 
     if users and users != ", ".join(_MODEL_NAMES):
         text += f" ({users} only)"
     if "[default" not in text:
-        default = field.default
         shown = (
             "on"
             if default is True

@@ -14,7 +14,10 @@ class StudyGroup(LazyGroup):
 
     lines: ClassVar[dict[str, str]] = {
         "compare": "Compare models: models x classes x seeds at an equal budget.",
+        "noise": "Find out what shots, noise and mitigation do to a generator's images.",
         "augment": "Find out whether generated images help a classifier that has few real ones.",
+        "geometry": "Look into trained generators: how many directions their images and features vary in.",
+        "circuits": "Measure circuits before training: expressibility, entanglement, gradient variance.",
     }
     prefix = "study_"
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from click.core import ParameterSource
 from pydantic import ValidationError
 
 from qgan_qiskit.cli.generate import parse_seeds
 from qgan_qiskit.cli.options import config_options, first_problem, given, settings_options
 from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.config.augment import AugmentConfig
 from qgan_qiskit.errors import UsageError
-
-if TYPE_CHECKING:
-    from qgan_qiskit.study.executors import Executor
 
 
 @click.command()
@@ -33,25 +30,7 @@ if TYPE_CHECKING:
     "--class", "classes", default=None, metavar="LIST", help="Classes to tell apart, such as MEL,NV,BCC. [default: all]"
 )
 @settings_options("augment", AugmentConfig)
-@click.option(
-    "--outdir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("studies/augment"),
-    help="Folder of the study; the same command goes on with it, and it may grow. [default: studies/augment]",
-)
-@click.option(
-    "--executor",
-    "executor_name",
-    type=click.Choice(("process", "dask")),
-    default="process",
-    show_default=True,
-    help="Where the cells run: one after the other here, or on the workers of a Dask cluster.",
-)
-@click.option("--scheduler", default=None, metavar="ADDRESS", help="Of the Dask cluster (tcp://…). [default: none]")
-@click.option("-n", "--dry-run", is_flag=True, help="List the cells and how far each is. [default: off]")
-@click.option(
-    "--report", "report_only", is_flag=True, help="Only write the report of the finished cells. [default: off]"
-)
+@study_options(Path("studies/augment"))
 @config_options("data", exclude=("class_name", "part", "augment"))
 @click.pass_context
 def command(
@@ -74,13 +53,12 @@ def command(
     grows. At the end, and with --report at any time, table.md, table.csv, results.json and curve.png are written.
     """
     if report_only:
-        _refuse_others(ctx)
+        refuse_others(ctx)
         from qgan_qiskit.study.augment.protocol import report
 
-        _show(report(outdir))
+        show_files(report(outdir))
         return
-    if (executor_name == "dask") != (scheduler is not None):
-        raise UsageError("--executor dask and --scheduler ADDRESS go together: give both or neither")
+    check_executor(executor_name, scheduler)
     changes = given(options)
     if "seeds" in (asked := changes.get("augment", {})):
         # Ranges are for the command line; study.json names every seed.
@@ -99,7 +77,7 @@ def command(
         for line in states(plan):
             click.echo(line)
         return
-    _show(augment(plan, _executor(scheduler), say))
+    show_files(augment(plan, executor_for(scheduler), say))
 
 
 def _settings(
@@ -113,30 +91,3 @@ def _settings(
         )
     except ValidationError as error:
         raise UsageError(first_problem(error, options=True)) from None
-
-
-def _executor(scheduler: str | None) -> Executor:
-    from qgan_qiskit.study.executors import InProcess
-
-    if scheduler is None:
-        return InProcess()
-    from qgan_qiskit.study.dask_executor import DaskExecutor
-
-    return DaskExecutor(scheduler, say)
-
-
-def _show(files: list[Path]) -> None:
-    for path in files:
-        click.echo(str(path))
-
-
-def _refuse_others(ctx: click.Context) -> None:
-    """Refuse options that --report would silently ignore."""
-    others = [
-        parameter.opts[-1]
-        for parameter in ctx.command.params
-        if parameter.name not in ("report_only", "outdir")
-        and ctx.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
-    ]
-    if others:
-        raise UsageError(f"--report writes what the finished cells say: leave {', '.join(others)} out")

@@ -16,13 +16,13 @@ from pydantic.fields import FieldInfo
 from qgan_qiskit.cli.generate import parse_seeds
 from qgan_qiskit.cli.options import config_options, first_problem, given
 from qgan_qiskit.cli.say import say
-from qgan_qiskit.config.compare import CompareChoice, CompareConfig
+from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
+from qgan_qiskit.config.compare import SUITES, CompareChoice, CompareConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.presets import PRESETS
 
 if TYPE_CHECKING:
     from qgan_qiskit.study.compare.plan import Cell
-    from qgan_qiskit.study.executors import Executor
 
 _DEFAULT = CompareConfig()
 # Options of the sections below that a study has in a form of its own, or not at all.
@@ -48,6 +48,13 @@ def _own_option(field: FieldInfo, name: str, kind: click.ParamType) -> Callable[
     + "; ".join(f"{model}: {', '.join(names)}" for model, names in PRESETS.items())
     + ".",
 )
+@click.option(
+    "--suite",
+    type=click.Choice(tuple(SUITES)),
+    default=None,
+    help="A list of models instead: data-reduction is the four configurations of transfer on 100, 50, 20 and 10 % of the "
+    "images. [default: none]",
+)
 @click.option("--class", "classes", default=None, metavar="LIST", help="Classes, such as MEL,NV. [default: all]")
 @click.option(
     "--seeds",
@@ -71,32 +78,23 @@ def _own_option(field: FieldInfo, name: str, kind: click.ParamType) -> Callable[
     "this order, makes the curves.",
 )
 @click.option(
-    "--outdir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("studies/compare"),
-    help="Folder of the study; the same command goes on with it, and it may grow. [default: studies/compare]",
+    "--model-setting",
+    "model_settings",
+    multiple=True,
+    metavar="MODEL.SETTING=VALUE",
+    help=_FIELDS["model_settings"].description,
 )
-@click.option(
-    "--executor",
-    "executor_name",
-    type=click.Choice(("process", "dask")),
-    default="process",
-    show_default=True,
-    help="Where the cells run: one after the other here, or on the workers of a Dask cluster.",
-)
-@click.option("--scheduler", default=None, metavar="ADDRESS", help="Of the Dask cluster (tcp://…). [default: none]")
-@click.option("-n", "--dry-run", is_flag=True, help="List the cells and how far each is. [default: off]")
-@click.option(
-    "--report", "report_only", is_flag=True, help="Only write the report of the finished cells. [default: off]"
-)
+@study_options(Path("studies/compare"))
 @config_options("data", "evaluation")
 @click.pass_context
 def command(
     ctx: click.Context,
     models: str,
+    suite: str | None,
     classes: str | None,
     seeds: str,
     metrics: str,
+    model_settings: tuple[str, ...],
     outdir: Path,
     executor_name: str,
     scheduler: str | None,
@@ -111,16 +109,23 @@ def command(
     and with --report at any time, table.md, table.csv, results.json, curves.png and samples.png are written.
     """
     if report_only:
-        _refuse_others(ctx)
+        refuse_others(ctx)
         from qgan_qiskit.study.compare.run import report
 
-        _show(report(outdir))
+        show_files(report(outdir))
         return
-    if (executor_name == "dask") != (scheduler is not None):
-        raise UsageError("--executor dask and --scheduler ADDRESS go together: give both or neither")
+    check_executor(executor_name, scheduler)
     from qgan_qiskit.study.compare.entries import parse_entries
 
-    settings, entries, seed_list = _settings(metrics, options), parse_entries(models), parse_seeds(seeds)
+    if suite is not None:
+        if ctx.get_parameter_source("models") is ParameterSource.COMMANDLINE:
+            raise UsageError("--suite and --models exclude each other: give one")
+        models = SUITES[suite]
+    settings, entries, seed_list = (
+        _settings(metrics, options | {"model_settings": _parsed(model_settings) or None}),
+        parse_entries(models),
+        parse_seeds(seeds),
+    )
     # Here, as what is refused above need not wait for it.
     from qgan_qiskit.study.compare.run import compare, prepare, states
 
@@ -131,7 +136,21 @@ def command(
         for cell, state in states(cells):
             click.echo(_line(cell, state))
         return
-    _show(compare(study, cells, _executor(scheduler), say))
+    show_files(compare(study, cells, executor_for(scheduler), say))
+
+
+def _parsed(texts: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Return settings of models, of texts such as ``transfer.weights=FILE``."""
+    found: dict[str, dict[str, str]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        model, dot, field = place.partition(".")
+        if not (equals and dot and model in PRESETS):
+            raise UsageError(
+                f"--model-setting '{text}': not of the form MODEL.SETTING=VALUE with a model of {', '.join(PRESETS)}"
+            )
+        found.setdefault(model, {})[field.replace("-", "_")] = value
+    return found
 
 
 def _settings(metrics: str, options: dict[str, Any]) -> CompareConfig:
@@ -146,39 +165,12 @@ def _settings(metrics: str, options: dict[str, Any]) -> CompareConfig:
         raise UsageError(first_problem(error, options=True)) from None
 
 
-def _executor(scheduler: str | None) -> Executor:
-    from qgan_qiskit.study.executors import InProcess
-
-    if scheduler is None:
-        return InProcess()
-    from qgan_qiskit.study.dask_executor import DaskExecutor
-
-    return DaskExecutor(scheduler, say)
-
-
 def _line(cell: Cell, state: str) -> str:
     rest = f", {cell.left_out} left out" if cell.left_out else ""
     return (
         f"{state:10} {cell.name}: {cell.steps} steps of {cell.config.training.batch_size}, "
         f"{cell.images_seen:,} images seen{rest}"
     )
-
-
-def _show(files: list[Path]) -> None:
-    for path in files:
-        click.echo(str(path))
-
-
-def _refuse_others(ctx: click.Context) -> None:
-    """Refuse options that --report would silently ignore."""
-    others = [
-        parameter.opts[-1]
-        for parameter in ctx.command.params
-        if parameter.name not in ("report_only", "outdir")
-        and ctx.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
-    ]
-    if others:
-        raise UsageError(f"--report writes what the finished cells say: leave {', '.join(others)} out")
 
 
 command.params = [parameter for parameter in command.params if parameter.name not in _OWN]

@@ -6,15 +6,19 @@ is a dump of :class:`RunConfig`, and a value out of range is refused when the mo
 
 from qgan_qiskit.config.data import DataConfig
 from qgan_qiskit.config.evaluation import METRICS, PIXEL_METRICS, EvaluationConfig, MetricName
+from qgan_qiskit.config.hardware import HardwareConfig
 from qgan_qiskit.config.models import (
     DcganConfig,
     Encoding,
     Entangler,
     HybridQConfig,
+    MediqConfig,
     ModelConfig,
     MosaiqConfig,
     QgpatchConfig,
     Readout,
+    TransferConfig,
+    is_conditional,
 )
 from qgan_qiskit.config.run import RunConfig
 from qgan_qiskit.config.settings import Settings
@@ -29,7 +33,9 @@ __all__ = [
     "Encoding",
     "Entangler",
     "EvaluationConfig",
+    "HardwareConfig",
     "HybridQConfig",
+    "MediqConfig",
     "MetricName",
     "ModelConfig",
     "MosaiqConfig",
@@ -38,4 +44,6 @@ __all__ = [
     "RunConfig",
     "Settings",
     "TrainingConfig",
+    "TransferConfig",
+    "is_conditional",
 ]

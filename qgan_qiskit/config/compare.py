@@ -14,12 +14,23 @@ from qgan_qiskit.config.training import TrainingConfig
 _TRAINING = TrainingConfig.model_fields
 
 
+# Lists of models that belong together, by name.
+SUITES = {
+    "data-reduction": ",".join(
+        f"transfer{preset}{share}"
+        for share in ("", "@0.5", "@0.2", "@0.1")
+        for preset in (":none", ":generator", ":discriminator", "")
+    )
+}
+
+
 class CompareChoice(Settings):
     """What is compared. A study may grow in these, so they are no settings that its cells share."""
 
     models: str = Field(
         "hybridq,hybridq+twin,dcgan,mosaiq",
-        description="Models, as NAME, NAME:PRESET, or with +twin for circuits replaced by classical layers.",
+        description="Models, as NAME, NAME:PRESET, with +twin for circuits replaced by classical layers, or with @0.5 for "
+        "half of the images to train on.",
     )
     seeds: str = Field("0", description="Seeds of the runs, such as 0,1,2 or 0-4.")
 
@@ -45,6 +56,11 @@ class CompareConfig(Settings):
         _TRAINING["device"].default, pattern=r"^(cpu|cuda(:\d+)?)$", description=_TRAINING["device"].description
     )
     threads: int | None = Field(None, ge=1, le=1024, description=_TRAINING["threads"].description)
+    model_settings: dict[str, dict[str, str]] = Field(
+        {},
+        description="A setting of a model that its presets leave open, as MODEL.SETTING=VALUE, such as "
+        "transfer.weights=FILE; may be given several times. [default: none]",
+    )
     data: DataConfig = DataConfig()
     evaluation: EvaluationConfig = EvaluationConfig(metrics="fid,kid,prdc")
 

@@ -18,8 +18,8 @@ class DataConfig(Settings):
     )
     class_name: str | None = Field(
         None,
-        description="Class to train on, by name (MEL); 'all' trains one GAN per class in turn. "
-        "[default: the only class, else 'all']",
+        description="Class to train on, by name (MEL); 'all' trains one GAN per class in turn. A conditional model takes several "
+        "together (MEL,NV,BCC). [default: the only class, else 'all']",
     )
     resolution: int = Field(
         64,
@@ -44,16 +44,27 @@ class DataConfig(Settings):
         description="Part of the images to use; images of one lesion are always in one part (by name where the lesion is "
         "unknown).",
     )
-    validation_share: float = Field(0.05, ge=0, lt=1, description="Share of the lesions in the validation part.")
-    test_share: float = Field(0.05, ge=0, lt=1, description="Share of the lesions in the test part.")
+    validation_share: float = Field(
+        0.05, ge=0, lt=1, description="Share of the lesions (ODIR-5k: patients) in the validation part."
+    )
+    test_share: float = Field(
+        0.05, ge=0, lt=1, description="Share of the lesions (ODIR-5k: patients) in the test part."
+    )
     split_seed: int = Field(0, ge=0, lt=2**63, description="Seed of the division into parts.")
     cache_dir: str | None = Field(
-        None, description="Folder of the cache of decoded images. [default: the user's cache folder]"
+        None,
+        description="Folder of the cache of decoded images and of their features. [default: the user's cache folder]",
     )
     augment: Literal["none", "flip", "dihedral"] = Field(
         "dihedral",
         description="Turn real images at random: left-right flips, or all eight turns and flips of the square.",
     )
+
+    def class_list(self) -> tuple[str, ...]:
+        """Return the classes that are named; none for all."""
+        if self.class_name is None or self.class_name.casefold() == "all":
+            return ()
+        return tuple(name.strip() for name in self.class_name.split(","))
 
     @property
     def channels(self) -> int:

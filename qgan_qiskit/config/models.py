@@ -35,7 +35,11 @@ class HybridQConfig(Settings):
     )
     twin: bool = Field(False, description="Replace the circuits by classical layers of equal parameter count.")
     encoder: Literal["identity", "linear"] = Field("identity", description="Map from noise to angles.")
-    decoder: Literal["upsample", "paper"] = Field("upsample", description="Map from expectations to the image.")
+    decoder: Literal["upsample", "modulated", "paper"] = Field(
+        "upsample",
+        description="Map from expectations to the image: upsampling convolutions, the same with the expectations steering "
+        "every stage, or the paper's.",
+    )
     decoder_width: int = Field(
         128, ge=8, le=1024, multiple_of=8, description="Channels of the upsampling decoder's first stage."
     )
@@ -43,6 +47,10 @@ class HybridQConfig(Settings):
         48, ge=8, le=512, multiple_of=8, description="Channels of the discriminator's first stage."
     )
     discriminator_norm: Literal["batch", "spectral"] = Field("batch", description="Normalisation in the discriminator.")
+    minibatch_std: bool = Field(
+        False,
+        description="Show the discriminator how much images vary in groups of 4 (not in latent mode).",
+    )
     noise: Literal["fixed", "adaptive"] = Field(
         "fixed",
         description="Noise range: fixed [0, noise_high), or MosaiQ's adaptive bound from pi/8 to 3pi/4 (not in latent mode; "
@@ -61,6 +69,10 @@ class DcganConfig(Settings):
         64, ge=8, le=512, multiple_of=8, description="Channels of the discriminator's first stage."
     )
     discriminator_norm: Literal["batch", "spectral"] = Field("batch", description="Normalisation in the discriminator.")
+    minibatch_std: bool = Field(
+        False,
+        description="Show the discriminator how much images vary in groups of 4 (not in latent mode).",
+    )
 
 
 class MosaiqConfig(Settings):
@@ -104,10 +116,92 @@ class QgpatchConfig(Settings):
     noise_high: float = Field(3.141592653589793, gt=0, le=6.3, description="Upper end of the uniform noise in radians.")
 
 
+class MediqConfig(Settings):
+    """MediQ-GAN (arXiv 2506.21015v2): one conditional generator of all classes with a classical and a quantum stream."""
+
+    name: Literal["mediq"] = "mediq"
+    latent_size: int = Field(128, ge=1, le=4096, description="Normal numbers in a latent vector.")
+    encoder: Literal["cnn", "fc"] = Field(
+        "cnn", description="From class and latent to the features that both streams share."
+    )
+    quantum_share: float = Field(
+        0.5, gt=0, lt=1, description="Share of the 32 feature channels that the quantum stream gives."
+    )
+    quantum_stream: Literal["faithful", "full"] = Field(
+        "faithful",
+        description="Circuits at some of the 16 sites with one number each, as published, or at all sites with a number for "
+        "each qubit.",
+    )
+    sub_generators: int = Field(5, ge=1, le=16, description="Number of quantum sub-generators.")
+    num_qubits: int = Field(16, ge=1, le=20, description="Qubits of each sub-generator.")
+    reps: int = Field(8, ge=1, le=200, description="Repetitions of the rotation + entangler layer.")
+    twin: bool = Field(False, description="Replace the circuits by classical layers of equal parameter count.")
+    decoder: Literal["style2", "vanilla"] = Field(
+        "style2", description="Map from features to the image: residual upsampling with noise, or a wide layer."
+    )
+    prototypes: bool = Field(
+        True, description="Draw latents around a vector that each class learns, instead of around 0."
+    )
+    prototype_file: str | None = Field(
+        None, description="File of the prototypes command that these vectors start from. [default: random ones]"
+    )
+    prototype_width: int = Field(1280, ge=1, le=8192, description="Numbers in a class prototype.")
+    prototype_skips: bool = Field(True, description="Show the class prototype to every scale of the decoder, too.")
+    critic: Literal["projection", "dcgan"] = Field(
+        "projection",
+        description="What judges images and their class: the published critic without normalisation, or DCGAN's "
+        "discriminator (with batch norm), told the class in the same way.",
+    )
+    critic_width: int = Field(64, ge=8, le=512, multiple_of=8, description="Channels of the critic's first stage.")
+
+
+class TransferConfig(Settings):
+    """GANs with transfer learning (arXiv 2507.09706): classical or quantum blocks, and a pretrained discriminator."""
+
+    name: Literal["transfer"] = "transfer"
+    quantum: Literal["none", "generator", "discriminator", "both"] = Field(
+        "both",
+        description="Which of the two blocks are circuits; the others are classical ones of equal parameter count.",
+    )
+    num_qubits: int = Field(5, ge=1, le=16, description="Qubits of a block, and numbers in a latent vector.")
+    reps: int = Field(3, ge=1, le=200, description="Repetitions of the rotation + entangler layer.")
+    noise_high: float = Field(3.141592653589793, gt=0, le=6.3, description="Upper end of the uniform noise in radians.")
+    decoder_width: int = Field(
+        128, ge=8, le=1024, multiple_of=8, description="Channels of the upsampling decoder's first stage."
+    )
+    backbone: Literal["resnet18", "resnet50", "mobilenet_v2"] = Field(
+        "resnet18", description="Network of torchvision that the discriminator looks through."
+    )
+    weights: str | None = Field(
+        None, description="File of its weights, with torchvision's names; without it all of it learns from scratch."
+    )
+    normalisation: Literal["imagenet", "symmetric"] = Field(
+        "imagenet", description="What the weights expect of pixels: ImageNet's mean and deviation, or -1 to 1."
+    )
+    resnet_stride: Literal["conv2", "conv1"] = Field(
+        "conv2",
+        description="Convolution that halves the image in a ResNet-50's layers 2 to 4: torchvision's, or the original's.",
+    )
+    input_size: int | None = Field(
+        None, ge=16, le=512, description="Side that images are brought to for the backbone. [default: their own]"
+    )
+    trained_stages: int = Field(
+        0,
+        ge=0,
+        le=19,
+        description="Last stages of the pretrained backbone that learn, too: of a ResNet's 5, of MobileNetV2's 19.",
+    )
+
+
 ModelConfig = Annotated[
-    HybridQConfig | DcganConfig | MosaiqConfig | QgpatchConfig,
+    HybridQConfig | DcganConfig | MosaiqConfig | QgpatchConfig | MediqConfig | TransferConfig,
     Field(discriminator="name"),
 ]
+
+
+def is_conditional(model: Settings) -> bool:
+    """Return whether one run of a model makes images of several classes."""
+    return isinstance(model, MediqConfig)
 
 
 def check_shape(model: Settings, data: DataConfig) -> None:
@@ -117,7 +211,9 @@ def check_shape(model: Settings, data: DataConfig) -> None:
         ValueError: naming the setting and what would fit.
     """
     side = data.resolution
-    if isinstance(model, (HybridQConfig, DcganConfig)) and (side & (side - 1) or side < 16):
+    if isinstance(model, (HybridQConfig, DcganConfig, MediqConfig, TransferConfig)) and (
+        side & (side - 1) or side < 16
+    ):
         raise ValueError(
             f"data.resolution must be 16, 32, 64, 128, 256 or 512, which these networks halve down to 4, not {side}"
         )

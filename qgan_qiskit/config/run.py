@@ -8,7 +8,14 @@ from pydantic import model_validator
 
 from qgan_qiskit.config.data import DataConfig
 from qgan_qiskit.config.evaluation import EvaluationConfig
-from qgan_qiskit.config.models import DcganConfig, HybridQConfig, ModelConfig, check_shape
+from qgan_qiskit.config.models import (
+    DcganConfig,
+    HybridQConfig,
+    MediqConfig,
+    ModelConfig,
+    TransferConfig,
+    check_shape,
+)
 from qgan_qiskit.config.settings import Settings
 from qgan_qiskit.config.training import TrainingConfig
 
@@ -35,12 +42,37 @@ class RunConfig(Settings):
                 "training.loss 'wgan-gp' penalises the gradient of each image, which batch norm mixes: "
                 "use model.discriminator_norm 'spectral' with it"
             )
+        if training.loss == "wgan-gp" and getattr(model, "critic", "projection") == "dcgan":
+            raise ValueError(
+                "training.loss 'wgan-gp' penalises the gradient of each image, which batch norm mixes: "
+                "use model.critic 'projection' with it"
+            )
+        if training.loss == "wgan-gp" and isinstance(model, TransferConfig) and model.weights is None:
+            raise ValueError(
+                "training.loss 'wgan-gp' penalises the gradient of each image, which batch norm mixes: "
+                "a backbone that starts from scratch has it; name model.weights"
+            )
         if getattr(model, "noise", "fixed") == "adaptive" and training.loss != "bce":
             raise ValueError(
                 "model.noise 'adaptive' needs training.loss 'bce' (the bound is a ratio of its two losses), "
                 f"not '{training.loss}'"
             )
-        compares_images = isinstance(model, DcganConfig) or getattr(model, "mode", None) in ("image", "fusion")
+        compares_images = isinstance(model, (DcganConfig, MediqConfig, TransferConfig)) or getattr(
+            model, "mode", None
+        ) in ("image", "fusion")
+        if (
+            isinstance(model, TransferConfig)
+            and model.quantum in ("discriminator", "both")
+            and (training.loss == "wgan-gp" or training.r1_weight)
+        ):
+            raise ValueError(
+                "training.loss 'wgan-gp' and training.r1_weight differentiate the discriminator twice, which its circuit cannot: "
+                "use another loss, or model.quantum 'none' or 'generator'"
+            )
+        if isinstance(model, TransferConfig) and model.trained_stages > 5 and model.backbone != "mobilenet_v2":
+            raise ValueError(
+                f"model.trained_stages is {model.trained_stages}, and model.backbone {model.backbone} has 5"
+            )
         if training.diff_augment != "none" and not compares_images:
             raise ValueError(
                 f"training.diff_augment changes colour images, and the discriminator of {model.name}"
@@ -51,6 +83,15 @@ class RunConfig(Settings):
             raise ValueError(
                 f"training.batch_size is {training.batch_size}, which {training.devices} devices cannot share equally: "
                 f"take a multiple of {training.devices}"
+            )
+        if (
+            training.devices > 1
+            and getattr(model, "minibatch_std", False)
+            and training.batch_size // training.devices % 4
+        ):
+            raise ValueError(
+                f"model.minibatch_std compares images in groups of 4, which {training.devices} devices cannot share out of "
+                f"training.batch_size {training.batch_size}: take a multiple of {4 * training.devices}"
             )
         if self.evaluation.metrics != "none" and self.evaluation.fid_weights is None:
             needing = [name for name in self.evaluation.names() if name not in ("ssim", "ms-ssim")]

@@ -14,7 +14,13 @@ class TrainingConfig(Settings):
 
     epochs: int = Field(30, ge=1, description="Passes over the real images (ignored when steps is given).")
     steps: int | None = Field(None, ge=1, description="Discriminator + generator updates; overrides epochs.")
-    batch_size: int = Field(64, ge=2, le=4096, description="Images in a step.")
+    batch_size: int = Field(64, ge=2, le=4096, description="Images in a batch.")
+    critic_steps: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Discriminator updates in a step, each on a batch of its own, for one of the generator.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, noise, data order and made images.")
     loss: Literal["bce", "hinge", "wgan-gp"] = Field(
         "bce", description="Adversarial loss (bce: non-saturating, on logits)."
@@ -33,8 +39,20 @@ class TrainingConfig(Settings):
     lr_quantum: float = Field(0.01, gt=0, le=10, description="Step size of the quantum weights, in radians.")
     lr_classical: float = Field(5e-4, gt=0, le=1, description="Step size of encoder and decoder.")
     lr_discriminator: float = Field(2e-4, gt=0, le=1, description="Step size of the discriminator.")
+    lr_decay_from: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the run after which all step sizes fall in a straight line, to 0 at its end; 1: they stay.",
+    )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first-moment decay (adam only).")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second-moment decay (adam only).")
+    beta1_discriminator: float | None = Field(
+        None, ge=0, lt=1, description="beta1 of the discriminator. [default: beta1]"
+    )
+    beta2_discriminator: float | None = Field(
+        None, ge=0, lt=1, description="beta2 of the discriminator. [default: beta2]"
+    )
     ema_decay: float = Field(
         0.999,
         ge=0,
@@ -64,6 +82,11 @@ class TrainingConfig(Settings):
     grid_every: int = Field(250, ge=1, description="Steps between pictures of samples.")
     log_every: int = Field(10, ge=1, description="Steps between lines of stats.jsonl.")
     tensorboard: bool = Field(False, description="Also write TensorBoard events (needs the tensorboard extra).")
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images that a step sees."""
+        return self.batch_size * self.critic_steps
 
 
 # Settings of this section that may differ when a run goes on: how long it lasts, how often it reports, and how many devices

@@ -1,9 +1,10 @@
 """Real images, from whatever the user has, to batches for training.
 
 ``read_images(config)`` detects the source (``read.py``): a folder or zip (``files.py``, ``archive.py``) in the
-layout of ISIC 2019, HAM10000, Fitzpatrick17k or a folder per class (``isic.py``, ``ham.py``, ``fitzpatrick.py``,
-``folders.py``, each giving a ``listing.py``), an npz (``npz.py``), scikit-learn's digits (``digits.py``), or lesions made
-here (``made_lesions.py`` on the canvas of ``skin.py``). A listing says which file has which class; ``decode.py`` makes RGB
+layout of ISIC 2019, HAM10000, Fitzpatrick17k, ODIR-5k or a folder per class (``isic.py``, ``ham.py``, ``fitzpatrick.py``,
+``odir.py``, ``folders.py``, each giving a ``listing.py``) or with the batches of CIFAR-10 (``cifar.py``), an npz
+(``npz.py``; these two end in ``arrays.py``), scikit-learn's digits (``digits.py``), or lesions made here
+(``made_lesions.py`` on the canvas of ``skin.py``). A listing says which file has which class; ``decode.py`` makes RGB
 squares of the files, ``decode_all.py`` finds all bad ones before training, ``cache.py`` keeps the result on disk. All end
 in an :class:`ImageSet` (``image_set.py``), of which ``parts.py`` takes the training, validation or test part by lesion and
 ``grey.py`` the luma; ``batches.py`` feeds it to the networks as real_BCHW in [-1, 1].
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from qgan_qiskit.data.image_set import ImageSet
 from qgan_qiskit.data.made_lesions import make_lesions
-from qgan_qiskit.data.read import absolute_source, class_names, read_images
+from qgan_qiskit.data.read import absolute_source, cache_folder, class_names, read_images
 
 if TYPE_CHECKING:
     from qgan_qiskit.data.batches import Batches, to_uint8, to_unit
@@ -27,6 +28,7 @@ __all__ = [
     "Batches",
     "ImageSet",
     "absolute_source",
+    "cache_folder",
     "class_names",
     "make_lesions",
     "read_images",

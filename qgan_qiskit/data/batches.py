@@ -81,6 +81,10 @@ class Batches:
                 images_BHWC[chosen_B] = _turned(images_BHWC[chosen_B], turn)
         return to_unit(images_BHWC[..., : self.channels])
 
+    def labels(self, step: int) -> torch.Tensor:
+        """Return the labels (int64, shape (B,)) of the images of ``step``."""
+        return torch.from_numpy(self.image_set.labels_N[self.rows(step)])
+
 
 def to_unit(images_NHWC: np.ndarray) -> torch.Tensor:
     """Convert uint8 images of shape (N, H, W, C) to the networks' float32 of shape (N, C, H, W): 0 -> -1, 255 -> 1."""

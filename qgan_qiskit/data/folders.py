@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data.files import Files, is_image, shown
+from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, base, is_image, shown
 from qgan_qiskit.data.listing import Listing
 from qgan_qiskit.errors import DataError
 
@@ -80,12 +80,20 @@ def _own_name(files: Files, prefix: str) -> str:
 
 def _nothing(files: Files, others: list[str]) -> str:
     found = f"{len(others):,} other files such as {shown(others[0])}" if others else "no files"
-    inner = next(
-        (name for name in others if name.lower().endswith((".zip", ".npz", ".tar", ".gz", ".rar", ".7z"))), None
-    )
-    remedy = f"; unpack {shown(inner)} or name it as the data" if inner else ""
     return (
         f"no images under {shown(str(files.root))}: looked for ISIC_2019_Training_GroundTruth.csv, "
-        "HAM10000_metadata.csv, fitzpatrick17k.csv, or folders of .jpg, .png, .tif, .bmp, .gif, .webp, "
-        f"and found {found}{remedy}"
+        "HAM10000_metadata.csv, fitzpatrick17k.csv, full_df.csv of ODIR-5k, data_batch_1.bin of CIFAR-10, or folders of "
+        f".jpg, .png, .tif, .bmp, .gif, .webp, and found {found}{_remedy(others)}"
     )
+
+
+def _remedy(others: list[str]) -> str:
+    """Return what to do where something else was found that images may come from."""
+    if any(base(name) == "data_batch_1" for name in others):
+        return "; the pickles of CIFAR-10's Python version are never loaded: fetch its binary version"
+    for name in others:
+        if name.lower().endswith((".zip", ".npz")):
+            return f"; unpack {shown(name)} or name it as the data"
+        if name.lower().endswith(PACKED_SUFFIXES):
+            return f"; unpack {shown(name)}"
+    return ""

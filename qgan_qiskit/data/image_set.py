@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,7 +25,8 @@ class ImageSet:
         labels_N: int64 of shape (N,); index into ``classes``.
         classes: class names.
         names: name of each image inside its source (``folder/file.jpg``, ``train_images[7]``, ``made/nevus/7``).
-        groups: what each image must not be split from (the lesion_id of ISIC and HAM10000); ``""`` where unknown.
+        groups: what each image must not be split from (the lesion_id of ISIC and HAM10000, the patient of ODIR-5k); ``""`` where
+            unknown.
         notes: sentences about what was found, left out or assumed while reading.
 
     Raises:
@@ -71,6 +73,20 @@ class ImageSet:
             return self
         rows_M = np.flatnonzero(self.labels_N == index)
         return self.rows(rows_M, np.zeros(len(rows_M), np.int64), (self.classes[index],))
+
+    def select_several(self, class_names: Sequence[str]) -> ImageSet:
+        """Return the images of some classes, which are numbered in the order given.
+
+        Raises:
+            DataError: no such class; the message lists those there are.
+        """
+        indices = [class_index(self.classes, name) for name in class_names]
+        if indices == list(range(len(self.classes))):
+            return self
+        new = np.full(len(self.classes), -1, np.int64)
+        new[indices] = np.arange(len(indices))
+        rows_M = np.flatnonzero(new[self.labels_N] >= 0)
+        return self.rows(rows_M, new[self.labels_N[rows_M]], tuple(self.classes[index] for index in indices))
 
     def limit(self, n_per_class: int) -> ImageSet:
         """Return the first ``n_per_class`` images of each class, in their present order.

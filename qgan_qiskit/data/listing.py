@@ -67,8 +67,13 @@ def find_table(files: Files, *table_names: str) -> str | None:
     return min(found, key=lambda name: (name.count("/"), name), default=None)
 
 
-def read_table(files: Files, *table_names: str) -> tuple[str, list[dict[str, str]]] | None:
+def read_table(files: Files, *table_names: str, header_has: str = "") -> tuple[str, list[dict[str, str]]] | None:
     """Read a comma- or tab-separated table from ``files`` or from the folder that they lie in.
+
+    Args:
+        files: where to look.
+        table_names: names of the file, in any case.
+        header_has: ASCII text of the first line without which the file is another table of that name, and does not count.
 
     Returns:
         Its file name and its rows, or None when there is no such table.
@@ -85,6 +90,8 @@ def read_table(files: Files, *table_names: str) -> tuple[str, list[dict[str, str
             if outer is None:
                 return None
             name, content = str(outer), outer.read_bytes()
+        if header_has.encode() not in content.partition(b"\n")[0]:
+            return None
         text = content.decode("utf-8-sig")
     except (UnreadableError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the label table {shown(name or '')}: {error}") from error

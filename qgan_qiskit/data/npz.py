@@ -13,7 +13,7 @@ import numpy as np
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.archive import check_size, open_zip
-from qgan_qiskit.data.decode import square_pixels
+from qgan_qiskit.data.arrays import read_rows
 from qgan_qiskit.data.files import shown
 from qgan_qiskit.data.image_set import ImageSet
 from qgan_qiskit.data.listing import Listing
@@ -76,16 +76,7 @@ def read_npz(path: Path, config: DataConfig) -> ImageSet:
         raise DataError(f"{where}: images must have the shape (N, H, W, 3) or (N, H, W), not {images_NHWC.shape}")
     if len(images_NHWC) != len(whole.names):
         raise DataError(f"{where}: {len(images_NHWC):,} images, but {len(whole.names):,} labels")
-    listing = whole.narrowed(config.class_name, config.limit)
-    row_of = {name: row for row, name in enumerate(whole.names)}
-    squares_NHWC = np.empty((len(listing.names), config.resolution, config.resolution, 3), np.uint8)
-    for square_HWC, name in zip(squares_NHWC, listing.names, strict=True):
-        pixels_HWC = images_NHWC[row_of[name]]
-        square_HWC[:] = square_pixels(
-            np.ascontiguousarray(np.broadcast_to(pixels_HWC, (*pixels_HWC.shape[:2], 3))), config.resolution
-        )
-    labels_N = np.array([listing.classes.index(label) for label in listing.labels], np.int64)
-    return ImageSet(squares_NHWC, labels_N, listing.classes, tuple(listing.names), tuple(listing.groups), listing.notes)
+    return read_rows(images_NHWC, whole, config)
 
 
 def _check_archive(path: Path) -> tuple[str, tuple[str, ...]]:

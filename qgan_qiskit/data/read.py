@@ -11,11 +11,11 @@ import numpy as np
 import PIL
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import digits, fitzpatrick, ham, isic, made_lesions, skin
+from qgan_qiskit.data import cifar, digits, fitzpatrick, ham, isic, made_lesions, odir, skin
 from qgan_qiskit.data.archive import ZipFiles
 from qgan_qiskit.data.cache import cached, default_folder
 from qgan_qiskit.data.decode_all import decode_all
-from qgan_qiskit.data.files import Files, FolderFiles, shown
+from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, FolderFiles, shown
 from qgan_qiskit.data.folders import list_folders
 from qgan_qiskit.data.grey import to_grey
 from qgan_qiskit.data.image_set import ImageSet, class_index
@@ -25,7 +25,7 @@ from qgan_qiskit.data.parts import select_part
 from qgan_qiskit.errors import DataError
 
 # Tables that may lie beside the named folder: what they say decides the listing, so their state is in the cache's key.
-TABLES = (isic.TABLE, isic.METADATA, *ham.TABLES, fitzpatrick.TABLE)
+TABLES = (isic.TABLE, isic.METADATA, *ham.TABLES, fitzpatrick.TABLE, odir.TABLE)
 # Settings that decide what is decoded from a file, so they are in the cache's key too.
 _DECIDING = {"resolution", "skip_bad", "drop_downsampled", "labels", "limit"}
 
@@ -34,8 +34,8 @@ def read_images(config: DataConfig, seed: int = 0) -> ImageSet:
     """Read, or make, all images that a run needs.
 
     ``config.path`` may be None (made lesions), ``sklearn:digits``, an .npz, a .zip, or a folder; folders and zips may
-    hold ISIC 2019, HAM10000, Fitzpatrick17k or a folder per class. With ``config.class_name`` naming a class, only that one
-    is decoded and it is the only one in the result. All parts of a class share one entry of the cache.
+    hold ISIC 2019, HAM10000, Fitzpatrick17k, ODIR-5k, CIFAR-10 or a folder per class. With ``config.class_name`` naming a
+    class, only that one is decoded and it is the only one in the result. All parts of a class share one entry of the cache.
 
     Args:
         config: source, size, colour and choice of the images.
@@ -66,18 +66,13 @@ def _whole(config: DataConfig, seed: int) -> ImageSet:
         return digits.read_digits(config)
     path = existing_path(config.path)
     source = [str(path), (config.class_name or "all").casefold(), config.model_dump(include=_DECIDING)]
-    folder = _cache_folder(config)
+    folder = cache_folder(config)
     if path.suffix.lower() == ".npz":
         return cached(folder, source, [_state(path), PIL.__version__], lambda: read_npz(path, config))
     with _opened(path) as files:
-
-        def decode() -> ImageSet:
-            listing = list_images(files, config).narrowed(config.class_name, config.limit)
-            return decode_all(files, listing, config.resolution, config.skip_bad)
-
         # Another Pillow may decode or filter a little differently.
         state = [PIL.__version__, files.stamp(), [_state(files.outer_folder / table) for table in TABLES]]
-        return cached(folder, source, state, decode)
+        return cached(folder, source, state, lambda: _decoded(files, config))
 
 
 def class_names(config: DataConfig) -> tuple[str, ...]:
@@ -103,11 +98,29 @@ def list_images(files: Files, config: DataConfig) -> Listing:
     Raises:
         DataError: no layout fits, or the one that fits is inconsistent.
     """
-    for layout in (isic.list_isic, ham.list_ham, fitzpatrick.list_fitzpatrick):
+    listing = _list_table(files, config)
+    if listing is None:
+        listing = cifar.list_cifar(files) if cifar.has_batches(files) else list_folders(files, config)
+    return listing
+
+
+def _decoded(files: Files, config: DataConfig) -> ImageSet:
+    """Return the images of :func:`list_images` that settings ask for."""
+    listing = _list_table(files, config)
+    if listing is None:
+        if cifar.has_batches(files):  # Its images are no files of their own.
+            return cifar.read_cifar(files, config)
+        listing = list_folders(files, config)
+    return decode_all(files, listing.narrowed(config.class_name, config.limit), config.resolution, config.skip_bad)
+
+
+def _list_table(files: Files, config: DataConfig) -> Listing | None:
+    """List the images of a data set that has a table of labels, or return None when there is no such table."""
+    for layout in (isic.list_isic, ham.list_ham, fitzpatrick.list_fitzpatrick, odir.list_odir):
         listing = layout(files, config)
         if listing is not None:
             return listing
-    return list_folders(files, config)
+    return None
 
 
 def absolute_source(text: str) -> str:
@@ -139,7 +152,8 @@ def _opened(path: Path) -> Iterator[Files]:
     elif path.suffix.lower() == ".zip":
         files = ZipFiles(path)
     else:
-        raise DataError(f"{shown(str(path))} is neither a folder nor a .zip or .npz file: name one of these")
+        remedy = "unpack it and name the folder" if path.suffix.lower() in PACKED_SUFFIXES else "name one of these"
+        raise DataError(f"{shown(str(path))} is neither a folder nor a .zip or .npz file: {remedy}")
     try:
         yield files
     finally:
@@ -164,12 +178,13 @@ def _made(config: DataConfig, seed: int) -> ImageSet:
     # The formulas' own text is the state: whoever edits them meets no images of the old ones.
     formulas = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (made_lesions, skin)]
     return cached(
-        _cache_folder(config),
+        cache_folder(config),
         ["made lesions", count, config.resolution, seed, classes],
         [formulas, np.__version__],
         lambda: made_lesions.make_lesions(count, config.resolution, seed, classes),
     )
 
 
-def _cache_folder(config: DataConfig) -> Path:
+def cache_folder(config: DataConfig) -> Path:
+    """Return the folder of the cache that settings name, or the user's own."""
     return Path(config.cache_dir).expanduser() if config.cache_dir is not None else default_folder()

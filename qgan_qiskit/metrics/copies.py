@@ -51,12 +51,12 @@ class CopySearch:
     @cached_property
     def training(self) -> Side:
         """The training images with their features."""
-        return self._reader.read(self._training_THWC)
+        return self._reader.read_real(self._training_THWC)
 
     @cached_property
     def held_out(self) -> Side | None:
         """The held-out images with their features."""
-        return None if self._held_out_HHWC is None else self._reader.read(self._held_out_HHWC)
+        return None if self._held_out_HHWC is None else self._reader.read_real(self._held_out_HHWC)
 
     @cached_property
     def held_out_distances(self) -> np.ndarray | None:

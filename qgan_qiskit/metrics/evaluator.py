@@ -6,6 +6,7 @@ Shape letters: N real images · M generated images · T training images · H hel
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from qgan_qiskit.config import PIXEL_METRICS, EvaluationConfig, MetricName
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.metrics import measures
 from qgan_qiskit.metrics.copies import CopySearch, Found
+from qgan_qiskit.metrics.feature_cache import FeatureCache
 from qgan_qiskit.metrics.features import FeatureReader, Side, open_network
 from qgan_qiskit.metrics.figure import Figure
 from qgan_qiskit.metrics.inception import OFFICIAL, Inception
@@ -53,6 +55,7 @@ class Evaluator:
         training_THWC: np.ndarray | None = None,
         device: torch.device | None = None,
         progress: bool = False,
+        cache_dir: Path | None = None,
     ) -> None:
         """Read the weights and refuse what cannot be measured; features are computed with the first measurement.
 
@@ -63,6 +66,7 @@ class Evaluator:
             training_THWC: the images it was trained on; None: the real ones; empty: they are not at hand.
             device: where the network runs; None for the processor.
             progress: show a bar on a terminal while features are computed.
+            cache_dir: folder in which features of real images are kept; None: they are not.
 
         Raises:
             DataError: weights that cannot be used, images of unequal sizes, or too few for a metric asked for by name.
@@ -85,7 +89,13 @@ class Evaluator:
         self._reader: FeatureReader | None = None
         self._copies: CopySearch | None = None
         if opened is not None and set(self.names) - set(PIXEL_METRICS):
-            self._reader = FeatureReader(*opened, "is" in self.names, device or torch.device("cpu"), progress=progress)
+            self._reader = FeatureReader(
+                *opened,
+                "is" in self.names,
+                device or torch.device("cpu"),
+                progress=progress,
+                cache=None if cache_dir is None else FeatureCache(cache_dir),
+            )
             if "memorisation" in self.names:
                 self._copies = CopySearch(self._reader, training_THWC, held_out_HHWC)
         self._measured: tuple[Side, Found] | None = None
@@ -145,7 +155,8 @@ class Evaluator:
         """The chosen real images, in their random order."""
         if self._copies is not None and self._searched_NHWC is self._real_NHWC:
             return self._copies.training[self._rows]
-        return self._read(self._real_NHWC[self._rows])
+        real_NHWC = self._real_NHWC[self._rows]
+        return Side.unread(real_NHWC) if self._reader is None else self._reader.read_real(real_NHWC)
 
     @cached_property
     def _floors(self) -> dict[MetricName, list[float]]:

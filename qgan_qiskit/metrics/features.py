@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from qgan_qiskit.config import EvaluationConfig
 from qgan_qiskit.errors import DataError
+from qgan_qiskit.metrics.feature_cache import FeatureCache
 from qgan_qiskit.metrics.inception import Inception, Output
 
 # The fastest on a processor; larger batches fall out of its cache.
@@ -72,7 +73,14 @@ class FeatureReader:
     """
 
     def __init__(
-        self, network: Inception, tap: Output, with_logits: bool, device: torch.device, *, progress: bool
+        self,
+        network: Inception,
+        tap: Output,
+        with_logits: bool,
+        device: torch.device,
+        *,
+        progress: bool,
+        cache: FeatureCache | None = None,
     ) -> None:
         """Check that the weights give what is asked for.
 
@@ -82,6 +90,7 @@ class FeatureReader:
             with_logits: whether class logits are needed, too.
             device: where to compute.
             progress: whether to show a bar on a terminal.
+            cache: keeps the features of real images; None: each reader computes them.
 
         Raises:
             DataError: the weights file lacks the tap or the logits.
@@ -89,7 +98,7 @@ class FeatureReader:
         self._outputs: list[Output] = [tap, "logits"] if with_logits else [tap]
         network.check(self._outputs)
         self.network, self.tap = network.to(device), tap
-        self._device, self._progress = device, progress
+        self._device, self._progress, self._cache = device, progress, cache
 
     def read(self, images_NHWC: np.ndarray) -> Side:
         """Return uint8 images of shape (N, H, W, 3), at least one, with their features.
@@ -97,6 +106,24 @@ class FeatureReader:
         Raises:
             DataError: features that are not finite, which good weights never give.
         """
+        return self._side(images_NHWC, self._computed(images_NHWC))
+
+    def read_real(self, images_NHWC: np.ndarray) -> Side:
+        """Return the same as :meth:`read`, from the cache where it has it: real images come again and again.
+
+        Raises:
+            DataError: features that are not finite.
+        """
+        if self._cache is None:
+            return self.read(images_NHWC)
+        reader = [self.network.digest, self.network.resize, self._outputs, self._device.type]
+        return self._side(images_NHWC, self._cache.get(images_NHWC, reader, lambda: self._computed(images_NHWC)))
+
+    def _side(self, images_NHWC: np.ndarray, matrices: list[np.ndarray]) -> Side:
+        logits = matrices[1] if len(matrices) > 1 else np.zeros((len(images_NHWC), 0))
+        return Side(images_NHWC, matrices[0], logits)
+
+    def _computed(self, images_NHWC: np.ndarray) -> list[np.ndarray]:
         found: list[list[np.ndarray]] = [[] for _ in self._outputs]
         # None: a bar on a terminal, nothing in a log.
         with tqdm(
@@ -113,5 +140,4 @@ class FeatureReader:
         matrices = [np.concatenate(parts) for parts in found]
         if not all(np.isfinite(matrix).all() for matrix in matrices):
             raise DataError(f"{self.network.path}: gives features that are not finite; name another --fid-weights")
-        logits = matrices[1] if len(matrices) > 1 else np.zeros((len(images_NHWC), 0))
-        return Side(images_NHWC, matrices[0], logits)
+        return matrices

@@ -8,13 +8,17 @@ import torch
 from torch import nn
 
 from qgan_qiskit.circuits import ansatz_of
-from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
+from qgan_qiskit.config import HybridQConfig, MediqConfig, ModelConfig, MosaiqConfig, QgpatchConfig, TransferConfig
+from qgan_qiskit.models.conditional_dcgan import ConditionalDcganDiscriminator
 from qgan_qiskit.models.dcgan import DcganDiscriminator, DcganGenerator
 from qgan_qiskit.models.dense_discriminator import DenseDiscriminator
 from qgan_qiskit.models.hybridq import HybridQGenerator
+from qgan_qiskit.models.mediq import MediqGenerator
 from qgan_qiskit.models.mosaiq import MosaiqGenerator
 from qgan_qiskit.models.pair import Generator, Pair
+from qgan_qiskit.models.projection_critic import ProjectionCritic
 from qgan_qiskit.models.qgpatch import QgpatchGenerator
+from qgan_qiskit.models.transfer import TransferDiscriminator, TransferGenerator
 
 if TYPE_CHECKING:
     from qiskit.primitives import BaseEstimatorV2
@@ -23,11 +27,12 @@ __all__ = ["Generator", "Pair", "ansatz_of", "build", "parameter_count"]
 
 
 def build(
-    config: HybridQConfig | DcganConfig | MosaiqConfig | QgpatchConfig,
+    config: ModelConfig,
     resolution: int,
     generator: torch.Generator,
     estimator: BaseEstimatorV2 | None = None,
     channels: int = 3,
+    classes: tuple[str, ...] = (),
 ) -> tuple[Generator, nn.Module]:
     """Return the generator and the discriminator of a model, initialised.
 
@@ -37,6 +42,7 @@ def build(
         generator: source of the initial weights.
         estimator: what evaluates the circuits of a quantum model; None for the exact simulator.
         channels: 3 for colour images, 1 for grey ones (QGPatch makes only these).
+        classes: names, for a model that makes images of several.
     """
     # Layers draw weights of their own before ours replace them: the caller's global random numbers stay as they were.
     with torch.random.fork_rng(devices=[]):
@@ -44,6 +50,13 @@ def build(
             return QgpatchGenerator(config, resolution, generator, estimator), DenseDiscriminator(
                 resolution**2, generator
             )
+        if isinstance(config, MediqConfig):
+            conditional = MediqGenerator(config, resolution, classes, generator, estimator, channels)
+            judge = ProjectionCritic if config.critic == "projection" else ConditionalDcganDiscriminator
+            return conditional, judge(config.critic_width, resolution, len(classes), generator, channels)
+        if isinstance(config, TransferConfig):
+            transfer = TransferGenerator(config, resolution, generator, estimator, channels)
+            return transfer, TransferDiscriminator(config, generator, estimator, channels)
         if isinstance(config, MosaiqConfig):
             model: Generator = MosaiqGenerator(config, resolution, generator, estimator, channels)
             return model, DenseDiscriminator(config.sub_generators * config.num_qubits, generator)
@@ -54,9 +67,15 @@ def build(
                 return model, DenseDiscriminator(features, generator, slope=0.2)
         else:
             model = DcganGenerator(config, resolution, generator, channels)
-        return model, DcganDiscriminator(
-            config.discriminator_width, resolution, config.discriminator_norm, generator, channels
+        discriminator = DcganDiscriminator(
+            config.discriminator_width,
+            resolution,
+            config.discriminator_norm,
+            generator,
+            channels,
+            minibatch_std=config.minibatch_std,
         )
+        return model, discriminator
 
 
 def parameter_count(*modules: nn.Module) -> int:

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from qgan_qiskit.config import DcganConfig
 from qgan_qiskit.models.initialise import dcgan_initialise
+from qgan_qiskit.models.minibatch_std import MinibatchStd
 from qgan_qiskit.models.pair import Generator
 
 
@@ -57,7 +58,16 @@ class DcganGenerator(Generator):
 class DcganDiscriminator(nn.Module):
     """Strided convolutions from an image to a logit; 2,765,568 parameters at width 64 and 64x64."""
 
-    def __init__(self, width: int, resolution: int, norm: str, generator: torch.Generator, channels: int = 3) -> None:
+    def __init__(
+        self,
+        width: int,
+        resolution: int,
+        norm: str,
+        generator: torch.Generator,
+        channels: int = 3,
+        *,
+        minibatch_std: bool = False,
+    ) -> None:
         """Build and initialise.
 
         Args:
@@ -66,6 +76,7 @@ class DcganDiscriminator(nn.Module):
             norm: ``batch`` (as published) or ``spectral`` (Miyato et al. 2018) on every convolution instead.
             generator: source of the initial weights.
             channels: C, of the images.
+            minibatch_std: give the last convolution a channel more (see :class:`MinibatchStd`).
         """
         super().__init__()
         wrap = spectral_norm if norm == "spectral" else (lambda layer: layer)
@@ -79,7 +90,9 @@ class DcganDiscriminator(nn.Module):
                     layers.append(nn.BatchNorm2d(2 * width))
                 layers.append(nn.LeakyReLU(0.2))
                 width *= 2
-            layers.append(wrap(nn.Conv2d(width, 1, 4, 1, 0, bias=False)))
+            if minibatch_std:
+                layers.append(MinibatchStd())
+            layers.append(wrap(nn.Conv2d(width + minibatch_std, 1, 4, 1, 0, bias=False)))
             self.layers = nn.Sequential(*layers)
         dcgan_initialise(self, generator)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from qgan_qiskit.circuits import ansatz_of
 from qgan_qiskit.config import HybridQConfig
-from qgan_qiskit.models.decoders import PaperDecoder, UpsampleDecoder
+from qgan_qiskit.models.decoders import ModulatedDecoder, PaperDecoder, UpsampleDecoder
 from qgan_qiskit.models.encoders import ImageEncoder
 from qgan_qiskit.models.initialise import dcgan_initialise
 from qgan_qiskit.models.pair import Pair
@@ -77,7 +77,8 @@ class HybridQGenerator(QuantumGenerator):
         if config.decoder == "paper":
             self.decoder: nn.Module = PaperDecoder(features, resolution, generator, channels)
         else:
-            self.decoder = UpsampleDecoder(features, config.decoder_width, resolution, generator, channels)
+            upsampling = ModulatedDecoder if config.decoder == "modulated" else UpsampleDecoder
+            self.decoder = upsampling(features, config.decoder_width, resolution, generator, channels)
         if config.mode != "image":
             size = features if config.mode == "latent" else angles
             self.image_encoder = ImageEncoder(size, resolution, generator, channels)
@@ -117,7 +118,7 @@ class HybridQGenerator(QuantumGenerator):
         if self.config.mode == "latent":
             reconstruction = (self.decoder(latent) - real_BCHW).square().mean()
             return Pair(latent.detach(), self.features(self.encoder(z_BZ)), reconstruction)
-        self._follow(latent.detach().float())
+        self._follow(latent.detach())
         noise, _ = z_BZ.chunk(2, dim=1)
         fake = self.decoder(self.features(self._fuse(latent, noise)))
         return Pair(real_BCHW, fake, (fake - real_BCHW).square().mean())
@@ -125,10 +126,13 @@ class HybridQGenerator(QuantumGenerator):
     @torch.no_grad()
     def _follow(self, latent_BZ: Tensor) -> None:
         """Update the running mean and covariance of the encoder's latents."""
-        mean = latent_BZ.mean(dim=0)
-        centred = latent_BZ - mean
-        self.latent_mean.lerp_(mean, _LATENT_MOMENTUM)
-        self.latent_covariance.lerp_(centred.T @ centred / max(len(latent_BZ) - 1, 1), _LATENT_MOMENTUM)
+        # A covariance in bfloat16 would not be one.
+        with torch.autocast(latent_BZ.device.type, enabled=False):
+            latent_BZ = latent_BZ.float()
+            mean = latent_BZ.mean(dim=0)
+            centred = latent_BZ - mean
+            self.latent_mean.lerp_(mean, _LATENT_MOMENTUM)
+            self.latent_covariance.lerp_(centred.T @ centred / max(len(latent_BZ) - 1, 1), _LATENT_MOMENTUM)
 
 
 def _root(covariance_ZZ: Tensor) -> Tensor:

@@ -21,11 +21,15 @@ class Pair:
         real: real samples, images (B, C, H, W) or vectors (B, anything), without gradient.
         fake: generated samples of the same shape, with gradient to the generator.
         reconstruction: mean squared error of a reconstruction that the generator also minimises, or None.
+        regulariser: anything else that it minimises, weighted already, or None.
+        labels_B: classes of the real and of the generated samples, which a conditional discriminator is told; or None.
     """
 
     real: Tensor
     fake: Tensor
     reconstruction: Tensor | None = None
+    regulariser: Tensor | None = None
+    labels_B: Tensor | None = None
 
 
 class Generator(nn.Module, ABC):
@@ -33,9 +37,11 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         latent_size: Z, the length of a latent vector.
+        num_classes: classes that a conditional generator can be asked for; 0 for one without classes.
     """
 
     latent_size: int
+    num_classes: int = 0
 
     def prepare(self, images_NHWC: np.ndarray) -> None:
         """Take from the real images what the model fixes before training; by default nothing.
@@ -67,6 +73,14 @@ class Generator(nn.Module, ABC):
     def training_pair(self, real_BCHW: Tensor, z_BZ: Tensor) -> Pair:
         """Return what the discriminator compares at one step; by default real images and generated ones."""
         return Pair(real_BCHW, self(z_BZ))
+
+    def keep_to(self, label: int) -> None:
+        """From now on draw latents of one class only; only conditional models have any."""
+        raise NotImplementedError(f"{type(self).__name__} makes images of one class")
+
+    def of_classes(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
+        """Return the same latents with other classes; only conditional models have any."""
+        raise NotImplementedError(f"{type(self).__name__} makes images of one class")
 
     def set_noise_high(self, radians: float) -> None:
         """Take a new upper end of the noise; only models with an adaptive range are told one."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
+import numpy as np
 import torch
 from qiskit.primitives import BaseEstimatorV2
 from qiskit_machine_learning.connectors import TorchConnector
@@ -22,6 +24,9 @@ from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
 from qgan_qiskit.simulation.cache import engine_for_ansatz
 from qgan_qiskit.simulation.engine import Engine
+
+# What a device makes of an ansatz, inputs (B, P, Q) and weights (P, K), both in radians: expectations (B, P, O).
+Device = Callable[[Ansatz, np.ndarray, np.ndarray], np.ndarray]
 
 
 class SubGenerators(nn.Module):
@@ -62,9 +67,25 @@ class SubGenerators(nn.Module):
             raise UsageError(f"count of sub-generators is {count}: at least 1 is needed")
         self.ansatz = ansatz
         self._engines: dict[tuple[torch.dtype, torch.device], Engine] = {}
+        self._device: Device | None = None
         self.estimator = estimator if estimator is not None else ExactEstimator()
         make_gradient = gradient or (AdjointEstimatorGradient if self._exact else _parameter_shift)
         self.connectors = nn.ModuleList(self._connector(make_gradient, precision, generator) for _ in range(count))
+
+    @contextmanager
+    def run_on(self, device: Device) -> Iterator[None]:
+        """Let all circuits of a call go to a device together, for the length of a ``with`` block; without gradients.
+
+        The connectors and their weights stay as they are: the device is handed what they hold.
+
+        Args:
+            device: gets the ansatz, the inputs and the weights of all sub-generators.
+        """
+        self._device = device
+        try:
+            yield
+        finally:
+            self._device = None
 
     @property
     def _exact(self) -> bool:
@@ -120,6 +141,9 @@ class SubGenerators(nn.Module):
             raise UsageError(
                 f"angles have shape {tuple(angles_BPQ.shape)}, expected (batch, {expected[0]}, {expected[1]})"
             )
+        if self._device is not None:
+            values = [tensor.detach().double().cpu().numpy() for tensor in (angles_BPQ, self.weights_PK())]
+            return torch.from_numpy(self._device(self.ansatz, *values)).to(angles_BPQ)
         if not self.fused:
             outputs = [connector(angles_BPQ[:, p]) for p, connector in enumerate(self.connectors)]
             return torch.stack(outputs, dim=1).to(angles_BPQ.dtype)

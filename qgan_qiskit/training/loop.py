@@ -14,6 +14,7 @@ from torch import Tensor
 
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.training.ranks import ALONE, Ranks
+from qgan_qiskit.training.rates import set_rates
 from qgan_qiskit.training.record import Measure, Record
 from qgan_qiskit.training.run_folder import RunFolder
 from qgan_qiskit.training.signals import Interrupted
@@ -31,6 +32,7 @@ def train(
     device: torch.device,
     measure: Measure | None = None,
     ranks: Ranks = ALONE,
+    labels: Callable[[int], Tensor] | None = None,
 ) -> None:
     """Train up to a number of steps; the caller holds the run's lock.
 
@@ -38,12 +40,14 @@ def train(
         run: where everything is written, by the first process.
         config: the run's settings.
         state: what is trained, at the step it starts from.
-        real_batch: step -> real images (B, C, H, W) in [-1, 1]; a pure function, so that a resumed run sees the same.
+        real_batch: step -> real images (images_per_step, C, H, W) in [-1, 1]; a pure function, so that a resumed run sees
+            the same.
         steps: updates in all.
         saved_values: what every checkpoint's ``state.json`` holds besides the state.
         device: where this process computes.
         measure: generator with averaged weights -> figures for ``metrics.jsonl``; None to measure nothing.
         ranks: the processes that share each batch.
+        labels: step -> classes (B,) of the real images, for a conditional model.
 
     Raises:
         DivergedError: a loss or gradient is not finite; the last checkpoint is from before.
@@ -58,8 +62,12 @@ def train(
                 record = Record(run, config, state, real_batch, steps, saved_values, device, measure)
         with ranks.stop_requests() as stop:
             while state.step < steps:
-                real_BCHW = ranks.rows(real_batch(state.step)).to(device)
-                losses = train_step(state, real_BCHW, training, ranks)
+                set_rates(state, training, steps)
+                real_BCHW = _rows(real_batch(state.step), training.critic_steps, ranks).to(device)
+                labels_B = (
+                    None if labels is None else _rows(labels(state.step), training.critic_steps, ranks).to(device)
+                )
+                losses = train_step(state, real_BCHW, training, ranks, labels_B)
                 with ranks.together():
                     if record is not None:
                         record.add_step(losses)
@@ -78,3 +86,8 @@ def train(
     finally:
         if record is not None:
             record.close()
+
+
+def _rows(samples: Tensor, batches: int, ranks: Ranks) -> Tensor:
+    """Return this process's rows of each of the batches of a step, behind each other."""
+    return torch.cat([ranks.rows(batch) for batch in samples.chunk(batches)])

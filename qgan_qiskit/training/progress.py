@@ -16,17 +16,17 @@ _LINE_SECONDS = 15.0
 class Progress:
     """Shows losses, images per second and time left."""
 
-    def __init__(self, start: int, total: int, batch_size: int, stream: TextIO | None = None) -> None:
+    def __init__(self, start: int, total: int, images_per_step: int, stream: TextIO | None = None) -> None:
         """Start the clock.
 
         Args:
             start: steps already done (a resumed run).
             total: steps in all.
-            batch_size: images in a step.
+            images_per_step: images in a step.
             stream: where to write; None for standard error.
         """
         self.stream = stream or sys.stderr
-        self.start, self.total, self.batch_size = start, total, batch_size
+        self.start, self.total, self.images_per_step = start, total, images_per_step
         self.began = self.last = time.monotonic()
         self.bar = None
         if self.stream.isatty():
@@ -36,7 +36,7 @@ class Progress:
 
     def images_per_second(self, step: int) -> float:
         """Return the mean rate since the start."""
-        return (step - self.start) * self.batch_size / max(time.monotonic() - self.began, 1e-9)
+        return (step - self.start) * self.images_per_step / max(time.monotonic() - self.began, 1e-9)
 
     def update(self, step: int, losses: StepLosses) -> None:
         """Report a step (the number of steps done)."""
@@ -49,7 +49,7 @@ class Progress:
         elif time.monotonic() - self.last >= _LINE_SECONDS or step == self.total:
             self.last = time.monotonic()
             rate = self.images_per_second(step)
-            left = (self.total - step) * self.batch_size / rate
+            left = (self.total - step) * self.images_per_step / rate
             self.say(f"step {step}/{self.total}  {text}  {rate:.0f} images/s  {_clock(left)} left")
 
     def say(self, text: str) -> None:

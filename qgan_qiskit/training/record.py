@@ -59,7 +59,7 @@ class Record:
         if state.step == 0:
             run.write_picture("reals.png", grid_picture(_reals(real_batch)))
             run.write_picture("fakes_init.png", grid_picture(self._fakes()))
-        self._progress = Progress(state.step, steps, config.training.batch_size)
+        self._progress = Progress(state.step, steps, config.training.images_per_step)
 
     def add_step(self, losses: StepLosses) -> None:
         """Report a step that was taken, and draw and measure where it is time to.
@@ -79,7 +79,7 @@ class Record:
         if self.measure is not None and (last or step % self.config.evaluation.metrics_every == 0):
             with self._averaged() as generator:
                 figures = self.measure(generator)
-            run.append_row(METRICS, {"step": step, "images_seen": step * training.batch_size, "figures": figures})
+            run.append_row(METRICS, {"step": step, "images_seen": step * training.images_per_step, "figures": figures})
             self._write_scalars({"step": step} | {f["name"]: f["value"] for f in figures})
 
     def save(self) -> Path:

@@ -35,26 +35,14 @@ class TrainingState:
     def create(cls, config: RunConfig, generator: Generator, discriminator: nn.Module) -> TrainingState:
         """Make the optimisers: groups ``quantum`` and ``classical`` in the generator's, and the discriminator's own."""
         training = config.training
-        quantum = {id(p) for p in generator.quantum_parameters()}
-        groups: dict[str, list[tuple[str, nn.Parameter]]] = {"quantum": [], "classical": []}
-        for name, parameter in generator.named_parameters():
-            groups["quantum" if id(parameter) in quantum else "classical"].append((name, parameter))
-        rates = {"quantum": training.lr_quantum, "classical": training.lr_classical}
-        generator_optimiser = _optimiser(
-            training,
-            [
-                {"params": [p for _, p in members], "lr": rates[group], "name": group}
-                for group, members in groups.items()
-                if members
-            ],
-        )
-        discriminator_optimiser = _optimiser(
-            training, [{"params": list(discriminator.parameters()), "lr": training.lr_discriminator}]
-        )
+        groups = {"generator": _groups(generator), "discriminator": _groups(discriminator)}
+        generator_optimiser = _optimiser(training, groups["generator"], training.lr_classical)
+        betas = (training.beta1_discriminator, training.beta2_discriminator)
+        discriminator_optimiser = _optimiser(training, groups["discriminator"], training.lr_discriminator, betas)
         adaptive = getattr(config.model, "noise", "fixed") == "adaptive"
         names = {
-            "generator": [name for members in groups.values() for name, _ in members],
-            "discriminator": [name for name, _ in discriminator.named_parameters()],
+            network: [name for members in of_network.values() for name, _ in members]
+            for network, of_network in groups.items()
         }
         return cls(
             generator,
@@ -111,10 +99,36 @@ class TrainingState:
             raise CheckpointError(f"state.json does not fit the model ({error!r}); use another checkpoint") from None
 
 
-def _optimiser(training: TrainingConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def _groups(network: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
+    """Return the weights that learn, those of circuits (or of their twins) apart."""
+    own = getattr(network, "quantum_parameters", None)
+    quantum = {id(parameter) for parameter in own()} if own is not None else set()
+    groups: dict[str, list[tuple[str, nn.Parameter]]] = {"quantum": [], "classical": []}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups["quantum" if id(parameter) in quantum else "classical"].append((name, parameter))
+    return groups
+
+
+def _optimiser(
+    training: TrainingConfig,
+    of_network: dict[str, list[tuple[str, nn.Parameter]]],
+    lr_classical: float,
+    betas: tuple[float | None, float | None] = (None, None),
+) -> torch.optim.Optimizer:
+    """Make an optimiser; a beta that is None is that of both networks."""
+    rates = {"quantum": training.lr_quantum, "classical": lr_classical}
+    groups = [
+        {"params": [p for _, p in members], "lr": rates[group], "name": group}
+        for group, members in of_network.items()
+        if members
+    ]
     if training.optimiser == "sgd":
         return torch.optim.SGD(groups)
-    return torch.optim.Adam(groups, betas=(training.beta1, training.beta2))
+    beta1, beta2 = betas
+    return torch.optim.Adam(
+        groups, betas=(training.beta1 if beta1 is None else beta1, training.beta2 if beta2 is None else beta2)
+    )
 
 
 def _module_tensors(module: nn.Module) -> Tensors:

@@ -1,9 +1,13 @@
-"""One training step: a discriminator update, then a generator update, on one batch and one draw of noise."""
+"""One training step: updates of the discriminator, each on a batch of its own, then one of the generator.
+
+Shape letters: B images of a batch · C H W image.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,6 +16,7 @@ from torch import Tensor, nn
 
 from qgan_qiskit.config import TrainingConfig
 from qgan_qiskit.errors import DivergedError
+from qgan_qiskit.models import Pair
 from qgan_qiskit.training.compute import autocast
 from qgan_qiskit.training.diff_augment import diff_augment
 from qgan_qiskit.training.losses import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
@@ -34,27 +39,39 @@ class StepLosses:
     reconstruction: float | None
 
 
-def train_step(state: TrainingState, real_BCHW: Tensor, config: TrainingConfig, ranks: Ranks = ALONE) -> StepLosses:
-    """Update both networks once, in place, and count the step.
+def train_step(
+    state: TrainingState,
+    real_BCHW: Tensor,
+    config: TrainingConfig,
+    ranks: Ranks = ALONE,
+    labels_B: Tensor | None = None,
+) -> StepLosses:
+    """Update the discriminator ``critic_steps`` times and the generator once, in place, and count the step.
 
-    The generated batch is computed once and used in both updates.
+    The last generated batch is computed once and used in both updates.
 
     Args:
         state: what is trained; its ``step`` decides every random draw.
-        real_BCHW: real images, float32 in [-1, 1], on the training device: this process's rows of the batch.
+        real_BCHW: real images, float32 in [-1, 1], on the training device: this process's rows of all batches of the step.
         config: losses, rates and precision.
-        ranks: the processes that share the batch; their networks must be joined (``whole_batch.join``).
+        ranks: the processes that share the batches; their networks must be joined (``whole_batch.join``).
+        labels_B: classes of the real images, for a conditional model; images of the same classes are generated.
 
     Raises:
         DivergedError: a loss or gradient is not finite; the network it belongs to was not updated with it.
     """
-    step, device = state.step, real_BCHW.device
     state.generator.train()
-    z_BZ = state.generator.sample_latent(len(real_BCHW) * ranks.count, seeded(config.seed, "noise", step))
-    with autocast(config.precision, device):
-        pair = state.generator.training_pair(real_BCHW, ranks.rows(z_BZ).to(device))
-    loss_discriminator = _discriminator_update(state, pair.real, pair.fake.detach(), config, ranks)
-    loss_generator, reconstruction = _generator_update(state, pair.fake, pair.reconstruction, config, ranks)
+    number = config.critic_steps
+    labels = [None] * number if labels_B is None else labels_B.chunk(number)
+    losses = []
+    for place, (real, of_real) in enumerate(zip(real_BCHW.chunk(number), labels, strict=True)):
+        draw = state.step * number + place
+        # Only the generator's own update goes back through it.
+        with torch.set_grad_enabled(place == number - 1):
+            pair = _pair(state, real, of_real, draw, config, ranks)
+        losses.append(_discriminator_update(state, pair, draw, config, ranks))
+    loss_discriminator = sum(losses) / number
+    loss_generator, reconstruction = _generator_update(state, pair, config, ranks)
     state.step += 1
     if state.noise is not None:
         state.generator.set_noise_high(state.noise.update(loss_discriminator, loss_generator))
@@ -62,20 +79,39 @@ def train_step(state: TrainingState, real_BCHW: Tensor, config: TrainingConfig, 
     return StepLosses(loss_discriminator, loss_generator, reconstruction)
 
 
-def _discriminator_update(
-    state: TrainingState, real: Tensor, fake: Tensor, config: TrainingConfig, ranks: Ranks
-) -> float:
-    generator = seeded(config.seed, "discriminator", state.step)
-    real, fake = (_augmented(samples, config, state.step, generator, ranks) for samples in (real, fake))
+def _pair(
+    state: TrainingState,
+    real_BCHW: Tensor,
+    labels_B: Tensor | None,
+    draw: int,
+    config: TrainingConfig,
+    ranks: Ranks,
+) -> Pair:
+    """Return what is compared on one batch; ``draw`` counts the batches."""
+    device = real_BCHW.device
+    z_BZ = state.generator.sample_latent(len(real_BCHW) * ranks.count, seeded(config.seed, "noise", draw))
+    z_BZ = ranks.rows(z_BZ).to(device)
+    if labels_B is not None:
+        z_BZ = state.generator.of_classes(z_BZ, labels_B)
+    with autocast(config.precision, device):
+        return state.generator.training_pair(real_BCHW, z_BZ)
+
+
+def _discriminator_update(state: TrainingState, pair: Pair, draw: int, config: TrainingConfig, ranks: Ranks) -> float:
+    generator = seeded(config.seed, "discriminator", draw)
+    judge = _judge(state, pair)
+    real, fake = (
+        _augmented(samples, config, state.step, generator, ranks) for samples in (pair.real, pair.fake.detach())
+    )
     if config.r1_weight:
         real = real.detach().requires_grad_()
     with autocast(config.precision, real.device):
-        logits_real, logits_fake = state.discriminator(real).float(), state.discriminator(fake).float()
+        logits_real, logits_fake = judge(real).float(), judge(fake).float()
     loss = discriminator_loss(config.loss, logits_real, logits_fake)
     if config.r1_weight:
         loss = loss + config.r1_weight * r1_penalty(logits_real, real)
     if config.loss == "wgan-gp":
-        loss = loss + config.gp_weight * gradient_penalty(state.discriminator, real, fake, generator, ranks)
+        loss = loss + config.gp_weight * gradient_penalty(judge, real, fake, generator, ranks)
     value = _finite(ranks.mean(loss).item(), "discriminator loss", state.step)
     state.discriminator_optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -90,32 +126,44 @@ def _augmented(samples: Tensor, config: TrainingConfig, step: int, generator: to
     return diff_augment(samples, config.diff_augment, generator, ranks) if step >= config.diff_augment_from else samples
 
 
+def _judge(state: TrainingState, pair: Pair) -> Callable[[Tensor], Tensor]:
+    """Return the discriminator as a function of samples alone: a conditional one is told their classes."""
+    if pair.labels_B is None:
+        return state.discriminator
+    return functools.partial(state.discriminator, labels_B=pair.labels_B)
+
+
 def _generator_update(
-    state: TrainingState, fake: Tensor, reconstruction: Tensor | None, config: TrainingConfig, ranks: Ranks
+    state: TrainingState, pair: Pair, config: TrainingConfig, ranks: Ranks
 ) -> tuple[float, float | None]:
     with _frozen(state.discriminator):
-        return _update_against(state, fake, reconstruction, config, ranks)
+        return _update_against(state, pair, config, ranks)
 
 
 @contextmanager
 def _frozen(discriminator: nn.Module) -> Iterator[None]:
     """Leave out the gradients of the discriminator's weights: saves a third of its backward pass."""
+    learning = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
     discriminator.requires_grad_(False)
     try:
         yield
     finally:
-        discriminator.requires_grad_(True)
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def _update_against(
-    state: TrainingState, fake: Tensor, reconstruction: Tensor | None, config: TrainingConfig, ranks: Ranks
+    state: TrainingState, pair: Pair, config: TrainingConfig, ranks: Ranks
 ) -> tuple[float, float | None]:
+    fake, reconstruction = pair.fake, pair.reconstruction
     fake = _augmented(fake, config, state.step, seeded(config.seed, "generator", state.step), ranks)
     with autocast(config.precision, fake.device):
-        logits = state.discriminator(fake).float()
+        logits = _judge(state, pair)(fake).float()
     adversarial = generator_loss(config.loss, logits)
     terms = [adversarial] if reconstruction is None else [adversarial, reconstruction]
     total = adversarial if reconstruction is None else adversarial + config.reconstruction_weight * reconstruction
+    if pair.regulariser is not None:
+        total = total + pair.regulariser
     value, *values = ranks.mean(torch.stack([total, *terms])).tolist()
     _finite(value, "generator loss", state.step)
     state.generator_optimiser.zero_grad(set_to_none=True)

@@ -15,7 +15,7 @@ import torch
 
 from qgan_qiskit.data import ImageSet
 from qgan_qiskit.errors import CheckpointError, DataError, StorageError
-from qgan_qiskit.experiment import generated, open_generator
+from qgan_qiskit.experiment import generated, keep_to_class, open_generator
 from qgan_qiskit.study.augment import spec
 from qgan_qiskit.study.augment.backbones import build_classifier
 from qgan_qiskit.study.augment.classifier import predict, to_tensor, train_classifier
@@ -90,7 +90,9 @@ def _generate(images: Images, folder: Path) -> Row:
         raise CheckpointError(
             f"{checkpoint}: is another than when the study began; bring it back, or take another --outdir"
         )
-    generator, _ = open_generator(checkpoint)
+    generator, config = open_generator(checkpoint)
+    if generator.num_classes:
+        keep_to_class(generator, config, source.class_name)
     pixels_NHWC = generated(generator, images.number)
     # A grey generator makes one channel, and grey real images have three equal ones.
     pixels_NHWC = np.ascontiguousarray(np.broadcast_to(pixels_NHWC, (*pixels_NHWC.shape[:3], 3)))

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from qgan_qiskit.config.augment import AugmentConfig
 from qgan_qiskit.errors import DivergedError
-from qgan_qiskit.study.augment.folded import unfold
+from qgan_qiskit.models.folded import unfold
 from qgan_qiskit.study.augment.randomness import global_randomness
 from qgan_qiskit.study.augment.traditional import augment_batch, traditional_augmentation
 from qgan_qiskit.training.randomness import seeded

@@ -22,8 +22,8 @@ from qgan_qiskit.study.augment.sources import open_sources, parse_generators
 from qgan_qiskit.study.augment.spec import PARTS_FILE, Study
 from qgan_qiskit.study.augment.summary import CHOSEN_BY
 from qgan_qiskit.study.cells import Row, result_of, worker_on, write_whole
-from qgan_qiskit.study.compare.pictures import check_matplotlib
 from qgan_qiskit.study.executors import Executor, run_all
+from qgan_qiskit.study.matplotlib_check import check_matplotlib
 from qgan_qiskit.study.stop import interruptible
 from qgan_qiskit.training.compute import check_device
 from qgan_qiskit.training.signals import Interrupted

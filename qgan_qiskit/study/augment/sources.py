@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qgan_qiskit.config import DataConfig, RunConfig
+from qgan_qiskit.config import DataConfig, RunConfig, is_conditional
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.experiment import run_of
 from qgan_qiskit.study.augment.parts import digest_of_class
@@ -77,7 +77,7 @@ def open_sources(
         UsageError: a run may have seen other images than those of the train part, makes images of another size or of
             a class that is not studied; or a class has no run.
     """
-    sources = [_open(path, data, classes) for path in runs]
+    sources = [source for path in runs for source in _open(path, data, classes)]
     of_class = {c: tuple(source for source in sources if source.class_name == c) for c in classes}
     missing = [c for c, found in of_class.items() if not found]
     if missing:
@@ -85,12 +85,14 @@ def open_sources(
     return of_class
 
 
-def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> Source:
+def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> list[Source]:
+    """Return the sources that a run is: one, or one for each class of a conditional model."""
     folder = RunFolder.open(run_of(path))
     config = folder.config()
     names = {c.casefold(): c for c in classes}
-    class_name = names.get(str(config.data.class_name).casefold())
-    if class_name is None:
+    trained_on = config.data.class_list() if is_conditional(config.model) else (str(config.data.class_name),)
+    found = [names[name.casefold()] for name in trained_on if name.casefold() in names]
+    if not found:
         raise UsageError(
             f"{path}: trained on class {config.data.class_name}, which is not one of {', '.join(classes)}; leave it out"
         )
@@ -98,14 +100,14 @@ def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> Source:
         theirs, ours = getattr(config.data, setting), getattr(data, setting)
         if theirs != ours:
             raise UsageError(f"{path}: its images have {setting} {theirs}, those of the study {ours}; set --{setting}")
-    check_seen(path, folder, config, data, class_name)
+    check_seen(path, folder, config, data, found[0])
     if run_of(path) == path:
-        found, _, values, _ = checkpoint.load_newest(folder.checkpoints)
+        saved, _, values, _ = checkpoint.load_newest(folder.checkpoints)
     else:
-        found, (_, values) = path, checkpoint.load(path)
-    digest = hashlib.sha256((found / "ema.safetensors").read_bytes()).hexdigest()
-    twin = bool(getattr(config.model, "twin", False))
-    return Source(class_name, str(found.absolute()), int(values["step"]), digest, config.model.name, twin)
+        saved, (_, values) = path, checkpoint.load(path)
+    digest = hashlib.sha256((saved / "ema.safetensors").read_bytes()).hexdigest()
+    twin, step = bool(getattr(config.model, "twin", False)), int(values["step"])
+    return [Source(name, str(saved.absolute()), step, digest, config.model.name, twin) for name in found]
 
 
 def check_seen(path: Path, folder: RunFolder, config: RunConfig, data: DataConfig, class_name: str) -> None:

@@ -7,7 +7,6 @@ each run; ``cells/<condition>-s<seed>/`` with ``cell.json`` and ``predictions.np
 from __future__ import annotations
 
 import hashlib
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -19,13 +18,12 @@ from pydantic import ValidationError
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.config.augment import AugmentConfig
 from qgan_qiskit.data import absolute_source
-from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
+from qgan_qiskit.errors import UsageError
 from qgan_qiskit.study.augment.parts import PARTS, read_part
 from qgan_qiskit.study.augment.sources import Source
-from qgan_qiskit.study.cells import locked, write_whole
+from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
 from qgan_qiskit.training.run_folder import versions
 
-FORMAT = 1
 PARTS_FILE = "parts.json"
 # What may differ when a study goes on: where files lie (their content is compared), what only adds cells, and what decides
 # no number.
@@ -97,14 +95,9 @@ def read(folder: Path) -> Study | None:
     Raises:
         CheckpointError: ``study.json`` is damaged or of another version.
     """
-    path = folder / "study.json"
-    try:
-        content = json.loads(path.read_bytes())
-        if content["format"] != FORMAT:
-            raise CheckpointError(
-                f"{path}: format {content['format']}, this version reads {FORMAT}; use another --outdir"
-            )
-        return Study(
+    return read_file(
+        folder,
+        lambda content: Study(
             folder.absolute(),
             str(content["identity"]),
             DataConfig.model_validate(content["data"]),
@@ -117,14 +110,8 @@ def read(folder: Path) -> Study | None:
                 for name, of_class in content["generators"].items()
             },
             dict(content["versions"]),
-        )
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        place = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise CheckpointError(f"{path}: {place}: {error.errors()[0]['msg']}; use another --outdir") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error!r}); use another --outdir") from None
+        ),
+    )
 
 
 def merged(present: Study | None, wanted: Study) -> Study:
@@ -140,12 +127,7 @@ def merged(present: Study | None, wanted: Study) -> Study:
         if name in present.generators:
             before[f"--generator {name}"] = _digests(present.generators[name])
             now[f"--generator {name}"] = _digests(sources)
-    for name in now:
-        if before.get(name) != now[name]:
-            raise UsageError(
-                f"{present.folder}: {name} is {now[name]!r} and was {before.get(name)!r} when this study began; bring it back, "
-                "or take another --outdir"
-            )
+    refuse_other(present.folder, before, now)
     settings = {
         **wanted.settings.model_dump(),
         "alphas": ",".join(
@@ -168,16 +150,10 @@ def join(wanted: Study) -> Study:
         UsageError: the folder's study shares other things.
         StorageError: the folder cannot be written.
     """
-    try:
-        wanted.folder.mkdir(parents=True, exist_ok=True)
-        with locked(wanted.folder / ".lock"):
-            study = merged(read(wanted.folder), wanted)
-            write_whole(wanted.folder / "study.json", (json.dumps(_content(study), indent=1) + "\n").encode())
-            return study
-    except OSError as error:
-        raise StorageError(
-            f"{wanted.folder}: cannot be written ({error.strerror or error}); choose another --outdir"
-        ) from None
+    with alone_in(wanted.folder):
+        study = merged(read(wanted.folder), wanted)
+        write_file(study.folder, _content(study))
+        return study
 
 
 def _comparable(study: Study) -> dict[str, Any]:
@@ -195,7 +171,6 @@ def _digests(sources: Mapping[str, tuple[Source, ...]]) -> dict[str, list[str]]:
 
 def _content(study: Study) -> dict[str, Any]:
     return {
-        "format": FORMAT,
         "identity": study.identity,
         "data": study.data.model_dump(mode="json"),
         "classes": study.classes,

@@ -1,33 +1,49 @@
-"""The models of a comparison: ``NAME[:PRESET][+twin]``."""
+"""The models of a comparison: ``NAME[:PRESET][+twin][@SHARE]``."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from qgan_qiskit.config import RunConfig
+from qgan_qiskit.config import RunConfig, is_conditional
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.presets import preset
 
-_FORM = re.compile(r"(?P<model>[a-z0-9_]+)(:(?P<preset>[a-z0-9_]+))?(?P<twin>\+twin)?")
+_FORM = re.compile(r"(?P<model>[a-z0-9_]+)(:(?P<preset>[a-z0-9_]+))?(?P<twin>\+twin)?(@(?P<share>0?\.\d+|1))?")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model as it takes part in a comparison: which preset of it, and whether its circuits are replaced."""
+    """A model as it takes part in a comparison.
+
+    Attributes:
+        model: its name.
+        preset: which of its presets.
+        twin: whether its circuits are replaced.
+        share: of the class's images that it is trained on, as often as it takes to see as many; measured against all of them.
+    """
 
     model: str
     preset: str = "default"
     twin: bool = False
+    share: float = 1.0
 
     def __str__(self) -> str:
         """Return what a user writes for it."""
-        return self.model + (f":{self.preset}" if self.preset != "default" else "") + ("+twin" if self.twin else "")
+        parts = [self.model]
+        if self.preset != "default":
+            parts.append(f":{self.preset}")
+        if self.twin:
+            parts.append("+twin")
+        if self.share < 1:
+            parts.append(f"@{self.share:g}")
+        return "".join(parts)
 
     @property
     def slug(self) -> str:
         """The name in folders."""
-        return f"{self.model}-{self.preset}" + ("-twin" if self.twin else "")
+        share = f"-of{self.share:g}" if self.share < 1 else ""
+        return f"{self.model}-{self.preset}" + ("-twin" if self.twin else "") + share
 
     def config(self) -> RunConfig:
         """Return the preset's settings.
@@ -39,6 +55,10 @@ class Entry:
             config = preset(self.model, self.preset)
         except UsageError as error:
             raise UsageError(f"--models '{self}': {str(error).partition(': ')[2]}") from None
+        if self.share < 1 and is_conditional(config.model):
+            raise UsageError(
+                f"--models '{self}': a share of the images is for models of one class; leave @{self.share:g} out"
+            )
         if not self.twin:
             return config
         if "twin" not in type(config.model).model_fields:
@@ -56,8 +76,13 @@ def parse_entries(text: str) -> tuple[Entry, ...]:
     for part in text.split(","):
         match = _FORM.fullmatch(part.strip())
         if match is None:
-            raise UsageError(f"--models '{text}': '{part.strip()}' is not of the form NAME, NAME:PRESET or NAME+twin")
-        entry = Entry(match["model"], match["preset"] or "default", match["twin"] is not None)
+            raise UsageError(
+                f"--models '{text}': '{part.strip()}' is not of the form NAME, NAME:PRESET, NAME+twin or NAME@0.5"
+            )
+        share = float(match["share"] or 1)
+        if not share:
+            raise UsageError(f"--models '{text}': {part.strip()} would train on no images; name a share above 0")
+        entry = Entry(match["model"], match["preset"] or "default", match["twin"] is not None, share)
         if entry in entries:
             raise UsageError(f"--models '{text}' names {entry} twice; name each once")
         entry.config()

@@ -7,21 +7,18 @@ the report (``report.py``).
 from __future__ import annotations
 
 import hashlib
-import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from qgan_qiskit.config.compare import CompareConfig
-from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
-from qgan_qiskit.study.cells import Row, locked, result_of, write_whole
+from qgan_qiskit.errors import UsageError
+from qgan_qiskit.study.cells import Row, result_of
+from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
 from qgan_qiskit.training.run_folder import versions
 
-FORMAT = 1
 # Where the files lie may change while their content stays; the images are compared cell by cell, the weights by a digest.
 _PLACES = {"data": ("path", "cache_dir"), "evaluation": ("fid_weights",)}
 
@@ -97,14 +94,9 @@ def read(folder: Path) -> Study | None:
     Raises:
         CheckpointError: ``study.json`` is damaged or of another version.
     """
-    path = folder / "study.json"
-    try:
-        content = json.loads(path.read_bytes())
-        if content["format"] != FORMAT:
-            raise CheckpointError(
-                f"{path}: format {content['format']}, this version reads {FORMAT}; use another --outdir"
-            )
-        return Study(
+    return read_file(
+        folder,
+        lambda content: Study(
             folder.absolute(),
             str(content["identity"]),
             CompareConfig.model_validate(content["settings"]),
@@ -114,14 +106,8 @@ def read(folder: Path) -> Study | None:
             tuple(content["seeds"]),
             dict(content["versions"]),
             tuple(content["commands"]),
-        )
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        place = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise CheckpointError(f"{path}: settings.{place}: {error.errors()[0]['msg']}; use another --outdir") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error!r}); use another --outdir") from None
+        ),
+    )
 
 
 def join(wanted: Study) -> Study:
@@ -131,21 +117,15 @@ def join(wanted: Study) -> Study:
         UsageError: the folder's study has other settings.
         StorageError: the folder cannot be written.
     """
-    try:
-        wanted.folder.mkdir(parents=True, exist_ok=True)
-        with locked(wanted.folder / ".lock"):
-            present = read(wanted.folder)
-            study = wanted
-            if present is not None:
-                check_same(present, wanted)
-                study = present.grown(wanted.models, wanted.classes, wanted.seeds, wanted.commands)
-            if study != present:
-                write_whole(wanted.folder / "study.json", (json.dumps(_content(study), indent=1) + "\n").encode())
-            return study
-    except OSError as error:
-        raise StorageError(
-            f"{wanted.folder}: cannot be written ({error.strerror or error}); choose another --outdir"
-        ) from None
+    with alone_in(wanted.folder):
+        present = read(wanted.folder)
+        study = wanted
+        if present is not None:
+            check_same(present, wanted)
+            study = present.grown(wanted.models, wanted.classes, wanted.seeds, wanted.commands)
+        if study != present:
+            write_file(study.folder, _content(study))
+        return study
 
 
 def check_same(present: Study, wanted: Study) -> None:
@@ -154,13 +134,7 @@ def check_same(present: Study, wanted: Study) -> None:
     Raises:
         UsageError: naming the first setting that differs.
     """
-    before, now = (_comparable(study) for study in (present, wanted))
-    for name in now:
-        if before.get(name) != now[name]:
-            raise UsageError(
-                f"{present.folder}: {name} is {now[name]!r} and was {before.get(name)!r} when this study began; "
-                "bring it back, or take another --outdir"
-            )
+    refuse_other(present.folder, _comparable(present), _comparable(wanted))
 
 
 def _comparable(study: Study) -> dict[str, Any]:
@@ -177,7 +151,7 @@ def _comparable(study: Study) -> dict[str, Any]:
 def _content(study: Study) -> dict[str, Any]:
     content = asdict(study) | {"settings": study.settings.model_dump(mode="json")}
     del content["folder"]
-    return {"format": FORMAT, **content}
+    return content
 
 
 def _digest(path: str | None) -> str | None:

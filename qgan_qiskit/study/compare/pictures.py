@@ -5,7 +5,6 @@ Shape letters: H W C image.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from io import BytesIO
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from qgan_qiskit.errors import UsageError
 from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.compare.summary import Summary
 
@@ -25,16 +23,6 @@ if TYPE_CHECKING:
 
 # Inches: of a panel, and of the labels beside samples, which are an inch each.
 _PANEL, _LABEL = 4.2, 1.7
-
-
-def check_matplotlib() -> None:
-    """Find out whether matplotlib is installed.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("the report needs matplotlib: python -m pip install -e '.[draw]'")
 
 
 def curves_picture(rows: Sequence[Row], summary: Summary) -> bytes | None:

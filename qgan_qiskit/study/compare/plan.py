@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
+from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig, is_conditional
 from qgan_qiskit.config.compare import CompareConfig
 from qgan_qiskit.data import ImageSet, absolute_source, class_names, read_images
 from qgan_qiskit.errors import CheckpointError, DataError, UsageError
@@ -37,6 +37,8 @@ class Cell:
         data_digest: of these images.
         config: settings of the run, its length and its curve included.
         evaluation: what is measured at the end.
+        joint: images of each class that the run is trained on, for a conditional model; one run serves the cells of all.
+        limit: images of a class that the study looks at, None for all.
     """
 
     study: Path
@@ -48,6 +50,8 @@ class Cell:
     data_digest: str
     config: RunConfig
     evaluation: EvaluationConfig
+    joint: tuple[tuple[str, int], ...] = ()
+    limit: int | None = None
 
     @property
     def name(self) -> str:
@@ -58,6 +62,19 @@ class Cell:
     def folder(self) -> Path:
         """The cell's folder."""
         return self.study / "cells" / self.name
+
+    @property
+    def run_folder(self) -> Path:
+        """Where its run is; the cells of a conditional model's classes share one."""
+        if not self.joint:
+            return self.folder
+        classes = _safe("+".join(name for name, _ in self.joint))
+        return self.study / "joint" / f"{self.entry.slug}-{classes}-s{self.seed}"
+
+    @property
+    def share(self) -> float:
+        """The class's share of what the run sees."""
+        return self.images / sum(number for _, number in self.joint) if self.joint else 1.0
 
     def __str__(self) -> str:
         """Return the cell for a person."""
@@ -72,13 +89,13 @@ class Cell:
 
     @property
     def images_seen(self) -> int:
-        """Images that the run sees."""
-        return self.steps * self.config.training.batch_size
+        """Images of the class that the run sees; of several classes together, on average."""
+        return round(self.steps * self.config.training.images_per_step * self.share)
 
     @property
     def left_out(self) -> int:
         """Images that the budget has beyond those: less than a batch, as there are no half steps."""
-        return self.config.training.epochs * self.images - self.images_seen
+        return max(self.config.training.epochs * self.images - self.images_seen, 0)
 
     def result(self) -> Row | None:
         """Return the cell's result, None while it is not finished.
@@ -96,7 +113,13 @@ class Cell:
                 f"{self.folder}: the images of class {self.class_name} are not those that this cell was made with; "
                 "bring them back, or take another --outdir"
             )
-        run = self.folder / "run" / "config.json"
+        together = [name for name, _ in self.joint]
+        if row.get("together", []) != together:
+            raise CheckpointError(
+                f"{self.folder}: its run was trained on classes {', '.join(row.get('together', []))} together, not on "
+                f"{', '.join(together)}; give --class as before, or take another --outdir"
+            )
+        run = self.run_folder / "run" / "config.json"
         if run.is_file():
             _check_settings(self, read_config(run))
         return row
@@ -129,10 +152,20 @@ def plan(study: Study, entries: Sequence[Entry], classes: Sequence[str], seeds: 
         QganError: a model cannot be trained on these images.
     """
     cells = []
+    found = {
+        (class_name, seed): (len(images), images.digest)
+        for class_name in classes
+        for seed, images in _images(study.settings, class_name, seeds)
+    }
     for class_name in classes:
-        for seed, images in _images(study.settings, class_name, seeds):
+        for seed in seeds:
+            number, digest = found[class_name, seed]
             for entry in entries:
-                config = run_config(entry, study.settings, class_name, seed, len(images))
+                joint: tuple[tuple[str, int], ...] = ()
+                if is_conditional(entry.config().model):
+                    joint = tuple((name, found[name, seed][0]) for name in classes)
+                names = ",".join(name for name, _ in joint) or class_name
+                config = run_config(entry, study.settings, names, seed, sum(n for _, n in joint) or number)
                 cells.append(
                     Cell(
                         study.folder,
@@ -140,10 +173,12 @@ def plan(study: Study, entries: Sequence[Entry], classes: Sequence[str], seeds: 
                         entry,
                         class_name,
                         seed,
-                        len(images),
-                        images.digest,
+                        number,
+                        digest,
                         config,
                         study.settings.evaluation,
+                        joint,
+                        study.settings.data.limit,
                     )
                 )
     return cells
@@ -156,25 +191,43 @@ def run_config(entry: Entry, settings: CompareConfig, class_name: str, seed: int
         UsageError: the model cannot make such images.
         DataError: there are fewer images than the preset has in a batch.
     """
-    base = entry.config()
-    batch_size = base.training.batch_size
-    if batch_size > images:
+    base = _base(entry, settings)
+    batch_size, own = base.training.images_per_step, round(entry.share * images)
+    if batch_size > own:
         raise DataError(
-            f"{entry}: a batch of {batch_size} does not fit {images} images of class {class_name}: leave the model or the "
+            f"{entry}: a batch of {batch_size} does not fit {own} images of class {class_name}: leave the model or the "
             "class out, or give more images"
         )
     # Not a number of epochs: a run's epoch leaves out the last, partial batch, and models differ in their batches.
     steps = settings.epochs * images // batch_size
     data = settings.data.model_dump() | {"class_name": class_name, "augment": settings.augment or base.data.augment}
+    if entry.share < 1:
+        data["limit"] = own
+    curve = settings.curve(images / batch_size)
+    if is_conditional(base.model):
+        # Curves would be of all classes together.
+        curve = curve.model_copy(update={"metrics": "none"})
     training: dict[str, Any] = {"epochs": settings.epochs, "steps": steps, "seed": seed}
     training |= {"threads": settings.threads, "device": settings.device}
     try:
-        return base.updated(
-            {"data": data, "training": training, "evaluation": settings.curve(images / batch_size).model_dump()}
-        )
+        return base.updated({"data": data, "training": training, "evaluation": curve.model_dump()})
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UsageError(f"--models '{entry}': {message}") from None
+
+
+def _base(entry: Entry, settings: CompareConfig) -> RunConfig:
+    """Return the preset's settings with what the study sets of the model."""
+    base, own = entry.config(), settings.model_settings.get(entry.model, {})
+    unknown = [name for name in own if name not in type(base.model).model_fields or name == "name"]
+    if unknown:
+        raise UsageError(f"--model-setting {entry.model}.{unknown[0]}: {entry.model} has no such setting")
+    try:
+        return base.updated({"model": own})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        message = problem["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--model-setting {entry.model}.{problem['loc'][-1]}: {message}") from None
 
 
 def absolute(settings: CompareConfig) -> CompareConfig:
@@ -187,7 +240,14 @@ def absolute(settings: CompareConfig) -> CompareConfig:
     if evaluation.fid_weights is not None:
         weights = str(Path(evaluation.fid_weights).expanduser().absolute())
         evaluation = evaluation.model_copy(update={"fid_weights": weights})
-    return settings.model_copy(update={"data": data, "evaluation": evaluation})
+    files = ("weights", "prototype_file")
+    models = {
+        model: {
+            name: str(Path(value).expanduser().absolute()) if name in files else value for name, value in own.items()
+        }
+        for model, own in settings.model_settings.items()
+    }
+    return settings.model_copy(update={"data": data, "evaluation": evaluation, "model_settings": models})
 
 
 def images_of(data: DataConfig, seed: int) -> ImageSet:

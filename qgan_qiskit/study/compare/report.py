@@ -14,9 +14,10 @@ from qgan_qiskit.errors import CheckpointError, StorageError
 from qgan_qiskit.study.cells import Row, write_whole
 from qgan_qiskit.study.compare.folder import Study
 from qgan_qiskit.study.compare.paper import SOURCE
-from qgan_qiskit.study.compare.pictures import check_matplotlib, curves_picture, samples_picture
+from qgan_qiskit.study.compare.pictures import curves_picture, samples_picture
 from qgan_qiskit.study.compare.summary import summarise
 from qgan_qiskit.study.compare.tables import csv_table, markdown_table
+from qgan_qiskit.study.matplotlib_check import check_matplotlib
 
 # Beside a cell's result: real images and generated ones, side by side.
 REALS, SAMPLES = "reals.png", "samples.png"

@@ -13,10 +13,10 @@ from qgan_qiskit.study.cells import worker_on
 from qgan_qiskit.study.compare import folder as study_folder
 from qgan_qiskit.study.compare.entries import Entry
 from qgan_qiskit.study.compare.folder import Study
-from qgan_qiskit.study.compare.pictures import check_matplotlib
 from qgan_qiskit.study.compare.plan import Cell, absolute, classes_of, plan
 from qgan_qiskit.study.compare.report import write_report
 from qgan_qiskit.study.executors import Executor, run_all
+from qgan_qiskit.study.matplotlib_check import check_matplotlib
 from qgan_qiskit.study.stop import interruptible
 from qgan_qiskit.training.signals import Interrupted
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,9 +10,9 @@ from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.compare.folder import Study
 from qgan_qiskit.study.compare.paper import MOSAIQ_ROW_TWICE, SOURCE
 from qgan_qiskit.study.compare.summary import Summary
+from qgan_qiskit.study.markdown import NONE, csv_text, number_text, table
 from qgan_qiskit.study.statistics import MOST_EXACT
 
-_NONE = "–"
 _PLAIN_COLUMNS = (
     "model", "class", "seed", "diverged", "epochs", "batch_size", "steps", "images_seen", "left_out", "images", "seconds",
     "seconds_complete", "device", "threads", "data_digest", "config_digest",
@@ -31,12 +29,7 @@ def csv_table(rows: Iterable[Row]) -> str:
             line[figure["name"]] = figure["value"]
             line |= {f"{figure['name']} {end}": figure[end] for end in ("low", "high", "floor")}
         lines.append(line)
-    text = io.StringIO()
-    columns = list(dict.fromkeys(column for line in lines for column in line))
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return csv_text(lines)
 
 
 def markdown_table(study: Study, rows: Sequence[Row], summary: Summary) -> str:
@@ -62,10 +55,10 @@ def _class_table(class_name: str, summary: Summary, rows: Sequence[Row]) -> str:
         body.append(cells)
     floors = next(floors["figures"] for floors in summary["floors"] if floors["class"] == class_name)
     if floors:
-        body.append(["*real against real*", _NONE, _NONE, _NONE, *(_floor(floors.get(name)) for name in figures)])
-        body[-1] += [_NONE] if printed else []
+        body.append(["*real against real*", NONE, NONE, NONE, *(_floor(floors.get(name)) for name in figures)])
+        body[-1] += [NONE] if printed else []
     count = " or ".join(f"{number:,}" for number in images)
-    return f"## {class_name}: {count} real images\n\n{_table(head, body)}"
+    return f"## {class_name}: {count} real images\n\n{table(head, body)}"
 
 
 def _parameters(parts: dict[str, int]) -> str:
@@ -84,36 +77,29 @@ def _seeds(line: dict[str, Any]) -> str:
 
 def _mean(figure: dict[str, Any] | None) -> str:
     if figure is None or figure["mean"] is None:
-        return _NONE
+        return NONE
     if figure["low"] is None:
-        return f"{_number(figure['mean'])} ²"
+        return f"{number_text(figure['mean'])} ²"
     if figure["interval"] == "t over seeds":
-        return f"{_number(figure['mean'])} ± {_number(figure['high'] - figure['mean'])}"
-    return f"{_number(figure['mean'])} [{_number(figure['low'])}, {_number(figure['high'])}] ²"
+        return f"{number_text(figure['mean'])} ± {number_text(figure['high'] - figure['mean'])}"
+    return f"{number_text(figure['mean'])} [{number_text(figure['low'])}, {number_text(figure['high'])}] ²"
 
 
 def _floor(floor: dict[str, Any] | None) -> str:
     if floor is None:
-        return _NONE
-    return _number(floor["mean"]) + (f" (n = {floor['number']:,})" if floor["number"] else "")
+        return NONE
+    return number_text(floor["mean"]) + (f" (n = {floor['number']:,})" if floor["number"] else "")
 
 
 def _printed(line: dict[str, Any]) -> str:
     if line["printed_fid"] is None:
-        return _NONE
+        return NONE
     return f"*{line['printed_fid']:.2f}*" + (" ³" if line["model"].startswith(MOSAIQ_ROW_TWICE) else "")
-
-
-def _number(value: float) -> str:
-    """Return three significant digits, never in powers of ten."""
-    size = abs(value)
-    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.01 or size == 0 else 5
-    return f"{value:,.{digits}f}"
 
 
 def _p(value: float | None) -> str:
     if value is None:
-        return _NONE
+        return NONE
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
 
 
@@ -126,12 +112,12 @@ def _tests(summary: Summary) -> str:
     for test in summary["tests"]:
         plain, log = test["plain"], test["log"]
         difference = "too few" if plain is None else f"{plain['mean']:+.3g}"
-        found = [_NONE] * 5
+        found = [NONE] * 5
         if log is not None:
             keys = ("t_p", "t_p_holm", "flip_p", "flip_p_holm")
-            found = [_number(math.exp(log["mean"])), *(_p(log[key]) for key in keys)]
+            found = [number_text(math.exp(log["mean"])), *(_p(log[key]) for key in keys)]
         body.append([f"{test['first']} – {test['second']}", str(test["pairs"]), difference, *found])
-    return f"## Tests between models\n\n{_table(head, body)}"
+    return f"## Tests between models\n\n{table(head, body)}"
 
 
 def _notes(study: Study, rows: Sequence[Row], summary: Summary) -> Iterable[str]:
@@ -213,8 +199,3 @@ def _remarks(rows: Sequence[Row]) -> Iterable[str]:
             yield f"{row['model']}, class {row['class']}, seed {row['seed']} diverged: {row['diverged'].partition(': ')[0]}."
     if len({(row["class"], row["data_digest"]) for row in rows}) > len({row["class"] for row in rows}):
         yield "The images are made anew for every seed, so seeds of a class do not share real images."
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
-from qgan_qiskit.data import ImageSet
+from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig, is_conditional
+from qgan_qiskit.data import ImageSet, cache_folder
 from qgan_qiskit.errors import DataError, DivergedError, StorageError
-from qgan_qiskit.experiment import fit_into, generated, open_generator
+from qgan_qiskit.experiment import fit_into, generated, keep_to_class, open_generator
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import build, parameter_count
 from qgan_qiskit.study.cells import Row, done_once, write_whole
@@ -32,6 +32,7 @@ from qgan_qiskit.training.run_folder import METRICS, RunFolder, versions
 
 # Images of a cell that are shown in the report: the first seeds, whatever they look like.
 SHOWN = 8
+_TIMES = "seconds.jsonl"
 
 Say = Callable[[str], None]
 
@@ -53,7 +54,7 @@ def work_on(cell: Cell, *, say: Say, wait: bool) -> Row:
             f"{cell.study}: this machine does not see the study of that name; all machines of a study must see its folder, "
             "the images and the weights under the same paths"
         )
-    return done_once(cell.folder, functools.partial(_work, cell, say), wait)
+    return done_once(cell.folder, functools.partial(_work, cell, say, wait), wait)
 
 
 def evaluator_of(cell: Cell) -> Evaluator:
@@ -64,7 +65,7 @@ def evaluator_of(cell: Cell) -> Evaluator:
     Raises:
         DataError: weights that cannot be used, or too few images for a metric.
     """
-    data, training = cell.config.data.model_copy(update={"augment": "none"}), cell.config.training
+    data, training = _data(cell).model_copy(update={"augment": "none"}), cell.config.training
     return _evaluator(
         data, training.seed if data.path is None else 0, cell.evaluation, training.device, cell.data_digest
     )
@@ -80,34 +81,58 @@ def _evaluator(data: DataConfig, seed: int, evaluation: EvaluationConfig, device
     held_out_HHWC = None
     if "memorisation" in evaluation.names() and data.part == "train" and data.test_share:
         held_out_HHWC = images_of(data.model_copy(update={"part": "test", "limit": None}), seed).images_NHWC
-    return Evaluator(evaluation, images.images_NHWC, held_out_HHWC, device=torch.device(device))
+    return Evaluator(
+        evaluation,
+        images.images_NHWC,
+        held_out_HHWC,
+        device=torch.device(device),
+        cache_dir=cache_folder(data),
+    )
 
 
-def _work(cell: Cell, say: Say, folder: Path) -> Row:
-    images = images_of(cell.config.data, cell.config.training.seed)
-    # Before anything is trained: what it refuses, it refuses now.
-    evaluator = evaluator_of(cell)
-    run, times = folder / "run", folder / "seconds.jsonl"
-    diverged, figures = None, []
+def _data(cell: Cell) -> DataConfig:
+    """Return the settings of the images of the cell's class; of a model that is trained on a share of them, still all."""
+    limit = cell.limit if cell.entry.share < 1 else cell.config.data.limit
+    return cell.config.data.model_copy(update={"class_name": cell.class_name, "limit": limit})
+
+
+def _train(cell: Cell, say: Say, folder: Path) -> Row:
+    """Train a cell's run in a folder; return what became of it."""
+    diverged = None
     try:
-        with timed(times):
-            fit_into(cell.config, run, say)
+        with timed(folder / _TIMES):
+            fit_into(cell.config, folder / "run", say)
     except DivergedError as error:
         diverged = str(error)
+    return {"diverged": diverged}
+
+
+def _work(cell: Cell, say: Say, wait: bool, folder: Path) -> Row:
+    images = images_of(_data(cell), cell.config.training.seed)
+    # Before anything is trained: what it refuses, it refuses now.
+    evaluator = evaluator_of(cell)
+    figures: list[dict[str, Any]] = []
+    # Of several classes together, whichever comes first trains the run of all.
+    train = functools.partial(_train, cell, say)
+    trained = done_once(cell.run_folder, train, wait) if cell.joint else train(folder)
+    run, diverged = cell.run_folder / "run", trained["diverged"]
     if diverged is None:
-        generator, _ = open_generator(run, say)
+        generator, config = open_generator(run, say)
+        if cell.joint:
+            keep_to_class(generator, config, cell.class_name)
         fake_NHWC = generated(generator, max(evaluator.number, SHOWN))
         _write_row_of_images(folder / SAMPLES, fake_NHWC[:SHOWN])
         say(f"{cell}: measuring {evaluator.number} generated images")
         figures = [figure.as_dict() for figure in evaluator.measure(fake_NHWC[: evaluator.number])]
     _write_row_of_images(folder / REALS, _spread_out(images))
-    return _row(cell, images, diverged, figures, total(times))
+    seconds, complete = total(cell.run_folder / _TIMES)
+    return _row(cell, images, diverged, figures, (seconds * cell.share, complete))
 
 
 def _row(
     cell: Cell, images: ImageSet, diverged: str | None, figures: list[dict[str, Any]], seconds: tuple[float, bool]
 ) -> Row:
-    run = RunFolder.open(cell.folder / "run")
+    run = RunFolder.open(cell.run_folder / "run")
     return {
         "model": str(cell.entry),
         "name": cell.entry.model,
@@ -115,10 +140,12 @@ def _row(
         "twin": cell.entry.twin,
         "class": cell.class_name,
         "seed": cell.seed,
+        "together": [name for name, _ in cell.joint],
         "diverged": diverged,
         "figures": figures,
         "curve": [row | {"epochs": row["images_seen"] / len(images)} for row in run.rows(METRICS)],
         "parameters": _parameters(cell.config),
+        "share": cell.entry.share,
         "epochs": cell.config.training.epochs,
         "batch_size": cell.config.training.batch_size,
         "steps": cell.steps,
@@ -138,7 +165,10 @@ def _row(
 
 def _parameters(config: RunConfig) -> dict[str, int]:
     weights = seeded(config.training.seed, "weights")
-    generator, discriminator = build(config.model, config.data.resolution, weights, channels=config.data.channels)
+    classes = config.data.class_list() if is_conditional(config.model) else ()
+    generator, discriminator = build(
+        config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes
+    )
     in_circuits = sum(parameter.numel() for parameter in generator.quantum_parameters())
     twin = getattr(config.model, "twin", False)
     return {

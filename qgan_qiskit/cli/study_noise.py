@@ -1,0 +1,82 @@
+"""``study noise``: what shots, a device's noise and mitigation do to a trained generator's images."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from qgan_qiskit.cli.options import config_options, first_problem, given, settings_options
+from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
+from qgan_qiskit.config.noise import NoiseChoice, NoiseConfig
+from qgan_qiskit.errors import UsageError
+
+# Of the real images, the run itself says the rest.
+_DATA_LEFT_OUT = ("class_name", "augment", "resolution", "colour")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
+@settings_options("choice", NoiseChoice)
+@settings_options("noise", NoiseConfig, exclude=("evaluation",))
+@study_options(Path("studies/noise"))
+@config_options("evaluation", exclude=("metrics_every", "metrics_number", "metrics"))
+@config_options("data", exclude=_DATA_LEFT_OUT)
+@click.option(
+    "--metrics",
+    default="fid",
+    show_default=True,
+    metavar="LIST",
+    help="What to measure: some of fid, kid, is, ssim, ms-ssim, prdc.",
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    run: Path | None,
+    metrics: str,
+    outdir: Path,
+    executor_name: str,
+    scheduler: str | None,
+    dry_run: bool,
+    report_only: bool,
+    **options: Any,
+) -> None:
+    """Run the circuits of RUN with few and many shots and under the noise of devices, and measure the images.
+
+    Every condition makes the same seeds. Figures are against the run's real images and against the exact images; beside them
+    stand the errors of the circuits' expectations and what of them reaches the images. What is finished is kept: the same
+    command goes on after a stop, and with more shots, devices or levels the study grows. At the end, and with --report at any
+    time, table.md, table.csv, results.json, noise.png and samples.png are written.
+    """
+    if report_only:
+        refuse_others(ctx)
+        from qgan_qiskit.study.noise.run import report
+
+        show_files(report(outdir))
+        return
+    if run is None:
+        raise UsageError("name the RUN whose circuits are to be studied (or --report)")
+    check_executor(executor_name, scheduler)
+    changes = given(options)
+    try:
+        choice = NoiseChoice.model_validate(changes.get("choice", {}))
+        settings = NoiseConfig.model_validate(
+            {**changes.get("noise", {}), "evaluation": {**changes.get("evaluation", {}), "metrics": metrics}}
+        )
+    except ValidationError as error:
+        raise UsageError(first_problem(error, options=True)) from None
+    from qgan_qiskit.study.cell_runs import states
+    from qgan_qiskit.study.noise.run import noise, prepare
+
+    shown = shlex.join(["python", "-m", "qgan_qiskit.cli", *sys.argv[1:]])
+    study, cells = prepare(run, settings, choice, changes.get("data", {}), outdir, shown)
+    if dry_run:
+        for line in states(cells):
+            click.echo(line)
+        return
+    show_files(noise(study, cells, executor_for(scheduler), say))

@@ -1,0 +1,1 @@
+"""Running circuits on devices: calibration, places on the chip, packed circuits."""

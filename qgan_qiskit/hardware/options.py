@@ -1,0 +1,144 @@
+"""Our settings in the words of IBM's Estimator, checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from qiskit_ibm_runtime.exceptions import IBMInputValueError
+from qiskit_ibm_runtime.executor_estimator.finalize_options import finalize_estimator_options
+from qiskit_ibm_runtime.executor_estimator.utils import validate_noise_factors
+from qiskit_ibm_runtime.options_models import EstimatorOptions, NoiseLearnerV3Options
+
+from qgan_qiskit.config import HardwareConfig
+from qgan_qiskit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Mitigation:
+    """What is done against errors once resilience level and single settings are put together."""
+
+    measure: bool
+    twirl_readout: bool
+    twirl_gates: bool
+    zne: bool
+    pec: bool
+
+    @classmethod
+    def of(cls, config: HardwareConfig) -> Mitigation:
+        """Return what IBM's Estimator would do with our settings.
+
+        Raises:
+            UsageError: the installed client does not take a setting.
+        """
+        final = finalize_estimator_options(estimator_options(config))
+        return cls(
+            measure=bool(final.resilience.measure_mitigation),
+            twirl_readout=bool(final.twirling.enable_measure),
+            twirl_gates=bool(final.twirling.enable_gates),
+            zne=bool(final.resilience.zne_mitigation),
+            pec=bool(final.resilience.pec_mitigation),
+        )
+
+
+def estimator_options(config: HardwareConfig, tags: Sequence[str] = ()) -> EstimatorOptions:
+    """Return the options of ``qiskit_ibm_runtime.executor_estimator.Estimator``.
+
+    Private jobs are never asked for: their results can be read once, and a download that breaks off would lose them.
+
+    Args:
+        config: ours.
+        tags: by which a job is found again.
+
+    Raises:
+        UsageError: the installed client does not take a setting.
+    """
+    asked: dict[str, Any] = {
+        "default_shots": config.shots,
+        "resilience_level": config.resilience_level,
+        "max_execution_time": config.max_execution_time,
+        "environment": {"job_tags": list(tags)},
+        "simulator": {"seed_simulator": config.shot_seed},
+        "dynamical_decoupling": {"enable": config.dynamical_decoupling != "none"},
+        "twirling": given(
+            enable_gates=config.gate_twirling,
+            enable_measure=config.measure_twirling,
+            num_randomizations=config.num_randomizations,
+        ),
+        "resilience": {
+            **given(measure_mitigation=config.measure_mitigation, zne_mitigation=config.zne),
+            "zne": {
+                "amplifier": config.zne_amplifier,
+                "noise_factors": list(config.factors()),
+                "extrapolator": list(config.extrapolators()),
+            },
+            "pec_mitigation": config.pec,
+            "pec": {"max_overhead": config.pec_max_overhead},
+        },
+    }
+    if config.dynamical_decoupling != "none":
+        asked["dynamical_decoupling"]["sequence_type"] = config.dynamical_decoupling
+    with refused_in_one_line():
+        return EstimatorOptions(**asked)
+
+
+def learner_options(config: HardwareConfig, tags: Sequence[str]) -> NoiseLearnerV3Options:
+    """Return the options of IBM's ``NoiseLearnerV3``, which learns the noise that PEC and PEA work with.
+
+    Args:
+        config: ours.
+        tags: by which the job is found again.
+
+    Raises:
+        UsageError: the installed client does not take a setting.
+    """
+    with refused_in_one_line():
+        return NoiseLearnerV3Options(
+            shots_per_randomization=config.noise_learning_shots,
+            num_randomizations=config.noise_learning_randomizations,
+            max_execution_time=config.max_execution_time,
+            environment={"job_tags": list(tags)},
+        )
+
+
+def needs_noise_model(config: HardwareConfig) -> bool:
+    """Return whether the noise of layers of gates has to be learned: for PEC, and for ZNE by PEA."""
+    mitigation = Mitigation.of(config)
+    return mitigation.pec or (mitigation.zne and config.zne_amplifier == "pea")
+
+
+def check_noise_factors(config: HardwareConfig) -> None:
+    """Refuse extrapolators that need more noise factors than there are, which IBM's Estimator does only as it sends.
+
+    Raises:
+        UsageError: one does.
+    """
+    if Mitigation.of(config).zne:
+        try:
+            validate_noise_factors(config.factors(), config.extrapolators())
+        except IBMInputValueError as error:
+            raise UsageError(f"--zne-factors {config.zne_factors}: {error.message}") from None
+
+
+@contextmanager
+def refused_in_one_line() -> Iterator[None]:
+    """Turn what the client's options say of a wrong value into one line.
+
+    Raises:
+        UsageError: a value is wrong.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        # Names of validators stand between those of settings.
+        place = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
+        raise UsageError(f"IBM's Estimator refuses {place}: {first['msg']}, not {first['input']!r}") from None
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,78 @@
+"""``study circuits``: prepare, measure the circuits, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
+from qgan_qiskit.errors import CheckpointError
+from qgan_qiskit.study import study_file
+from qgan_qiskit.study.cell_runs import Say, carry_out
+from qgan_qiskit.study.cells import Row
+from qgan_qiskit.study.circuits.plan import KIND, Cell, cells_of_family, cells_of_files
+from qgan_qiskit.study.circuits.report import write_report
+from qgan_qiskit.study.circuits.work import work_on
+from qgan_qiskit.study.executors import Executor
+from qgan_qiskit.study.matplotlib_check import check_matplotlib
+from qgan_qiskit.study.study_file import StudyFile
+
+Study = StudyFile[CircuitsConfig]
+
+
+def prepare(
+    files: Sequence[Path], choice: CircuitsChoice, settings: CircuitsConfig, outdir: Path, command: str
+) -> tuple[Study, list[Cell]]:
+    """Return a study and its circuits; what cannot work is refused, nothing is written.
+
+    Args:
+        files: OpenQASM 3 files; none: the built-in family.
+        choice: sizes and gates of the built-in family.
+        settings: what all cells share.
+        outdir: folder of the study, new or with a study of the same settings.
+        command: the command line, for the report.
+
+    Raises:
+        QganError: with one line that names the culprit and the remedy.
+    """
+    check_matplotlib()
+    root = outdir.absolute()
+    cells = cells_of_files(root, files, settings) if files else cells_of_family(root, choice, settings)
+    wanted = study_file.begin(KIND, root, settings, [cell.name for cell in cells], command)
+    present = study_file.read(KIND, root, CircuitsConfig)
+    if present is not None:
+        study_file.check_same(present, wanted)
+    return wanted, cells
+
+
+def circuits(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> list[Path]:
+    """Do what is left of the circuits, write the report over all finished ones, and return its files.
+
+    Raises:
+        Interrupted: a signal came; finished circuits are kept.
+        QganError: a circuit could not be measured; the others are.
+    """
+    joined = study_file.join(study)
+    say(f"study: {joined.folder}")
+    return carry_out(cells, work_on, executor, say, _said, lambda: write_report(joined, joined.rows()))
+
+
+def report(outdir: Path) -> list[Path]:
+    """Write the report from the finished circuits alone.
+
+    Raises:
+        CheckpointError: there is no study, or no finished circuit.
+    """
+    check_matplotlib()
+    study = study_file.read(KIND, outdir, CircuitsConfig)
+    if study is None:
+        raise CheckpointError(f"{outdir}: no study (it has no study.json); name another --outdir")
+    rows = study.rows()
+    if not rows:
+        raise CheckpointError(f"{outdir}: no circuit is finished yet; run the study first")
+    return write_report(study, rows)
+
+
+def _said(row: Row) -> str:
+    expressible = row["expressibility"]["equal_width"]["mean"]
+    return f"expressibility {expressible:.4g}, entangling {row['entangling']['mean']:.3f}, {row['seconds']:.0f} s"

@@ -1,0 +1,124 @@
+"""``study noise``: prepare, run the conditions, report."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from qgan_qiskit.config.noise import NoiseChoice, NoiseConfig
+from qgan_qiskit.data import absolute_source
+from qgan_qiskit.errors import CheckpointError, UsageError
+from qgan_qiskit.experiment import open_generator, run_of
+from qgan_qiskit.hardware.names import snapshot
+from qgan_qiskit.hardware.packs import placed
+from qgan_qiskit.hardware.seam import circuits_of
+from qgan_qiskit.study.cell_runs import Say, carry_out
+from qgan_qiskit.study.cells import Row
+from qgan_qiskit.study.executors import Executor
+from qgan_qiskit.study.matplotlib_check import check_matplotlib
+from qgan_qiskit.study.noise import plan
+from qgan_qiskit.study.noise.plan import Cell, Study
+from qgan_qiskit.study.noise.report import write_report
+from qgan_qiskit.study.noise.work import evaluator_of, work_on
+from qgan_qiskit.training import checkpoint
+from qgan_qiskit.training.run_folder import RunFolder
+
+
+def prepare(
+    source: Path,
+    settings: NoiseConfig,
+    choice: NoiseChoice,
+    changes: dict[str, Any],
+    outdir: Path,
+    command: str,
+) -> tuple[Study, list[Cell]]:
+    """Return a study and its conditions; what cannot work is refused, nothing is written.
+
+    Args:
+        source: run, of which the newest whole checkpoint counts, or checkpoint.
+        settings: what all conditions share.
+        choice: shots, devices and levels.
+        changes: settings of the real images that differ from the run's own.
+        outdir: folder of the study, new or with a study of the same generator and settings.
+        command: the command line, for the report.
+
+    Raises:
+        QganError: with one line that names the culprit and the remedy.
+    """
+    check_matplotlib()
+    folder = RunFolder.open(run_of(source))
+    if run_of(source) == source:
+        found, _, values, _ = checkpoint.load_newest(folder.checkpoints)
+    else:
+        found, (_, values) = source, checkpoint.load(source)
+    generator, config = open_generator(found, lambda _: None)
+    ansatz = circuits_of(generator).ansatz
+    for name in choice.device_names():
+        placed(ansatz, snapshot(name).target, 1)
+    try:
+        data = config.updated({"data": changes}).data
+    except ValidationError as error:
+        raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+    if data.path is not None:
+        data = data.model_copy(update={"path": absolute_source(data.path)})
+    weights = settings.evaluation.fid_weights
+    if weights is not None:
+        evaluation = settings.evaluation.model_copy(update={"fid_weights": str(Path(weights).expanduser().absolute())})
+        settings = settings.model_copy(update={"evaluation": evaluation})
+    digest = hashlib.sha256((found / "ema.safetensors").read_bytes()).hexdigest()
+    wanted = plan.begin(outdir, found, int(values["step"]), digest, data, settings, command)
+    present = plan.read(outdir)
+    if present is not None:
+        plan.check_same(present, wanted)
+    return wanted, plan.cells(wanted, choice)
+
+
+def noise(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> list[Path]:
+    """Do what is left of the conditions, write the report over all finished ones, and return its files.
+
+    Raises:
+        Interrupted: a signal came; finished conditions are kept.
+        QganError: a condition could not be done; the others are.
+    """
+    for note in evaluator_of(study).notes:
+        say(f"note: {note}")
+    if lacking := study.settings.evaluation.lacking_weights():
+        say(
+            f"note: left out {', '.join(lacking)}: there are no --fid-weights; images are still compared with the exact ones"
+        )
+    study = plan.join(study)
+    say(f"study: {study.folder}")
+    mine = [replace(cell, study=study) for cell in cells]
+    work = functools.partial(work_on, say=say)
+    return carry_out(mine, work, executor, say, _said, lambda: write_report(study, study.rows()))
+
+
+def report(outdir: Path) -> list[Path]:
+    """Write the report from the finished conditions alone.
+
+    Raises:
+        CheckpointError: there is no study, or no finished condition.
+    """
+    check_matplotlib()
+    study = plan.read(outdir)
+    if study is None:
+        raise CheckpointError(f"{outdir}: no study (it has no study.json); name another --outdir")
+    rows = study.rows()
+    if not rows:
+        raise CheckpointError(f"{outdir}: no condition is finished yet; run the study first")
+    return write_report(study, rows)
+
+
+def _said(row: Row) -> str:
+    parts = [f"{figure['name']} {figure['value']:.4g}" for figure in row["figures"]]
+    if "features" in row:
+        parts.append(
+            f"error of expectations {row['features']['rmse']:.4f}, of images {row['images']['rmse']:.2f} of 255"
+        )
+    return ", ".join([*parts, f"{row['seconds']:.0f} s"])

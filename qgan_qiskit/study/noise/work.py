@@ -1,0 +1,155 @@
+"""One condition of a noise study: its images, measured against real ones and against the exact ones.
+
+Shape letters: N images · P sub-generators · O observables · H W C image.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from qgan_qiskit.data import cache_folder, to_uint8
+from qgan_qiskit.evaluate import real_images
+from qgan_qiskit.experiment import latents, open_generator
+from qgan_qiskit.hardware.local import open_local
+from qgan_qiskit.hardware.readings import Readings
+from qgan_qiskit.hardware.seam import CircuitWork, work_of
+from qgan_qiskit.inference import decoded
+from qgan_qiskit.metrics import Evaluator
+from qgan_qiskit.models import Generator
+from qgan_qiskit.simulation.estimator import expectation_values
+from qgan_qiskit.study.cells import Row, done_once, write_whole
+from qgan_qiskit.study.noise.absorbed import absorbed, recalibrated
+from qgan_qiskit.study.noise.plan import Cell, Study
+from qgan_qiskit.training.pictures import grid_picture
+
+READINGS, SAMPLES = "readings.npz", "samples.png"
+# Images in a row of samples.
+SHOWN = 12
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """What all conditions of a study share: the generator with its exact expectations, and what measures images."""
+
+    generator: Generator
+    seeds: range
+    work: CircuitWork
+    exact_NPO: np.ndarray
+    against_real: Evaluator
+    against_exact: Evaluator
+
+    def images(self, evs_NPO: np.ndarray) -> Tensor:
+        return decoded(self.generator, self.seeds, evs_NPO)
+
+
+def work_on(cell: Cell, say: Say, wait: bool) -> Row:
+    """Return a condition's row, from its folder if it is done.
+
+    Args:
+        cell: the condition.
+        say: receives lines for a person.
+        wait: for another process that works on it.
+    """
+    return done_once(cell.folder, functools.partial(_measured, cell, say), wait)
+
+
+def evaluator_of(study: Study) -> Evaluator:
+    """Return what measures against the real images; what cannot be measured is refused.
+
+    Raises:
+        DataError: images or weights cannot be used.
+    """
+    real = real_images(study.data, 0)
+    config = study.settings.evaluation
+    lacking = config.lacking_weights()
+    metrics = ",".join(name for name in config.names() if name not in lacking) or "none"
+    config = config.model_copy(update={"metrics": metrics, "metrics_number": study.settings.number})
+    return Evaluator(config, real.images_NHWC, cache_dir=cache_folder(study.data))
+
+
+def exact_expectations(work: CircuitWork) -> np.ndarray:
+    """Return the expectations (N, P, O) without shots and noise."""
+    ansatz = work.ansatz
+    found = []
+    for member, weights_K in enumerate(work.weights_PK):
+        circuit = ansatz.circuit.assign_parameters(dict(zip(ansatz.weight_parameters, weights_K, strict=True)))
+        place = {parameter: number for number, parameter in enumerate(ansatz.input_parameters)}
+        columns = [place[parameter] for parameter in circuit.parameters]
+        found.append(expectation_values(circuit, ansatz.observables, work.angles_BPQ[:, member, columns]))
+    return np.stack(found, axis=1)
+
+
+@functools.lru_cache(maxsize=1)
+def _bench(study: Study) -> _Bench:
+    generator, _ = open_generator(study.source, lambda _: None)
+    seeds = range(study.settings.number)
+    work = work_of(generator, latents(generator, seeds))
+    exact_NPO = exact_expectations(work)
+    exact_NHWC = to_uint8(decoded(generator, seeds, exact_NPO))
+    against_real = evaluator_of(study)
+    # Against the exact images there is no floor and no chance in the choice: the seeds are the same.
+    config = against_real.config.model_copy(update={"bootstrap": 0})
+    return _Bench(generator, seeds, work, exact_NPO, against_real, Evaluator(config, exact_NHWC))
+
+
+def _measured(cell: Cell, say: Say, folder: Path) -> Row:
+    study = cell.study
+    say(f"{cell}: {study.settings.number:,} images")
+    bench = _bench(study)
+    begun = time.monotonic()
+    device: dict[str, Any] = {}
+    if cell.hardware.backend == "exact":
+        readings = Readings(bench.exact_NPO, np.zeros_like(bench.exact_NPO))
+    else:
+        local = open_local(cell.hardware)
+        readings = local.readings(bench.work.ansatz, bench.work.angles_BPQ, bench.work.weights_PK)
+        readings.check(cell.name)
+        device = local.description()
+    seconds = time.monotonic() - begun
+    images_NCHW = bench.images(readings.evs_BPO)
+    row: dict[str, Any] = {
+        "condition": cell.name,
+        "kind": cell.hardware.backend.partition(":")[0],
+        "place": list(cell.place),
+        "shots": None if cell.hardware.backend == "exact" else cell.hardware.shots,
+        "hardware": cell.hardware.model_dump(mode="json"),
+        "device": device,
+        "number": study.settings.number,
+        "seconds": round(seconds, 1),
+        "figures": _figures(bench.against_real, images_NCHW),
+    }
+    if cell.hardware.backend != "exact":
+        undone_NPO, _ = recalibrated(bench.exact_NPO, readings.evs_BPO)
+        row |= {
+            "figures_to_exact": _figures(bench.against_exact, images_NCHW),
+            "figures_recalibrated": _figures(bench.against_real, bench.images(undone_NPO)),
+            **absorbed(
+                bench.exact_NPO,
+                readings.evs_BPO,
+                readings.stds_BPO,
+                lambda evs_NPO: to_uint8(bench.images(evs_NPO)).astype(np.float32),
+                cell.hardware.shot_seed,
+            ),
+        }
+    picture, arrays = io.BytesIO(), io.BytesIO()
+    grid_picture(images_NCHW[:SHOWN], SHOWN).save(picture, format="PNG")
+    np.savez_compressed(arrays, evs=readings.evs_BPO, stds=readings.stds_BPO)
+    write_whole(folder / SAMPLES, picture.getvalue())
+    write_whole(folder / READINGS, arrays.getvalue())
+    return row
+
+
+def _figures(evaluator: Evaluator, images_NCHW: Tensor) -> list[dict[str, Any]]:
+    if not evaluator.names:
+        return []
+    return [asdict(figure) for figure in evaluator.measure(to_uint8(images_NCHW))]
