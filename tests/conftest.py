@@ -73,9 +73,9 @@ def tiny_options(image_cache: Path) -> list[str]:
 @pytest.fixture
 def own_circuit_options(tiny_options: list[str]) -> list[str]:
     """Return these options without the sizes that a circuit of the user's own brings itself."""
-    left = iter(tiny_options)
-    pairs = [(option, next(left)) for option in left]
-    return [part for pair in pairs if pair[0] not in ("--num-qubits", "--reps") for part in pair]
+    from tiny_runs import without
+
+    return without(tiny_options, "--num-qubits", "--reps")
 
 
 @pytest.fixture

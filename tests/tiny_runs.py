@@ -8,10 +8,38 @@ from pathlib import Path
 
 from qgan_qiskit.config import RunConfig
 
-MODEL = {"sub_generators": 2, "num_qubits": 3, "reps": 2, "decoder_width": 16, "discriminator_width": 8}
+# Everything that the command line's default preset sets otherwise than the settings' own defaults is among the settings below.
+MODEL = {
+    "sub_generators": 2,
+    "num_qubits": 3,
+    "reps": 2,
+    "decoder": "upsample",
+    "decoder_width": 16,
+    "discriminator_width": 8,
+    "minibatch_std": False,
+}
 DCGAN = {"name": "dcgan", "latent_size": 8, "generator_width": 8, "discriminator_width": 8}
+MEDIQ = {
+    "name": "mediq",
+    "latent_size": 6,
+    "sub_generators": 3,
+    "num_qubits": 3,
+    "reps": 2,
+    "prototype_width": 10,
+    "critic_width": 8,
+}
 DATA = {"resolution": 16, "made_per_class": 32, "class_name": "nevus"}
-TRAINING = {"batch_size": 8, "steps": 6, "snap": 2, "grid_every": 3, "log_every": 1, "precision": "fp32"}
+TRAINING = {
+    "batch_size": 8,
+    "lr_classical": 5e-4,
+    "lr_discriminator": 2e-4,
+    "lr_decay_from": 1.0,
+    "steps": 6,
+    "snap": 2,
+    "grid_every": 3,
+    "log_every": 1,
+    "precision": "fp32",
+}
 
 
 def tiny_config(
@@ -21,7 +49,7 @@ def tiny_config(
     model = model or {}
     return RunConfig.model_validate(
         {
-            "model": {**({} if model.get("name") == "dcgan" else {"name": "hybridq", **MODEL}), **model},
+            "model": {**({} if model.get("name") in ("dcgan", "mediq") else {"name": "hybridq", **MODEL}), **model},
             "data": {**DATA, "cache_dir": str(cache), **(data or {})},
             "training": {**TRAINING, **(training or {})},
         }
@@ -32,7 +60,17 @@ def options_of_tiny(cache: Path) -> list[str]:
     """Return the same as options of ``fit``."""
     fields = {**MODEL, **DATA, **TRAINING, "cache_dir": cache}
     fields["class"] = fields.pop("class_name")
-    return [part for name, value in fields.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    options: list[str] = []
+    for name, value in fields.items():
+        option = name.replace("_", "-")
+        options += [f"--{'' if value else 'no-'}{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
+    return options
+
+
+def without(options: list[str], *names: str) -> list[str]:
+    """Return options without those of some names, and without their values."""
+    places = {options.index(name) for name in names}
+    return [part for place, part in enumerate(options) if not {place, place - 1} & places]
 
 
 def fingerprint(run: Path) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The share of the quantum part in a whole training step of the default HybridQ preset (batch 64, 64x64 images)."""
+"""The share of the quantum part in a whole training step of the default HybridQ preset, here with batches of 64 images."""
 
 import statistics
 from collections.abc import Callable, Collection
@@ -16,10 +16,12 @@ from qgan_qiskit.training.randomness import seeded
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 
+_BATCH = 64
+
 
 def run(tiny: bool, skip: Collection[str]) -> dict:
     """Return the figures of the part ``training``: medians over pairs of our generator step and the whole step."""
-    quantum, whole = ours.prepare(make_case(Form(10, 6), 10, 64)), training_step()
+    quantum, whole = ours.prepare(make_case(Form(10, 6), 10, _BATCH)), training_step()
     first_call(quantum), first_call(whole)
     pairs = []
     for _ in range(1 if tiny else 4):
@@ -39,5 +41,5 @@ def training_step() -> Callable[[], object]:
     device = torch.device("cpu")
     generator, discriminator = build(config.model, config.data.resolution, seeded(0, "weights"))
     state = TrainingState.create(config, place(generator, device), place(discriminator, device))
-    real = torch.rand(config.training.batch_size, 3, 64, 64, generator=seeded(3)) * 2 - 1
+    real = torch.rand(_BATCH, 3, 64, 64, generator=seeded(3)) * 2 - 1
     return lambda: train_step(state, real, config.training)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from child_runs import lines
 from PIL import Image
-from tiny_runs import fingerprint, leftovers
+from tiny_runs import fingerprint, leftovers, without
 
 from qgan_qiskit.circuits import ansatz_to_qasm, hybridq_ansatz
 from qgan_qiskit.config import RunConfig
@@ -24,7 +24,11 @@ BAD_OPTIONS = {
     "unknown option": (["--lr", "1"], 2, "--lr"),
     "unknown model": (["--model", "gan"], 2, "gan"),
     "unknown preset": (["--preset", "huge"], 2, "default, quick, paper"),
-    "preset of another model": (["--model", "dcgan", "--preset", "paper"], 2, "--preset 'paper': dcgan has default"),
+    "preset of another model": (
+        ["--model", "dcgan", "--preset", "paper"],
+        2,
+        "--preset 'paper': dcgan has default, matched",
+    ),
     "not a number": (["--steps", "many"], 2, "--steps"),
     "a fraction of a step": (["--steps", "1.5"], 2, "--steps"),
     "negative rate": (["--lr-quantum", "-0.1"], 2, "--lr-quantum"),
@@ -244,6 +248,8 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "diff_augment": "cutout",
         "metrics": "ssim",
         "fid_weights": "w",
+        "weights": "w",
+        "prototype_file": "p",
         "devices": 2,
         # Sizes that make sense for one model only together.
         "num_ancillas": 0,
@@ -254,6 +260,8 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "num_ancillas": ["--num-qubits", "4"],
         "gp_weight": ["--loss", "wgan-gp", "--discriminator-norm", "spectral"],
         "reconstruction_weight": ["--mode", "latent"],
+        "critic": ["--loss", "bce"],
+        "trained_stages": ["--backbone", "mobilenet_v2"],
     }
     for section, name, field, users in _fields(SECTIONS):
         value = values.get(name, "")
@@ -374,9 +382,7 @@ def test_every_class_gets_a_gan_and_bad_images_of_the_last_are_found_first(cut, 
 
 
 def test_made_lesions_without_a_class_train_all_three(main, tiny_options, tmp_path):
-    options = list(tiny_options)
-    position = options.index("--class")
-    del options[position : position + 2]
+    options = without(tiny_options, "--class")
     assert main("fit", *options, "--steps", 1, "--outdir", tmp_path)[0] == 0
     assert [run.name.rpartition("-")[2] for run in sorted(tmp_path.iterdir())] == ["nevus", "melanoma", "keratosis"]
 

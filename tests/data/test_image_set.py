@@ -39,6 +39,21 @@ def test_limit_keeps_the_first_of_each_class(labels, limit):
     assert part.labels_N.tolist() == [labels[row] for row in rows] and part.classes == ("NV", "Mel", "bcc")
 
 
+@given(
+    labels=st.lists(st.integers(0, 2), max_size=20),
+    order=st.permutations(["bcc", "nv", "MEL"]),
+    count=st.integers(1, 3),
+)
+def test_several_classes_are_numbered_in_the_order_asked_for(labels, order, count):
+    whole, wanted = made(labels), order[:count]
+    part = whole.select_several(wanted)
+    assert [name.lower() for name in part.classes] == [name.lower() for name in wanted]
+    kept = [row for row, label in enumerate(labels) if whole.classes[label].lower() in map(str.lower, wanted)]
+    assert part.names == tuple(f"image {row}" for row in kept)
+    assert [part.classes[label] for label in part.labels_N] == [whole.classes[labels[row]] for row in kept]
+    np.testing.assert_array_equal(part.images_NHWC, whole.images_NHWC[kept])
+
+
 def test_an_unknown_class_is_refused_with_those_there_are():
     with pytest.raises(DataError, match=r"no class 'SCC' in the data: choose one of NV, Mel, bcc, or 'all'"):
         made([0, 1]).select("SCC")

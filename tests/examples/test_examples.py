@@ -16,7 +16,15 @@ from PIL import Image
 from qgan_qiskit.circuits import read_ansatz
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TRIED_HERE = {"circuit_to_connector", "train_hybridq", "own_circuit", "noisy_estimator"}
+TRIED_HERE = {
+    "circuit_to_connector",
+    "train_hybridq",
+    "own_circuit",
+    "noisy_estimator",
+    "run_on_hardware",
+    "train_mediq",
+    "transfer_learning",
+}
 
 
 @pytest.fixture
@@ -110,3 +118,41 @@ def test_noisy_estimator_without_aer(example, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "qiskit_aer.noise", None)
     module.main(["--num-qubits", "2", "--reps", "1", "--batch", "2"])
     assert "qiskit-aer is not installed" in capsys.readouterr().out
+
+
+def test_run_on_hardware(example, capsys):
+    module = example("run_on_hardware")
+    module.main(["--steps", "2", "--images", "3", "--backend", "fake:manila"])
+    text = capsys.readouterr().out
+    # Five qubits in a line hold one circuit of four.
+    assert "1 side by side on fake_manila" in text
+    without, mitigated = (float(found) for found in re.findall(r"images (\S+) of 255 from the exact ones", text))
+    assert 0 < mitigated < 40
+    assert 0 < without < 40
+    [run] = Path("runs").iterdir()
+    # Three rows of three images of 32 pixels.
+    assert Image.open(run / "on_hardware.png").size == (104, 104)
+    module.main(["--run", str(run), "--images", "2", "--backend", "aer:manila"])
+    assert "images per minute" in capsys.readouterr().out
+
+
+def test_train_mediq(example, capsys):
+    example("train_mediq").main(["--steps", "3", "--num-qubits", "2", "--resolution", "16"])
+    text = capsys.readouterr().out
+    assert "2 prototypes of 32 numbers from 400 images" in text
+    first, run = sorted(Path("runs").iterdir())
+    assert (first / "prototypes.npz").is_file()
+    assert json.loads((run / "config.json").read_text())["model"]["prototype_width"] == 32
+    # Two rows of eight images of 16 pixels.
+    assert Image.open(run / "by_class.png").size == (146, 38)
+    assert float(re.search(r"differ by (\S+) of 255", text)[1]) > 0
+
+
+def test_transfer_learning(example, capsys):
+    example("transfer_learning").main(["--steps", "1", "--resolution", "16"])
+    text = capsys.readouterr().out
+    counted = re.findall(r"1\. (\w+): blocks of 15 and 15 weights, (\S+) parameters", text)
+    assert [name for name, _ in counted] == ["none", "generator", "discriminator", "both"]
+    assert len({number for _, number in counted}) == 1
+    assert float(re.search(r"discriminator's circuit: (\S+)", text)[1]) > 0
+    assert len(list(Path("runs").iterdir())) == 2

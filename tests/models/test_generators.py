@@ -28,10 +28,11 @@ def real_images(count, resolution, seed=1):
 
 def variants():
     for mode, decoder, twin, encoder in itertools.product(
-        ("image", "latent", "fusion"), ("upsample", "paper"), (False, True), ("identity", "linear")
+        ("image", "latent", "fusion"), ("upsample", "modulated", "paper"), (False, True), ("identity", "linear")
     ):
         yield HybridQConfig(mode=mode, decoder=decoder, twin=twin, encoder=encoder, **SIZES)
     yield HybridQConfig(encoding="ry_rx", entangler="cz", readout="x", **SIZES)
+    yield HybridQConfig(minibatch_std=True, discriminator_norm="spectral", **SIZES)
     yield TINY_DCGAN
 
 
@@ -93,7 +94,7 @@ def parts_with_gradient(generator, value):
 
 
 @pytest.mark.parametrize("twin", [False, True])
-@pytest.mark.parametrize("decoder", ["upsample", "paper"])
+@pytest.mark.parametrize("decoder", ["upsample", "modulated", "paper"])
 @pytest.mark.parametrize(
     ("mode", "by_fake", "by_reconstruction"),
     [

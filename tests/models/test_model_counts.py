@@ -73,7 +73,9 @@ def test_every_preset_builds_with_its_quantum_weights_apart():
     for model, names in PRESETS.items():
         for name in names:
             generator, _ = built(model, name)
-            quantum = {"hybridq": 600, "dcgan": 0}.get(model, SMALL.get((model, name), (0,))[0])
+            quantum = {"hybridq": 600, "dcgan": 0, "mediq": 640, "transfer": 15}.get(
+                model, SMALL.get((model, name), (0,))[0]
+            )
             assert sum(p.numel() for p in generator.quantum_parameters()) == quantum
 
 

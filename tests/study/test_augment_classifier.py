@@ -9,7 +9,7 @@ from test_augment_weights import small_mobilenet
 
 from qgan_qiskit.config.augment import AugmentConfig
 from qgan_qiskit.errors import DivergedError
-from qgan_qiskit.study.augment import backbones
+from qgan_qiskit.models import backbones
 from qgan_qiskit.study.augment.backbones import build_classifier
 from qgan_qiskit.study.augment.classifier import Preparation, batch_order, predict, to_tensor, train_classifier
 from qgan_qiskit.study.augment.traditional import augment_batch, traditional_augmentation

@@ -14,9 +14,9 @@ from torchvision.models.resnet import Bottleneck
 
 from qgan_qiskit.config.augment import AugmentConfig
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.study.augment import backbones
+from qgan_qiskit.models import backbones
+from qgan_qiskit.models.folded import folded_layers, unfold
 from qgan_qiskit.study.augment.backbones import build_classifier
-from qgan_qiskit.study.augment.folded import folded_layers, unfold
 
 WEIGHTS = Path(__file__).parents[2].parent / "shared" / "weights"
 

@@ -15,7 +15,7 @@ MODELS = "hybridq:tiny,dcgan:tiny"
 
 @pytest.fixture(autouse=True)
 def tiny_presets(monkeypatch):
-    for model in ("hybridq", "dcgan"):
+    for model in ("hybridq", "dcgan", "mediq"):
         monkeypatch.setitem(PRESETS, model, dict(PRESETS[model]))
     add_presets()
 

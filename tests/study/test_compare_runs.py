@@ -21,7 +21,7 @@ VARYING = ("seconds", "seconds_complete")
 
 @pytest.fixture(autouse=True)
 def tiny_presets(monkeypatch):
-    for model in ("hybridq", "dcgan"):
+    for model in ("hybridq", "dcgan", "mediq"):
         monkeypatch.setitem(PRESETS, model, dict(PRESETS[model]))
     add_presets()
 

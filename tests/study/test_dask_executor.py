@@ -112,7 +112,7 @@ def test_a_killed_worker_loses_no_cell_and_none_is_done_twice(cluster, tmp_path)
 
 def test_training_cells_with_a_killed_worker(cluster, tmp_path, main, monkeypatch, image_cache):
     """The whole command: the table is that of a study in one process, and the cut run went on where it was."""
-    for model in ("hybridq", "dcgan"):
+    for model in ("hybridq", "dcgan", "mediq"):
         monkeypatch.setitem(PRESETS, model, dict(PRESETS[model]))
     add_presets()
     options = [
@@ -171,7 +171,13 @@ def test_a_cell_that_ends_its_workers_fails_alone(cluster, tmp_path):
     for _ in range(2):
         cluster.add_worker(nanny="--nanny")
     cells = [(str(tmp_path / name), 0.0) for name in ("a", "deadly", "b", "wrong", "c")]
-    found = dict(DaskExecutor(cluster.address, lambda _: None).run(end_the_worker, cells))
+    found = {}
+    executor = DaskExecutor(cluster.address, lambda _: None)
+    # With a limit: should both nannies go, the cells would wait for other workers for ever.
+    thread = threading.Thread(target=lambda: found.update(executor.run(end_the_worker, cells)), daemon=True)
+    thread.start()
+    thread.join(240)
+    assert not thread.is_alive(), cluster.log.name
     assert str(found[cells[1]]).startswith(f"{cells[1]}: its worker died 2 times")
     assert isinstance(found[cells[3]], DataError)
     assert str(found[cells[3]]) == "no data on this worker"

@@ -6,9 +6,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import child_runs
-from tiny_runs import MODEL
+from tiny_runs import MEDIQ, MODEL
 
-from qgan_qiskit.config import DcganConfig, HybridQConfig, RunConfig, TrainingConfig
+from qgan_qiskit.config import DcganConfig, HybridQConfig, MediqConfig, RunConfig, TrainingConfig
 from qgan_qiskit.presets import PRESETS
 
 _TRAINING = {"precision": "fp32", "snap": 2, "grid_every": 1000, "log_every": 1, "threads": 1}
@@ -27,6 +27,12 @@ def tiny_dcgan() -> RunConfig:
     return RunConfig(preset="tiny", model=model, training=TrainingConfig(batch_size=5, **_TRAINING))
 
 
+def tiny_mediq() -> RunConfig:
+    """Return a MediQ-GAN of a few weights; two batches of 5 in a step."""
+    training = TrainingConfig(batch_size=5, critic_steps=2, loss="wgan-gp", **_TRAINING)
+    return RunConfig(preset="tiny", model=MediqConfig(**MEDIQ), training=training)
+
+
 def breaking_dcgan() -> RunConfig:
     """Return a DCGAN whose discriminator overflows in the first steps."""
     config = tiny_dcgan().model_dump()
@@ -35,9 +41,10 @@ def breaking_dcgan() -> RunConfig:
 
 
 def add_presets() -> None:
-    """Make ``hybridq:tiny``, ``dcgan:tiny`` and ``dcgan:breaking`` known in this process."""
+    """Make ``hybridq:tiny``, ``dcgan:tiny``, ``mediq:tiny`` and ``dcgan:breaking`` known in this process."""
     PRESETS["hybridq"]["tiny"] = tiny_hybridq
     PRESETS["dcgan"]["tiny"] = tiny_dcgan
+    PRESETS["mediq"]["tiny"] = tiny_mediq
     PRESETS["dcgan"]["breaking"] = breaking_dcgan
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_runs import without
 
 from qgan_qiskit import experiment
 from qgan_qiskit.experiment import fit, fit_into, resume
@@ -145,8 +146,7 @@ def one_error_line(err):
 def test_a_run_that_diverges_ends_all_with_status_5(main, tiny_options, tmp_path):
     """No injection: a penalty and step sizes beyond reason."""
     wild = ["--mode", "latent", "--loss", "wgan-gp", "--gp-weight", 1e18, "--lr-discriminator", 1, "--lr-classical", 1]
-    left = iter(tiny_options)
-    options = [part for name in left for part in (name, next(left)) if name not in ("--discriminator-width", "--steps")]
+    options = without(tiny_options, "--discriminator-width", "--steps")
     status, out, err = main("fit", *options, *wild, "--snap", 1, "--steps", 60, "--devices", 2, "--outdir", tmp_path)
     assert (status, out) == (5, "")
     assert re.search(r"is not finite at step \d+: |is nan at step \d+: ", one_error_line(err))

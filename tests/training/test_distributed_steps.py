@@ -28,6 +28,7 @@ VARIANTS = {
     "fusion, spectral norm, adaptive noise": ({"mode": "fusion", "noise": "adaptive"} | SPECTRAL, {}),
     "latent": ({"mode": "latent"}, {"loss": "wgan-gp"}),
     "linear encoder, paper decoder": ({"encoder": "linear", "decoder": "paper"}, {}),
+    "modulated decoder, minibatch std": ({"decoder": "modulated", "minibatch_std": True}, {}),
     "dcgan": (DCGAN, {}),
     "dcgan, wgan-gp": (DCGAN | SPECTRAL, {"loss": "wgan-gp"}),
     "diff_augment": ({}, {"diff_augment": "color,translation,cutout", "diff_augment_from": 1}),

@@ -31,6 +31,7 @@ VARIANTS = {
     "bfloat16": ({}, {"precision": "bf16"}),
     "bfloat16 latent wgan-gp": ({"mode": "latent"}, {"precision": "bf16", "loss": "wgan-gp"}),
     "no average, one checkpoint": ({}, {"ema_decay": 0.0, "keep": 1}),
+    "falling step sizes": ({}, {"lr_decay_from": 0.3}),
     "dcgan": (DCGAN, {}),
     "plain gradient descent": ({}, {"optimiser": "sgd", "lr_quantum": 0.3, "lr_classical": 0.05}),
     "r1": ({"discriminator_norm": "spectral"}, {"r1_weight": 1.0}),

@@ -1,0 +1,213 @@
+"""Circuits written for devices give the values of the circuits they were written from, on any layout, without swaps."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit_ibm_runtime import fake_provider
+from qiskit_machine_learning.neural_networks import EstimatorQNN
+
+from qgan_qiskit.circuits import Ansatz, hybridq_ansatz, qgpatch_ansatz
+from qgan_qiskit.errors import CircuitError
+from qgan_qiskit.hardware.chip import Chip
+from qgan_qiskit.hardware.interactions import Interactions
+from qgan_qiskit.hardware.isa import pack
+from qgan_qiskit.hardware.parts import DevicePart, on_qubits, parts
+from qgan_qiskit.hardware.placement import place
+from qgan_qiskit.simulation import ExactEstimator
+
+DEVICES = ("FakeBrisbane", "FakeTorino", "FakeNighthawk")
+LAYOUTS = 34
+
+
+@pytest.fixture(scope="module")
+def devices():
+    with warnings.catch_warnings(action="ignore"):  # FakeNighthawk warns once per process
+        return {name: getattr(fake_provider, name)() for name in (*DEVICES, "FakeFez")}
+
+
+def random_chains(chip: Chip, length: int, count: int, random: np.random.Generator) -> list[tuple[int, ...]]:
+    """Walk at random, not where errors are small: another layout each time."""
+    taken: set[int] = set()
+    chains: list[tuple[int, ...]] = []
+    while len(chains) < count:
+        path = [int(random.choice(list(chip.neighbours)))]
+        while len(path) < length and (
+            onward := [q for q in chip.neighbours[path[-1]] if q not in path and q not in taken]
+        ):
+            path.append(int(random.choice(onward)))
+        if len(path) == length and not taken & set(path):
+            chains.append(tuple(path))
+            taken |= set(path)
+    return chains
+
+
+def exact(ansatz: Ansatz, weights_K: np.ndarray, inputs_NQ: np.ndarray) -> np.ndarray:
+    """Return expectations (N, O) of the circuit as it was written."""
+    rows = []
+    for inputs in inputs_NQ:
+        values = dict(zip((*ansatz.input_parameters, *ansatz.weight_parameters), (*inputs, *weights_K), strict=True))
+        state = Statevector(ansatz.circuit.assign_parameters(values))
+        rows.append([state.expectation_value(observable).real for observable in ansatz.observables])
+    return np.array(rows)
+
+
+def part_values(packed, member: int, inputs_NQ: np.ndarray, num_observables: int) -> np.ndarray:
+    """Return expectations (N, O) of one member of a device circuit, from its own qubits of it."""
+    qubits = tuple(sorted(packed.places[member]))
+    circuit = dict(parts(packed.circuit))[qubits]
+    names = packed.parameters[member * inputs_NQ.shape[1] : (member + 1) * inputs_NQ.shape[1]]
+    observables = packed.observables[member * num_observables : (member + 1) * num_observables]
+    own = [on_qubits(observable, qubits) for observable in observables]
+    rows = []
+    for inputs in inputs_NQ:
+        state = Statevector(circuit.assign_parameters(dict(zip(names, inputs, strict=True))))
+        rows.append([state.expectation_value(observable).real for observable in own])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_packed_single_by_hand_and_exact_agree_on_random_layouts(name, devices):
+    target = devices[name].target
+    chip, random = Chip.of(target), np.random.default_rng(len(name))
+    for layout in range(LAYOUTS):
+        qubits, reps, count = int(random.integers(2, 6)), int(random.integers(1, 4)), int(random.integers(2, 4))
+        encoding, entangler, readout = ("ry", "cx", "z") if layout % 2 else ("ry_rx", "cz", "x")
+        ansatz = hybridq_ansatz(qubits, reps, encoding=encoding, entangler=entangler, readout=readout)
+        weights_PK = random.uniform(-3, 3, (count, ansatz.num_weights))
+        inputs_NPQ = random.uniform(0, 3, (2, count, qubits))
+        places = random_chains(chip, qubits, count, random)
+        together = pack(ansatz, weights_PK, range(count), places, target)
+        assert together.circuit.num_nonlocal_gates() == count * reps * (qubits - 1)
+        assert "swap" not in together.circuit.count_ops()
+        for member in range(count):
+            truth = exact(ansatz, weights_PK[member], inputs_NPQ[:, member])
+            ours = part_values(together, member, inputs_NPQ[:, member], qubits)
+            np.testing.assert_allclose(ours, truth, rtol=0, atol=1e-10)
+        # The last one also alone, and by hand: EstimatorQNN on the circuit of the chain's own qubits.
+        alone = pack(ansatz, weights_PK, [member], [places[member]], target)
+        single = part_values(alone, 0, inputs_NPQ[:, member], qubits)
+        own = tuple(sorted(places[member]))
+        by_hand = EstimatorQNN(
+            circuit=dict(parts(alone.circuit))[own],
+            estimator=ExactEstimator(),
+            observables=[on_qubits(observable, own) for observable in alone.observables],
+            input_params=list(alone.parameters),
+            weight_params=[],
+        ).forward(inputs_NPQ[:, member], [])
+        for found in (single, by_hand):
+            np.testing.assert_allclose(found, truth, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["FakeBrisbane", "FakeTorino", "FakeFez", "FakeNighthawk"])
+def test_ten_sub_generators_fill_a_chip_at_the_depth_of_one(name, devices):
+    ansatz, target = hybridq_ansatz(10, 6), devices[name].target
+    random = np.random.default_rng(0)
+    weights_PK = random.uniform(-3, 3, (10, ansatz.num_weights))
+    placement = place(Chip.of(target), Interactions.of(ansatz.circuit), 10)
+    packed = pack(ansatz, weights_PK, range(10), placement.places, target)
+    assert packed.circuit.num_nonlocal_gates() == 10 * 54
+    assert packed.circuit.depth(lambda instruction: len(instruction.qubits) == 2) == 19
+    assert len(packed.parameters) == len(packed.observables) == 100
+    inputs_PQ = random.uniform(0, 3, (10, 10))
+    for member in (0, 4, 9):
+        found = part_values(packed, member, inputs_PQ[[member]], 10)
+        np.testing.assert_allclose(found, exact(ansatz, weights_PK[member], inputs_PQ[[member]]), rtol=0, atol=1e-10)
+
+
+def test_probabilities_with_ancillas_are_laid_out_too(devices):
+    ansatz, target = qgpatch_ansatz(4, 2, num_ancillas=1), devices["FakeTorino"].target
+    random = np.random.default_rng(1)
+    weights_PK = random.uniform(-3, 3, (2, ansatz.num_weights))
+    placement = place(Chip.of(target), Interactions.of(ansatz.circuit), 2)
+    packed = pack(ansatz, weights_PK, [0, 1], placement.places, target)
+    inputs = random.uniform(0, 1, (1, ansatz.num_inputs))
+    for member in range(2):
+        found = part_values(packed, member, inputs, ansatz.num_observables)
+        np.testing.assert_allclose(found, exact(ansatz, weights_PK[member], inputs), rtol=0, atol=1e-10)
+
+
+def test_place_that_needs_swaps_is_refused(devices):
+    ansatz, target = hybridq_ansatz(3, 1), devices["FakeTorino"].target
+    with pytest.raises(CircuitError, match=r"does not fit on qubits \[0, 5, 90\] without swaps"):
+        pack(ansatz, np.zeros((1, 3)), [0], [(0, 5, 90)], target)
+
+
+def loose_ansatz(more: bool) -> Ansatz:
+    """Return a circuit whose first input cancels out."""
+    x, y, theta = Parameter("x_000"), Parameter("x_001"), Parameter("theta_000")
+    circuit = QuantumCircuit(2)
+    circuit.ry(theta, 0)
+    circuit.cx(0, 1)
+    circuit.rz(x, 1)
+    circuit.rz(-x, 1)
+    if more:
+        circuit.ry(y, 1)
+    inputs = (x, y) if more else (x,)
+    return Ansatz("loose", circuit, inputs, (theta,), (SparsePauliOp("ZI"),))
+
+
+def test_input_without_effect_is_left_out_of_the_pub(devices):
+    ansatz, target = loose_ansatz(True), devices["FakeTorino"].target
+    placement = place(Chip.of(target), Interactions.of(ansatz.circuit), 1)
+    packed = pack(ansatz, np.array([[0.4]]), [0], placement.places, target)
+    circuit, observables, values = packed.pub(np.arange(6.0).reshape(3, 1, 2))
+    ((names, numbers),) = values.items()
+    assert set(names) == set(circuit.parameters)
+    if len(names) == 1:
+        np.testing.assert_array_equal(numbers, [[1], [3], [5]])
+    assert len(observables) == 1
+
+
+def test_circuit_whose_inputs_all_cancel_is_refused(devices):
+    ansatz, target = loose_ansatz(False), devices["FakeTorino"].target
+    placement = place(Chip.of(target), Interactions.of(ansatz.circuit), 1)
+    try:
+        packed = pack(ansatz, np.array([[0.4]]), [0], placement.places, target)
+    except CircuitError as error:
+        assert "inputs have no effect" in str(error)
+    else:
+        # The transpiler of another version may not see it.
+        assert packed.circuit.parameters
+
+
+def test_part_of_a_device_has_its_calibration(devices):
+    device = devices["FakeFez"]
+    qubits = place(Chip.of(device.target), Interactions.of(hybridq_ansatz(4, 2).circuit), 1).places[0]
+    part = DevicePart(device, qubits)
+    assert part.num_qubits == 4
+    for number, qubit in enumerate(qubits):
+        assert part.target["measure"][number,].error == device.target["measure"][qubit,].error
+        assert part.qubit_properties(number).t1 == device.qubit_properties(qubit).t1
+    for a, b in ((0, 1), (1, 2), (2, 3)):
+        pair = (a, b) if (a, b) in part.target["cz"] else (b, a)
+        assert part.target["cz"][pair].error == device.target["cz"][tuple(qubits[q] for q in pair)].error
+    with pytest.raises(NotImplementedError, match="AerSimulator"):
+        part.run(None)
+
+
+def test_observable_on_other_qubits_is_refused():
+    assert on_qubits(SparsePauliOp("IZX"), [0, 1]) == SparsePauliOp("ZX")
+    assert on_qubits(SparsePauliOp("IZXI"), [2, 1]) == SparsePauliOp("XZ")
+    with pytest.raises(ValueError, match="qubit 2"):
+        on_qubits(SparsePauliOp("ZII"), [0, 1])
+
+
+def test_parts_leave_idle_qubits_out_and_keep_the_order_of_gates():
+    circuit = QuantumCircuit(6)
+    circuit.h(4)
+    circuit.cx(4, 1)
+    circuit.x(3)
+    circuit.cx(1, 4)
+    (first, left), (second, right) = parts(circuit)
+    assert (first, second) == ((1, 4), (3,))
+    expected = QuantumCircuit(2)
+    expected.h(1)
+    expected.cx(1, 0)
+    expected.cx(0, 1)
+    assert left == expected
+    assert right.count_ops() == {"x": 1}

@@ -1,0 +1,219 @@
+"""GANs with transfer learning: blocks of equal size, what learns and what does not, gradients through a quantum discriminator."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from qiskit.quantum_info import Statevector
+from torchvision.models import resnet18
+
+from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.config import RunConfig, TransferConfig
+from qgan_qiskit.experiment import fit, open_generator, resume
+from qgan_qiskit.models import build, parameter_count
+from qgan_qiskit.models.transfer import TransferDiscriminator
+from qgan_qiskit.presets import PRESETS, preset
+
+FOUR = ("none", "generator", "discriminator", "both")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Return a file of a ResNet-18 that looks at images, if only at random."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(resnet18().state_dict(), path)
+    return str(path)
+
+
+def made(weights=None, resolution=32, **changes):
+    config = TransferConfig(**{"decoder_width": 16, "weights": weights, **changes})
+    return build(config, resolution, seeded())
+
+
+@pytest.mark.parametrize("resolution", [32, 64])
+def test_blocks_have_15_weights_each_and_all_configurations_as_many_in_all(resolution):
+    counts = set()
+    for quantum in FOUR:
+        generator, discriminator = made(resolution=resolution, quantum=quantum)
+        assert parameter_count(generator.sub_generators) == parameter_count(discriminator.block) == 15
+        counts.add(parameter_count(generator, discriminator))
+        images = generator(generator.sample_latent(3, seeded(1)))
+        assert images.shape == (3, 3, resolution, resolution)
+        assert discriminator(images).shape == (3,)
+    assert len(counts) == 1
+
+
+def test_the_four_presets_differ_in_their_blocks_alone():
+    assert set(PRESETS["transfer"]) == {"default", "none", "generator", "discriminator"}
+    dumps = {}
+    for name in PRESETS["transfer"]:
+        config = preset("transfer", name)
+        dump = config.model_dump(exclude={"preset"})
+        quantum = dump["model"].pop("quantum")
+        dumps[quantum] = json.dumps(dump)
+    assert set(dumps) == set(FOUR)
+    assert len(set(dumps.values())) == 1
+
+
+def test_a_frozen_backbone_learns_nothing_and_keeps_its_statistics(weights):
+    _, discriminator = made(weights)
+    learning = {name for name, p in discriminator.named_parameters() if p.requires_grad}
+    assert not any(name.startswith("backbone") for name in learning)
+    assert {name.partition(".")[0] for name in learning} == {"reduce", "block", "score"}
+    before = {name: buffer.clone() for name, buffer in discriminator.named_buffers()}
+    discriminator.train()
+    discriminator(torch.randn(4, 3, 32, 32, generator=seeded(2)))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in discriminator.named_buffers())
+
+
+def test_last_stages_learn_when_asked_to_and_all_of_it_from_scratch(weights):
+    _, two = made(weights, trained_stages=2)
+    learning = {name.split(".")[1] for name, p in two.backbone.named_parameters(prefix="x") if p.requires_grad}
+    assert learning == {"layer3", "layer4"}
+    _, scratch = made()
+    assert all(p.requires_grad for p in scratch.backbone.parameters())
+
+
+def test_layers_that_the_file_lacks_learn(weights, tmp_path):
+    state = {name: t for name, t in torch.load(weights).items() if not name.startswith("layer4")}
+    torch.save(state, tmp_path / "part.pth")
+    _, discriminator = made(str(tmp_path / "part.pth"))
+    learning = {n.split(".")[0] for n, p in discriminator.backbone.named_parameters() if p.requires_grad}
+    assert learning == {"layer4"}
+
+
+def test_features_are_those_of_the_network_without_its_head(weights):
+    _, discriminator = made(weights, normalisation="imagenet", input_size=48)
+    network = resnet18()
+    network.load_state_dict(torch.load(weights))
+    network.fc = torch.nn.Identity()
+    images = torch.rand(2, 3, 32, 32, generator=seeded(4)) * 2 - 1
+    shown = torch.nn.functional.interpolate(images, size=(48, 48), mode="bilinear", align_corners=False)
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    shown = ((shown + 1) / 2 - mean[:, None, None]) / deviation[:, None, None]
+    with torch.no_grad():
+        np.testing.assert_allclose(discriminator.features(images), network.eval()(shown), atol=1e-5)
+
+
+def test_the_dressed_circuit_is_linear_circuit_linear(weights):
+    """By hand with Qiskit's state vector."""
+    _, discriminator = made(weights, quantum="discriminator")
+    images = torch.rand(3, 3, 32, 32, generator=seeded(5)) * 2 - 1
+    ansatz = ansatz_of(discriminator.config)
+    with torch.no_grad():
+        angles = math.pi / 2 * (1 + torch.tanh(discriminator.reduce(discriminator.features(images))))
+        (connector,) = discriminator.block.connectors
+        logits = []
+        for row in angles:
+            values = dict(zip(ansatz.input_parameters, row.tolist(), strict=True))
+            values |= dict(zip(ansatz.weight_parameters, connector.weight.tolist(), strict=True))
+            state = Statevector(ansatz.circuit.assign_parameters(values))
+            seen = torch.tensor([state.expectation_value(o).real for o in ansatz.observables], dtype=torch.float32)
+            logits.append(discriminator.score(seen).item())
+        np.testing.assert_allclose(discriminator(images), logits, atol=1e-5)
+    # The circuit is used over a fair part of its range.
+    assert angles.std() > 0.05
+
+
+@pytest.mark.parametrize("quantum", ["discriminator", "both"])
+def test_gradients_reach_the_generator_through_the_quantum_discriminator(quantum, weights):
+    """Of the circuit's angles and of a weight of the decoder, against finite differences in double precision."""
+    generator, discriminator = made(weights, quantum=quantum, resolution=16)
+    generator, discriminator = generator.double().eval(), discriminator.double().eval()
+    z_BZ = generator.sample_latent(2, seeded(6)).double()
+
+    def angles_of(images):
+        return math.pi / 2 * (1 + torch.tanh(discriminator.reduce(discriminator.features(images))))
+
+    def judged(images):
+        # In double precision throughout: forward() hands the circuit single precision.
+        return discriminator.score(discriminator.block(angles_of(images)[:, None]).flatten(1)).sum()
+
+    def loss():
+        with torch.autocast("cpu", enabled=False):
+            features = generator.sub_generators(z_BZ[:, None]).flatten(1)
+        return judged(generator.decoder(features))
+
+    parameters = [next(iter(generator.sub_generators.parameters())), generator.decoder.project.weight]
+    generator.zero_grad()
+    loss().backward()
+    for parameter in parameters:
+        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
+        for place in (0, len(flat) // 2, len(flat) - 1):
+            before, step = flat[place].item(), 1e-5
+            values = []
+            for shift in (step, -step):
+                flat[place] = before + shift
+                values.append(loss().item())
+            flat[place] = before
+            numeric = (values[0] - values[1]) / (2 * step)
+            assert gradient[place].item() == pytest.approx(numeric, rel=1e-4, abs=1e-9)
+
+
+def test_second_derivatives_of_the_circuit_are_refused():
+    for training in ({"loss": "wgan-gp"}, {"r1_weight": 1.0}):
+        with pytest.raises(ValueError, match="differentiate the discriminator twice"):
+            RunConfig.model_validate({"model": {"name": "transfer", "weights": "x"}, "training": training})
+        RunConfig.model_validate(
+            {"model": {"name": "transfer", "quantum": "generator", "weights": "x"}, "training": training}
+        )
+    with pytest.raises(ValueError, match="trained_stages is 6"):
+        RunConfig.model_validate({"model": {"name": "transfer", "trained_stages": 6}})
+
+
+@pytest.fixture
+def config(tiny, weights):
+    base = tiny()
+    model = TransferConfig(decoder_width=16, weights=weights)
+    return base.model_copy(update={"model": model}).updated({"training": {"grid_every": 2, "batch_size": 4}})
+
+
+def test_both_blocks_train_in_their_own_group_and_the_backbone_stays(config, weights, tmp_path):
+    [run] = fit(config, tmp_path / "runs", lambda _: None)
+    from safetensors.torch import load_file
+
+    newest = max((run / "checkpoints").glob("step-*"))
+    saved, optimiser = (
+        load_file(newest / "discriminator.safetensors"),
+        load_file(newest / "discriminator_optimiser.safetensors"),
+    )
+    original = torch.load(weights)
+    for name, tensor in original.items():
+        if not name.startswith("fc."):
+            assert torch.equal(saved[f"backbone.{name}"], tensor), name
+    assert not any(name.startswith("backbone") for name in optimiser)
+    assert any(name.startswith("block") for name in optimiser)
+
+
+def test_a_run_goes_on_bit_for_bit_and_needs_no_weights_to_generate(config, weights, tmp_path, main):
+    from tiny_runs import fingerprint
+
+    [whole] = fit(config, tmp_path / "whole", lambda _: None)
+    [cut] = fit(config.updated({"training": {"steps": 2}}), tmp_path / "cut", lambda _: None)
+    resume(cut, {"training": {"steps": 6}}, lambda _: None)
+    assert fingerprint(cut) == fingerprint(whole)
+    text = (cut / "config.json").read_text().replace(weights, str(tmp_path / "gone.pth"))
+    (cut / "config.json").write_text(text)
+    generator, _ = open_generator(cut, lambda _: None)
+    assert generator.latent_size == 5
+    status, _, err = main("generate", cut, "-n", "2", "--output", tmp_path / "images", "--backend", "shots")
+    assert status == 0, err
+
+
+def test_grey_images_are_shown_as_three_equal_channels(weights):
+    config = TransferConfig(weights=weights)
+    discriminator = TransferDiscriminator(config, seeded(), channels=1)
+    images = torch.rand(2, 1, 32, 32, generator=seeded(7))
+    with torch.no_grad():
+        discriminator_of_colour = TransferDiscriminator(config, seeded(), channels=3)
+        expected = discriminator_of_colour.features(images.expand(-1, 3, -1, -1))
+        np.testing.assert_allclose(discriminator.features(images), expected, atol=1e-6)
