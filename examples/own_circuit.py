@@ -33,7 +33,7 @@ from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, read_ansatz
 from qgan_qiskit.circuits.card import card_of, card_text
 from qgan_qiskit.config import DataConfig, HybridQConfig, RunConfig, TrainingConfig
 from qgan_qiskit.experiment import fit
-from qgan_qiskit.generate import write_pictures
+from qgan_qiskit.generate import Wanted, make
 from qgan_qiskit.qnn import SubGenerators
 
 
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         training=TrainingConfig(steps=arguments.steps, batch_size=16),
     )
     [run] = fit(config, arguments.outdir)
-    write_pictures(run, list(range(16)), run / "sixteen.png", None, 8, print)
+    make(run, range(16), Wanted(grid=run / "sixteen.png"), print)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""From a trained run to images from a device: simulated here, and the three lines that change for a real one.
+
+The generator is cut open where its circuits are. Angles go to the device, expectations come back, and the decoder makes the
+images here; weights, ``TorchConnector``s and seeds stay what they are. This program
+
+1. trains a small HybridQ, unless ``--run`` names one of yours;
+2. makes its images exactly;
+3. makes the same images on IBM's snapshot of a device, through IBM's own Estimator in its local mode, first without and then with
+   mitigation of errors, and says how far expectations and images are from the exact ones;
+4. draws all of them, a row each.
+
+Run it with ``python examples/run_on_hardware.py``. Circuits of ten qubits are slow through IBM's Estimator: with ``--run`` take
+``--backend aer:fez``, which computes the same noise exactly and quickly. ``--backend ibm:least-busy`` runs them on a real device,
+with the account that IBM's client finds (see ``docs/how-to/ibm-hardware.md``).
+
+Shape letters: N images · C H W image.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from qgan_qiskit import remote
+from qgan_qiskit.config import HardwareConfig
+from qgan_qiskit.experiment import fit, generate, open_generator
+from qgan_qiskit.inference import Inferred, infer
+from qgan_qiskit.presets import preset
+from qgan_qiskit.training.pictures import grid_picture
+
+
+def train(outdir: Path, steps: int) -> Path:
+    """Return the folder of a small run on made lesions."""
+    config = preset("hybridq", "quick").updated(
+        {
+            "data": {"class_name": "melanoma", "resolution": 32, "made_per_class": 200},
+            "model": {"num_qubits": 4, "sub_generators": 4, "reps": 3},
+            "training": {"steps": steps, "batch_size": 16},
+        }
+    )
+    [run] = fit(config, outdir)
+    return run
+
+
+def on_simulated_device(run: Path, seeds: Sequence[int], backend: str, level: int) -> Inferred:
+    """Return the images of seeds from a simulated device."""
+    generator, _ = open_generator(run)
+    config = HardwareConfig(backend=backend, resilience_level=level)
+    return infer(generator, seeds, config, print)
+
+
+def on_real_device(run: Path, seeds: Sequence[int], backend: str, level: int) -> Inferred:
+    """Return the same from a real one: submit, wait, collect. What is submitted can also be collected on another day."""
+    config = HardwareConfig(backend=backend, resilience_level=level, execution_mode="batch", max_qpu_seconds=120)
+    folder = remote.submit(run, seeds, config, attempts=3, say=print)
+    return remote.images(*remote.collect(folder, attempts=3, wait=True, say=print), say=print)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the images in all ways and draw them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--run", type=Path, help="a trained run (default: train a small one)")
+    parser.add_argument("--steps", type=int, default=300, help="steps of the small one (default: %(default)s)")
+    parser.add_argument("--backend", default="fake:fez", help="the device (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=16, help="how many images (default: %(default)s)")
+    parser.add_argument("--outdir", type=Path, default=Path("runs"), help="home of the run (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+
+    run = arguments.run or train(arguments.outdir, arguments.steps)
+    seeds = range(arguments.images)
+    generator, _ = open_generator(run)
+    exact_NCHW = torch.stack([image for _, image in generate(generator, seeds)])
+
+    ask = on_real_device if arguments.backend.startswith("ibm:") else on_simulated_device
+    rows = [exact_NCHW]
+    for level, name in ((0, "without mitigation"), (1, "with readout mitigation")):
+        found = ask(run, seeds, arguments.backend, level)
+        error = (found.images_NCHW - exact_NCHW).square().mean().sqrt() * 127.5
+        scatter = np.sqrt(np.mean(found.readings.stds_BPO**2))
+        print(f"{name}: standard error of expectations {scatter:.4f}, images {error:.1f} of 255 from the exact ones")
+        rows.append(found.images_NCHW)
+    picture = run / "on_hardware.png"
+    grid_picture(torch.cat(rows), columns=arguments.images).save(picture)
+    print(f"exact, without and with mitigation, a row each: {picture}")
+
+
+if __name__ == "__main__":
+    main()
