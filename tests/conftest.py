@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 import tempfile
@@ -90,5 +92,22 @@ def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             entry()
         shown = capsys.readouterr()
         return ended.value.code or 0, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def main_once() -> Callable[..., str]:
+    """Return a function that runs the command line for a fixture that outlives a test: arguments -> stdout; it must succeed."""
+    from qgan_qiskit.cli.__main__ import main as entry
+
+    def run(*arguments: object) -> str:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.setattr(sys, "argv", ["qgan-qiskit", *[str(argument) for argument in arguments]])
+            with pytest.raises(SystemExit) as ended:
+                entry()
+        assert not ended.value.code, err.getvalue()
+        return out.getvalue()
 
     return run

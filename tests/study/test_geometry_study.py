@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -44,15 +45,25 @@ def asked(runs, *names):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("geometry") / "study"
+def finished(runs, main_once, tmp_path_factory):
+    """Return the folder of a study of all three runs, which no test changes."""
+    folder = tmp_path_factory.mktemp("geometry") / "study"
+    main_once(*asked(runs, "circuits", "twin", "dcgan"), "--outdir", folder)
+    return folder
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """Return a copy of that study, which a test may change."""
+    return shutil.copytree(finished, tmp_path / "study")
 
 
 def results(folder):
     return json.loads((folder / "results.json").read_text())
 
 
-def test_a_study_of_a_run_and_its_twin_grows_by_a_dcgan(runs, folder, main):
+def test_a_study_of_a_run_and_its_twin_grows_by_a_dcgan(runs, tmp_path, main):
+    folder = tmp_path / "study"
     status, out, err = main(*asked(runs, "circuits", "twin"), "--outdir", folder)
     assert status == 0, err
     assert [line.rpartition("/")[2] for line in out.split()] == FILES
@@ -77,7 +88,6 @@ def test_a_study_of_a_run_and_its_twin_grows_by_a_dcgan(runs, folder, main):
 
 
 def test_figures_are_those_of_the_measurements(folder, runs):
-    """Needs the study of the first test."""
     circuits, twin, dcgan = results(folder)["runs"]
     generator, _ = open_generator(runs["circuits"], lambda _: None)
     spectra = [torch.linalg.svdvals(jacobians(generator, z).image_DS).numpy() for z in latents(generator, range(4))]
