@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from qgan_qiskit.config import DcganConfig
-from qgan_qiskit.models.few_pixels import DoublingConv2d, HalvingConv2d
 from qgan_qiskit.models.initialise import dcgan_initialise
 from qgan_qiskit.models.minibatch_std import MinibatchStd
 from qgan_qiskit.models.pair import Generator
@@ -38,7 +37,7 @@ class DcganGenerator(Generator):
         ]
         for _ in range(resolution.bit_length() - 4):
             layers += [
-                DoublingConv2d(width, width // 2),
+                nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(width // 2),
                 nn.ReLU(),
             ]
@@ -86,7 +85,7 @@ class DcganDiscriminator(nn.Module):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             layers: list[nn.Module] = [wrap(nn.Conv2d(channels, width, 4, 2, 1, bias=False)), nn.LeakyReLU(0.2)]
             for _ in range(resolution.bit_length() - 4):
-                layers.append(wrap(HalvingConv2d(width, 2 * width)))
+                layers.append(wrap(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False)))
                 if norm == "batch":
                     layers.append(nn.BatchNorm2d(2 * width))
                 layers.append(nn.LeakyReLU(0.2))

@@ -6,9 +6,7 @@ Shape letters: B batch · C channels in · O channels out · H W of the small im
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import pad
-
-from qgan_qiskit.models.few_pixels import double
+from torch.nn.functional import conv_transpose2d, pad
 
 
 class DoubledConv2d(nn.Conv2d):
@@ -35,4 +33,4 @@ class DoubledConv2d(nn.Conv2d):
         # Left and right of the last axis, then of the one before: each row and column is added to its neighbour.
         smeared = pad(flipped, (0, 1)) + pad(flipped, (1, 0))
         smeared = pad(smeared, (0, 0, 0, 1)) + pad(smeared, (0, 0, 1, 0))
-        return double(small_BCHW, smeared.transpose(0, 1), self.bias)
+        return conv_transpose2d(small_BCHW, smeared.transpose(0, 1), self.bias, stride=2, padding=1)

@@ -25,6 +25,6 @@ class MinibatchStd(nn.Module):
         members = MEMBERS if batch % MEMBERS == 0 else batch
         groups_GMX = features_BCHW.float().reshape(batch // members, members, -1)
         # The small number keeps the gradient finite where all members are equal.
-        deviation_GX = ((groups_GMX - groups_GMX.mean(dim=1, keepdim=True)).square().mean(dim=1) + 1e-8).sqrt()
+        deviation_GX = (groups_GMX.var(dim=1, correction=0) + 1e-8).sqrt()
         value_B = deviation_GX.mean(dim=1).repeat_interleave(members).to(features_BCHW.dtype)
         return torch.cat([features_BCHW, value_B.view(batch, 1, 1, 1).expand(-1, 1, height, width)], dim=1)

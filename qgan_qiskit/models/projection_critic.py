@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qgan_qiskit.models.few_pixels import HalvingConv2d
 from qgan_qiskit.models.initialise import he_initialise
 
 _EMBEDDED = 128
@@ -37,7 +36,7 @@ class ProjectionCritic(nn.Module):
         before = channels
         # Down to 4 x 4.
         for _ in range(resolution.bit_length() - 3):
-            layers += [HalvingConv2d(before, width), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
             before, width = width, 2 * width
         self.layers = nn.Sequential(*layers)
         self.score = nn.Linear(before, 1)
