@@ -125,9 +125,7 @@ def _checked(config: RunConfig) -> tuple[RunConfig, torch.device]:
     if config.data.path is not None:
         # The run may be gone on with from another folder.
         config = config.updated({"data": {"path": absolute_source(config.data.path)}})
-    if config.evaluation.fid_weights is not None:
-        weights = str(Path(config.evaluation.fid_weights).expanduser().absolute())
-        config = config.updated({"evaluation": {"fid_weights": weights}})
+    config = config.model_copy(update={"evaluation": config.evaluation.with_absolute_weights()})
     for field in ("weights", "prototype_file"):
         named = getattr(config.model, field, None)
         if named is not None:

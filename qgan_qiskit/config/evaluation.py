@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Literal, Self, get_args
 
 from pydantic import Field, field_validator
 
@@ -64,3 +65,9 @@ class EvaluationConfig(Settings):
     def lacking_weights(self) -> tuple[MetricName, ...]:
         """Return the metrics asked for that compare features, when no weights are named."""
         return tuple(name for name in self.names() if name not in PIXEL_METRICS and self.fid_weights is None)
+
+    def with_absolute_weights(self) -> Self:
+        """Return the settings with the absolute path of the weights, which hold in other folders, too."""
+        if self.fid_weights is None:
+            return self
+        return self.model_copy(update={"fid_weights": str(Path(self.fid_weights).expanduser().absolute())})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from qiskit_ibm_runtime.options import EstimatorOptions
 
 from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.hardware.options import given, refused_in_one_line
+from qgan_qiskit.hardware.options import asked_of_both, given, refused_in_one_line
 
 
 def legacy_options(config: HardwareConfig, tags: Sequence[str] = ()) -> EstimatorOptions:
@@ -25,34 +24,11 @@ def legacy_options(config: HardwareConfig, tags: Sequence[str] = ()) -> Estimato
     Raises:
         UsageError: the installed client does not take a setting.
     """
-    asked: dict[str, Any] = {
-        "default_shots": config.shots,
-        "resilience_level": config.resilience_level,
-        "environment": {"job_tags": list(tags)},
-        "dynamical_decoupling": {"enable": config.dynamical_decoupling != "none"},
-        "twirling": given(
-            enable_gates=config.gate_twirling,
-            enable_measure=config.measure_twirling,
-            num_randomizations=config.num_randomizations,
-        ),
-        "resilience": {
-            **given(measure_mitigation=config.measure_mitigation, zne_mitigation=config.zne),
-            "zne": {
-                "amplifier": config.zne_amplifier,
-                "noise_factors": list(config.factors()),
-                "extrapolator": list(config.extrapolators()),
-            },
-            "pec_mitigation": config.pec,
-            "pec": {"max_overhead": config.pec_max_overhead},
-            "layer_noise_learning": {
-                "max_layers_to_learn": None,
-                "shots_per_randomization": config.noise_learning_shots,
-                "num_randomizations": config.noise_learning_randomizations,
-            },
-        },
-        **given(max_execution_time=config.max_execution_time),
+    asked = asked_of_both(config, tags) | given(max_execution_time=config.max_execution_time)
+    asked["resilience"]["layer_noise_learning"] = {
+        "max_layers_to_learn": None,
+        "shots_per_randomization": config.noise_learning_shots,
+        "num_randomizations": config.noise_learning_randomizations,
     }
-    if config.dynamical_decoupling != "none":
-        asked["dynamical_decoupling"]["sequence_type"] = config.dynamical_decoupling
     with refused_in_one_line():
         return EstimatorOptions(**asked)

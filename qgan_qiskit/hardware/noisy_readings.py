@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,31 @@ class _Basis:
     supports: tuple[np.ndarray, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Shots:
+    """What one sub-generator is measured with, whatever its noise is amplified by.
+
+    Attributes:
+        circuit: on its place, with the noise there.
+        bases: of all terms of the observables.
+        scale_T: for each basis, by what readout errors are taken to shrink its terms.
+        angles_BQ: values of the inputs, radians.
+        twirl_readout: whether readout errors are made symmetric.
+        number: of shots.
+        gamma: by which what shots scatter grows.
+        rng: source of the shots.
+    """
+
+    circuit: NoisyCircuit
+    bases: Sequence[_Basis]
+    scale_T: Sequence[np.ndarray]
+    angles_BQ: np.ndarray
+    twirl_readout: bool
+    number: int
+    gamma: float
+    rng: np.random.Generator
+
+
 def noisy_readings(
     circuit: NoisyCircuit,
     observables: Sequence[SparsePauliOp],
@@ -73,11 +98,12 @@ def noisy_readings(
     if mitigation.pec:
         gain, gamma = _pec(circuit.overhead(), config.pec_max_overhead)
         shots = math.ceil(shots * gamma**2)
+    asked = _Shots(circuit, bases, scale_T, angles_BQ, mitigation.twirl_readout, shots, gamma, rng)
     if not mitigation.zne:
         amplified = (
             Amplified(gain, "pea", twirled=True) if mitigation.pec else Amplified(twirled=mitigation.twirl_gates)
         )
-        evs, stds = measured(circuit, bases, scale_T, angles_BQ, amplified, mitigation, shots, gamma, rng)
+        evs, stds = measured(asked, amplified)
         return Readings(evs[:, None], stds[:, None])
     factors = config.factors()
     # Where along the circuit gates are folded is the same for odd factors: everywhere.
@@ -87,8 +113,9 @@ def noisy_readings(
             f"--zne-factors {config.zne_factors}: gates are simulated folded an odd number of times; take 1,3,5 or "
             "--zne-amplifier pea"
         )
+    asked = replace(asked, gamma=1.0)
     found = [
-        measured(circuit, bases, scale_T, angles_BQ, amplified, mitigation, shots, 1.0, rng)
+        measured(asked, amplified)
         for amplified in (Amplified(factor, by, by == "pea" or mitigation.twirl_gates) for factor in factors)
     ]
     evs_BOF, stds_BOF = (np.stack([pair[which] for pair in found], axis=-1) for which in (0, 1))
@@ -144,57 +171,42 @@ def _readout_scale(
     return np.array([signs[:, support].prod(1).mean() for support in basis.supports])
 
 
-def _measured_alone(
-    circuit: NoisyCircuit,
-    bases: Sequence[_Basis],
-    scale_T: Sequence[np.ndarray],
-    angles_BQ: np.ndarray,
-    amplified: Amplified,
-    mitigation: Mitigation,
-    shots: int,
-    gamma: float,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+def _measured_alone(asked: _Shots, amplified: Amplified) -> tuple[np.ndarray, np.ndarray]:
     """Return the same where each observable is one Pauli string: what is measured is followed, not what each image is."""
     strings = [
         "".join(letter if qubit in support else "I" for qubit, letter in enumerate(basis.letters))
-        for basis in bases
+        for basis in asked.bases
         for support in basis.supports
     ]
     # Of the observables, by the strings of all bases.
     factors_OT = np.concatenate(
-        [basis.coefficients_OT / scale for basis, scale in zip(bases, scale_T, strict=True)], axis=1
+        [basis.coefficients_OT / scale for basis, scale in zip(asked.bases, asked.scale_T, strict=True)], axis=1
     )
-    true_BT = np.clip(circuit.expectations(angles_BQ, strings, amplified, mitigation.twirl_readout), -1, 1)
-    seen_BT = 2 * rng.binomial(shots, (1 + true_BT) / 2) / shots - 1
-    evs_BO = (true_BT + gamma * (seen_BT - true_BT)) @ factors_OT.T
-    variances_BO = gamma**2 * (1 - seen_BT**2) @ (factors_OT**2).T / shots
+    true_BT = np.clip(asked.circuit.expectations(asked.angles_BQ, strings, amplified, asked.twirl_readout), -1, 1)
+    seen_BT = 2 * asked.rng.binomial(asked.number, (1 + true_BT) / 2) / asked.number - 1
+    evs_BO = (true_BT + asked.gamma * (seen_BT - true_BT)) @ factors_OT.T
+    variances_BO = asked.gamma**2 * (1 - seen_BT**2) @ (factors_OT**2).T / asked.number
     return evs_BO, np.sqrt(variances_BO)
 
 
-def _measured(
-    circuit: NoisyCircuit,
-    bases: Sequence[_Basis],
-    scale_T: Sequence[np.ndarray],
-    angles_BQ: np.ndarray,
-    amplified: Amplified,
-    mitigation: Mitigation,
-    shots: int,
-    gamma: float,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+def _measured(asked: _Shots, amplified: Amplified) -> tuple[np.ndarray, np.ndarray]:
     """Return expectations and standard errors (B, O) from so many shots."""
-    outputs = len(bases[0].coefficients_OT)
-    evs_BO, variances_BO = np.zeros((2, len(angles_BQ), outputs))
-    values_OX = [(basis.coefficients_OT / scale) @ basis.signs_TX for basis, scale in zip(bases, scale_T, strict=True)]
-    letters = [basis.letters for basis in bases]
-    for some, probabilities in circuit.read(angles_BQ, letters, amplified, mitigation.twirl_readout):
+    outputs = len(asked.bases[0].coefficients_OT)
+    evs_BO, variances_BO = np.zeros((2, len(asked.angles_BQ), outputs))
+    values_OX = [
+        (basis.coefficients_OT / scale) @ basis.signs_TX
+        for basis, scale in zip(asked.bases, asked.scale_T, strict=True)
+    ]
+    letters = [basis.letters for basis in asked.bases]
+    for some, probabilities in asked.circuit.read(asked.angles_BQ, letters, amplified, asked.twirl_readout):
         for chances_BX, value_OX in zip(probabilities, values_OX, strict=True):
-            seen_BX = rng.multinomial(shots, chances_BX) / shots
+            seen_BX = asked.rng.multinomial(asked.number, chances_BX) / asked.number
             mean_BO = seen_BX @ value_OX.T
             true_BO = chances_BX @ value_OX.T
-            evs_BO[some] += true_BO + gamma * (mean_BO - true_BO)
-            variances_BO[some] += gamma**2 * np.clip(seen_BX @ (value_OX**2).T - mean_BO**2, 0, None) / shots
+            evs_BO[some] += true_BO + asked.gamma * (mean_BO - true_BO)
+            variances_BO[some] += (
+                asked.gamma**2 * np.clip(seen_BX @ (value_OX**2).T - mean_BO**2, 0, None) / asked.number
+            )
     return evs_BO, np.sqrt(variances_BO)
 
 

@@ -56,13 +56,24 @@ def estimator_options(config: HardwareConfig, tags: Sequence[str] = ()) -> Estim
     Raises:
         UsageError: the installed client does not take a setting.
     """
-    asked: dict[str, Any] = {
+    asked = asked_of_both(config, tags) | {
+        "max_execution_time": config.max_execution_time,
+        "simulator": {"seed_simulator": config.shot_seed},
+    }
+    with refused_in_one_line():
+        return EstimatorOptions(**asked)
+
+
+def asked_of_both(config: HardwareConfig, tags: Sequence[str]) -> dict[str, Any]:
+    """Return the options that IBM's Estimator and its legacy ``EstimatorV2`` call alike."""
+    decoupling: dict[str, Any] = {"enable": config.dynamical_decoupling != "none"}
+    if config.dynamical_decoupling != "none":
+        decoupling["sequence_type"] = config.dynamical_decoupling
+    return {
         "default_shots": config.shots,
         "resilience_level": config.resilience_level,
-        "max_execution_time": config.max_execution_time,
         "environment": {"job_tags": list(tags)},
-        "simulator": {"seed_simulator": config.shot_seed},
-        "dynamical_decoupling": {"enable": config.dynamical_decoupling != "none"},
+        "dynamical_decoupling": decoupling,
         "twirling": given(
             enable_gates=config.gate_twirling,
             enable_measure=config.measure_twirling,
@@ -79,10 +90,6 @@ def estimator_options(config: HardwareConfig, tags: Sequence[str] = ()) -> Estim
             "pec": {"max_overhead": config.pec_max_overhead},
         },
     }
-    if config.dynamical_decoupling != "none":
-        asked["dynamical_decoupling"]["sequence_type"] = config.dynamical_decoupling
-    with refused_in_one_line():
-        return EstimatorOptions(**asked)
 
 
 def learner_options(config: HardwareConfig, tags: Sequence[str]) -> NoiseLearnerV3Options:

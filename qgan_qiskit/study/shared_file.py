@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from qgan_qiskit.study.cells import locked, write_whole
 NAME = "study.json"
 FORMAT = 1
 T = TypeVar("T")
+CellsT = TypeVar("CellsT", bound=Sized)
 
 
 def read_file(folder: Path, build: Callable[[dict[str, Any]], T]) -> T | None:
@@ -89,3 +90,30 @@ def refuse_other(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> N
                 f"{folder}: {name} is {value!r} and was {before.get(name)!r} when this study began; "
                 "bring it back, or take another --outdir"
             )
+
+
+def known(folder: Path, study: T | None) -> T:
+    """Return the study that was read from a folder, for a report.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if study is None:
+        raise CheckpointError(f"{folder}: no study (it has no {NAME}); name another --outdir")
+    return study
+
+
+def some_finished(folder: Path, cells: CellsT, what: str = "cell") -> CellsT:
+    """Return the finished cells of a study, for a report.
+
+    Args:
+        folder: of the study.
+        cells: that are finished.
+        what: one of them is called.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    if not len(cells):
+        raise CheckpointError(f"{folder}: no {what} is finished yet; run the study first")
+    return cells

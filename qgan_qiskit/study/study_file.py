@@ -59,8 +59,17 @@ class StudyFile(Generic[SettingsT]):
 
 
 def begin(kind: str, folder: Path, settings: SettingsT, cells: Sequence[str], command: str) -> StudyFile[SettingsT]:
-    """Return the file of a new study, which is not written yet."""
-    return StudyFile(kind, folder.absolute(), settings, versions(), tuple(cells), (command,))
+    """Return the file of a new study, which is not written yet.
+
+    Raises:
+        CheckpointError: the folder's own file is damaged, of another kind or of another version.
+        UsageError: the folder's study has other settings.
+    """
+    wanted = StudyFile(kind, folder.absolute(), settings, versions(), tuple(cells), (command,))
+    present = read(kind, wanted.folder, type(settings))
+    if present is not None:
+        check_same(present, wanted)
+    return wanted
 
 
 def read(kind: str, folder: Path, settings: type[SettingsT]) -> StudyFile[SettingsT] | None:

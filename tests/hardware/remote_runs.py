@@ -17,6 +17,22 @@ class Killed(BaseException):
     """Ends a command as a kill would: nothing of it runs afterwards."""
 
 
+def kill_at(monkeypatch, owner: type, method: str, number: int, when: str):
+    """Have a method's call of this number, from 0, kill before or after its work; return the method as it was."""
+    original, calls = getattr(owner, method), []
+
+    def cut(self, *arguments, **more):
+        calls.append(1)
+        if len(calls) == number + 1 and when == "before":
+            raise Killed
+        original(self, *arguments, **more)
+        if len(calls) == number + 1:
+            raise Killed
+
+    monkeypatch.setattr(owner, method, cut)
+    return original
+
+
 def submissions(run: Path) -> list[Path]:
     return sorted(path for path in (run / "hardware").glob("[0-9]*")) if (run / "hardware").is_dir() else []
 

@@ -21,7 +21,7 @@ from cloud.small_jobs import CANARY
 from qiskit.quantum_info import PauliLindbladMap
 from qiskit_ibm_runtime.options_models import NoiseLearnerV3Options
 from qiskit_mitigation import PEC, find_combined_unique_layers
-from remote_runs import ASKED, DEVICE, Killed, finish, no_key_in, runs_of, submissions, submit
+from remote_runs import ASKED, DEVICE, Killed, finish, kill_at, no_key_in, runs_of, submissions, submit
 from samplomatic.annotations import InjectNoise
 from samplomatic.transpiler.passes.add_inject_noise import AddInjectNoise
 from samplomatic.utils import get_annotation
@@ -194,17 +194,7 @@ POINTS = [
 @pytest.mark.parametrize(("where", "number", "when"), POINTS)
 def test_killed_at_any_write_it_is_finished_by_collect(where, number, when, fault, run, command, cloud, monkeypatch):
     owner = {"write": Ledger, "keep_noise": Submission}[where]
-    original, calls = getattr(owner, where), []
-
-    def cut(self, *arguments, **more):
-        calls.append(1)
-        if len(calls) == number + 1 and when == "before":
-            raise Killed
-        original(self, *arguments, **more)
-        if len(calls) == number + 1:
-            raise Killed
-
-    monkeypatch.setattr(owner, where, cut)
+    original = kill_at(monkeypatch, owner, where, number, when)
     cloud.set_faults([] if fault == "none" else CATALOGUE[fault])
     with pytest.raises(Killed):
         command("hardware", "submit", run, "-n", "3", *WITH_PEC)

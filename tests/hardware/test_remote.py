@@ -10,7 +10,7 @@ import pytest
 from cloud.account import OPEN
 from cloud.catalogue import CATALOGUE
 from cloud.faults import Fault
-from remote_runs import ASKED, DEVICE, Killed, finish, no_key_in, runs_of, submissions, submit, well_again
+from remote_runs import ASKED, DEVICE, Killed, finish, kill_at, no_key_in, runs_of, submissions, submit, well_again
 
 from qgan_qiskit.hardware.ledger import Ledger
 from qgan_qiskit.hardware.service import IbmAccount
@@ -86,17 +86,7 @@ POINTS = [
 @pytest.mark.parametrize(("where", "number", "when"), POINTS)
 def test_killed_at_any_write_it_is_finished_by_collect(where, number, when, fault, run, command, cloud, monkeypatch):
     owner = {"write": Ledger, "keep": Submission}[where]
-    original, calls = getattr(owner, where), []
-
-    def cut(self, *arguments, **more):
-        calls.append(1)
-        if len(calls) == number + 1 and when == "before":
-            raise Killed
-        original(self, *arguments, **more)
-        if len(calls) == number + 1:
-            raise Killed
-
-    monkeypatch.setattr(owner, where, cut)
+    original = kill_at(monkeypatch, owner, where, number, when)
     cloud.set_faults([] if fault == "none" else CATALOGUE[fault])
     try:
         command("hardware", "submit", run, "-n", "3", *ASKED, *DEVICE)

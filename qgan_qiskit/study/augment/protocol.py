@@ -9,7 +9,7 @@ from typing import Any
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.config.augment import AugmentConfig
-from qgan_qiskit.errors import CheckpointError, QganError, StorageError, UsageError
+from qgan_qiskit.errors import QganError, StorageError, UsageError
 from qgan_qiskit.study.augment import spec
 from qgan_qiskit.study.augment.backbones import build_classifier
 from qgan_qiskit.study.augment.cell import make_images, train_cell
@@ -24,6 +24,7 @@ from qgan_qiskit.study.augment.summary import CHOSEN_BY
 from qgan_qiskit.study.cells import Row, result_of, worker_on, write_whole
 from qgan_qiskit.study.executors import Executor, run_all
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
+from qgan_qiskit.study.shared_file import known
 from qgan_qiskit.study.stop import interruptible
 from qgan_qiskit.training.compute import check_device
 from qgan_qiskit.training.signals import Interrupted
@@ -99,10 +100,7 @@ def report(outdir: Path) -> list[Path]:
         CheckpointError: there is no study, or no finished cell.
     """
     check_matplotlib()
-    study = spec.read(outdir)
-    if study is None:
-        raise CheckpointError(f"{outdir}: no study (it has no study.json); name another --outdir")
-    return write_report(study)
+    return write_report(known(outdir, spec.read(outdir)))
 
 
 def _augment(plan: Plan, executor: Executor, say: Say) -> list[Path]:

@@ -38,6 +38,7 @@ from qgan_qiskit.study.augment.summary import (
 )
 from qgan_qiskit.study.augment.tables import csv_table
 from qgan_qiskit.study.cells import Row, result_of, write_whole
+from qgan_qiskit.study.shared_file import some_finished
 
 Cells = dict[Condition, dict[int, Row]]
 
@@ -69,9 +70,7 @@ def write_report(study: Study) -> list[Path]:
         CheckpointError: no cell is finished, or a file of a cell is damaged.
         StorageError: the disk refused.
     """
-    cells = finished_cells(study)
-    if not cells:
-        raise CheckpointError(f"{study.folder}: no cell is finished yet; run the study first")
+    cells = some_finished(study.folder, finished_cells(study))
     parts = _parts(study)
     labels_N = np.array(parts["test"]["labels"])
     weights_RN = resampled_lesions(labels_N, parts["test"]["lesions"], study.settings.bootstrap)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
-from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.study import study_file
 from qgan_qiskit.study.cell_runs import Say, carry_out
 from qgan_qiskit.study.cells import Row
@@ -15,6 +14,7 @@ from qgan_qiskit.study.circuits.report import write_report
 from qgan_qiskit.study.circuits.work import work_on
 from qgan_qiskit.study.executors import Executor
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
+from qgan_qiskit.study.shared_file import known, some_finished
 from qgan_qiskit.study.study_file import StudyFile
 
 Study = StudyFile[CircuitsConfig]
@@ -38,11 +38,7 @@ def prepare(
     check_matplotlib()
     root = outdir.absolute()
     cells = cells_of_files(root, files, settings) if files else cells_of_family(root, choice, settings)
-    wanted = study_file.begin(KIND, root, settings, [cell.name for cell in cells], command)
-    present = study_file.read(KIND, root, CircuitsConfig)
-    if present is not None:
-        study_file.check_same(present, wanted)
-    return wanted, cells
+    return study_file.begin(KIND, root, settings, [cell.name for cell in cells], command), cells
 
 
 def circuits(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> list[Path]:
@@ -64,13 +60,8 @@ def report(outdir: Path) -> list[Path]:
         CheckpointError: there is no study, or no finished circuit.
     """
     check_matplotlib()
-    study = study_file.read(KIND, outdir, CircuitsConfig)
-    if study is None:
-        raise CheckpointError(f"{outdir}: no study (it has no study.json); name another --outdir")
-    rows = study.rows()
-    if not rows:
-        raise CheckpointError(f"{outdir}: no circuit is finished yet; run the study first")
-    return write_report(study, rows)
+    study = known(outdir, study_file.read(KIND, outdir, CircuitsConfig))
+    return write_report(study, some_finished(outdir, study.rows(), "circuit"))
 
 
 def _said(row: Row) -> str:

@@ -232,14 +232,11 @@ def _base(entry: Entry, settings: CompareConfig) -> RunConfig:
 
 def absolute(settings: CompareConfig) -> CompareConfig:
     """Return the settings with absolute paths: cells may run in other folders and on other machines."""
-    data, evaluation = settings.data, settings.evaluation
+    data, evaluation = settings.data, settings.evaluation.with_absolute_weights()
     if data.path is not None:
         data = data.model_copy(update={"path": absolute_source(data.path)})
     if data.cache_dir is not None:
         data = data.model_copy(update={"cache_dir": str(Path(data.cache_dir).expanduser().absolute())})
-    if evaluation.fid_weights is not None:
-        weights = str(Path(evaluation.fid_weights).expanduser().absolute())
-        evaluation = evaluation.model_copy(update={"fid_weights": weights})
     files = ("weights", "prototype_file")
     models = {
         model: {

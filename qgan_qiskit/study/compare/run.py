@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qgan_qiskit.config.compare import CompareConfig
-from qgan_qiskit.errors import CheckpointError, QganError, UsageError
+from qgan_qiskit.errors import QganError, UsageError
 from qgan_qiskit.study.cells import worker_on
 from qgan_qiskit.study.compare import folder as study_folder
 from qgan_qiskit.study.compare.entries import Entry
@@ -17,6 +17,7 @@ from qgan_qiskit.study.compare.plan import Cell, absolute, classes_of, plan
 from qgan_qiskit.study.compare.report import write_report
 from qgan_qiskit.study.executors import Executor, run_all
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
+from qgan_qiskit.study.shared_file import known, some_finished
 from qgan_qiskit.study.stop import interruptible
 from qgan_qiskit.training.signals import Interrupted
 
@@ -102,13 +103,8 @@ def report(outdir: Path) -> list[Path]:
     Raises:
         CheckpointError: there is no study, or no finished cell.
     """
-    study = study_folder.read(outdir)
-    if study is None:
-        raise CheckpointError(f"{outdir}: no study (it has no study.json); name another --outdir")
-    rows = study.rows()
-    if not rows:
-        raise CheckpointError(f"{outdir}: no cell is finished yet; run the study first")
-    return write_report(study, rows)
+    study = known(outdir, study_folder.read(outdir))
+    return write_report(study, some_finished(outdir, study.rows()))
 
 
 def _compare(

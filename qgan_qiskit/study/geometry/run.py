@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qgan_qiskit.config.geometry import GeometryConfig
-from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.study import study_file
 from qgan_qiskit.study.cell_runs import Say, carry_out
 from qgan_qiskit.study.cells import Row
@@ -17,6 +16,7 @@ from qgan_qiskit.study.geometry.plan import KIND, Cell
 from qgan_qiskit.study.geometry.report import write_report
 from qgan_qiskit.study.geometry.work import check_network, work_on
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
+from qgan_qiskit.study.shared_file import known, some_finished
 from qgan_qiskit.study.study_file import StudyFile
 
 Study = StudyFile[GeometryConfig]
@@ -36,17 +36,10 @@ def prepare(sources: Sequence[Path], settings: GeometryConfig, outdir: Path, com
     """
     check_matplotlib()
     check_network(settings)
-    weights = settings.evaluation.fid_weights
-    if weights is not None:
-        evaluation = settings.evaluation.model_copy(update={"fid_weights": str(Path(weights).expanduser().absolute())})
-        settings = settings.model_copy(update={"evaluation": evaluation})
+    settings = settings.model_copy(update={"evaluation": settings.evaluation.with_absolute_weights()})
     root = outdir.absolute()
     cells = plan.cells(root, sources, settings)
-    wanted = study_file.begin(KIND, root, settings, [cell.name for cell in cells], command)
-    present = study_file.read(KIND, root, GeometryConfig)
-    if present is not None:
-        study_file.check_same(present, wanted)
-    return wanted, cells
+    return study_file.begin(KIND, root, settings, [cell.name for cell in cells], command), cells
 
 
 def geometry(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> list[Path]:
@@ -69,13 +62,8 @@ def report(outdir: Path) -> list[Path]:
         CheckpointError: there is no study, or no finished run.
     """
     check_matplotlib()
-    study = study_file.read(KIND, outdir, GeometryConfig)
-    if study is None:
-        raise CheckpointError(f"{outdir}: no study (it has no study.json); name another --outdir")
-    rows = study.rows()
-    if not rows:
-        raise CheckpointError(f"{outdir}: no run is finished yet; run the study first")
-    return write_report(study, rows)
+    study = known(outdir, study_file.read(KIND, outdir, GeometryConfig))
+    return write_report(study, some_finished(outdir, study.rows(), "run"))
 
 
 def _said(row: Row) -> str:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from qgan_qiskit.config.noise import NoiseChoice, NoiseConfig
 from qgan_qiskit.data import absolute_source
-from qgan_qiskit.errors import CheckpointError, UsageError
+from qgan_qiskit.errors import UsageError
 from qgan_qiskit.experiment import open_generator, run_of
 from qgan_qiskit.hardware.names import snapshot
 from qgan_qiskit.hardware.packs import placed
@@ -26,6 +26,7 @@ from qgan_qiskit.study.noise import plan
 from qgan_qiskit.study.noise.plan import Cell, Study
 from qgan_qiskit.study.noise.report import write_report
 from qgan_qiskit.study.noise.work import evaluator_of, work_on
+from qgan_qiskit.study.shared_file import known, some_finished
 from qgan_qiskit.training import checkpoint
 from qgan_qiskit.training.run_folder import RunFolder
 
@@ -67,10 +68,7 @@ def prepare(
         raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     if data.path is not None:
         data = data.model_copy(update={"path": absolute_source(data.path)})
-    weights = settings.evaluation.fid_weights
-    if weights is not None:
-        evaluation = settings.evaluation.model_copy(update={"fid_weights": str(Path(weights).expanduser().absolute())})
-        settings = settings.model_copy(update={"evaluation": evaluation})
+    settings = settings.model_copy(update={"evaluation": settings.evaluation.with_absolute_weights()})
     digest = hashlib.sha256((found / "ema.safetensors").read_bytes()).hexdigest()
     wanted = plan.begin(outdir, found, int(values["step"]), digest, data, settings, command)
     present = plan.read(outdir)
@@ -106,13 +104,8 @@ def report(outdir: Path) -> list[Path]:
         CheckpointError: there is no study, or no finished condition.
     """
     check_matplotlib()
-    study = plan.read(outdir)
-    if study is None:
-        raise CheckpointError(f"{outdir}: no study (it has no study.json); name another --outdir")
-    rows = study.rows()
-    if not rows:
-        raise CheckpointError(f"{outdir}: no condition is finished yet; run the study first")
-    return write_report(study, rows)
+    study = known(outdir, plan.read(outdir))
+    return write_report(study, some_finished(outdir, study.rows(), "condition"))
 
 
 def _said(row: Row) -> str:
