@@ -30,6 +30,8 @@ from qgan_qiskit.qnn import SubGenerators
 
 # ImageNet's colours, which torchvision's own weights expect of pixels from 0 to 1.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# All of these backbones halve an image five times: below this side, convolutions halve what is one pixel already.
+_LEAST_HALVED = 32
 
 
 class TransferGenerator(QuantumGenerator):
@@ -165,7 +167,12 @@ class TransferDiscriminator(nn.Module):
         if self.config.normalisation == "imagenet":
             mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
             images_BCHW = ((images_BCHW + 1) / 2 - mean) / deviation
-        return self.backbone(images_BCHW)
+        if images_BCHW.shape[-1] >= _LEAST_HALVED:
+            return self.backbone(images_BCHW)
+        # Of a padded 3x3 kernel that halves one pixel only the middle sees anything. oneDNN 3.12 leaves the other gradients
+        # as they lay in memory if the numbers are bfloat16 and the processor has AMX.
+        with torch.autocast(images_BCHW.device.type, enabled=False):
+            return self.backbone(images_BCHW.float())
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits (B,): positive for real."""

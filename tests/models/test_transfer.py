@@ -17,6 +17,7 @@ from qgan_qiskit.experiment import fit, open_generator, resume
 from qgan_qiskit.models import build, parameter_count
 from qgan_qiskit.models.transfer import TransferDiscriminator
 from qgan_qiskit.presets import PRESETS, preset
+from qgan_qiskit.training.compute import keep_freed_memory
 
 FOUR = ("none", "generator", "discriminator", "both")
 
@@ -50,6 +51,30 @@ def test_blocks_have_15_weights_each_and_all_configurations_as_many_in_all(resol
         assert images.shape == (3, 3, resolution, resolution)
         assert discriminator(images).shape == (3,)
     assert len(counts) == 1
+
+
+@pytest.mark.parametrize("resolution", [16, 32])
+def test_kernels_learn_only_where_they_see_pixels(resolution):
+    # At 16 pixels the last stage halves a single one: eight of nine weights of its first kernel see nothing but padding.
+    keep_freed_memory()
+    generator, discriminator = made(resolution=resolution)
+    images = generator(generator.sample_latent(8, seeded(1))).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        features = discriminator.features(images)
+    assert features.dtype == (torch.float32 if resolution == 16 else torch.bfloat16)
+    kernels = discriminator.backbone.layer4[0].conv1.weight
+    # What is not written to shows what lay there before.
+    for _ in range(3):
+        left = [torch.full((size, kernels.numel()), math.nan) for size in (1, 2, 3)]
+        del left
+    features.sum().backward()
+    sees = torch.zeros(3, 3)
+    if resolution == 16:
+        sees[1, 1] = 1
+    else:
+        sees[1:, 1:] = 1
+    assert torch.equal((kernels.grad != 0).any(0).any(0), sees.bool())
+    assert kernels.grad.isfinite().all()
 
 
 def test_the_four_presets_differ_in_their_blocks_alone():
