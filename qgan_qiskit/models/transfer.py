@@ -172,7 +172,7 @@ class TransferDiscriminator(nn.Module):
         # Of a padded 3x3 kernel that halves one pixel only the middle sees anything. oneDNN 3.12 leaves the other gradients
         # as they lay in memory if the numbers are bfloat16 and the processor has AMX.
         with torch.autocast(images_BCHW.device.type, enabled=False):
-            return self.backbone(images_BCHW.float())
+            return self.backbone(images_BCHW.to(self.reduce.weight.dtype))
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits (B,): positive for real."""
