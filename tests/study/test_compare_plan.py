@@ -1,6 +1,7 @@
 """Models of a comparison, and cells of equal budget."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from qgan_qiskit.config.compare import CompareConfig
 from qgan_qiskit.errors import DataError, UsageError
 from qgan_qiskit.presets import PRESETS
 from qgan_qiskit.study.compare.entries import Entry, parse_entries
-from qgan_qiskit.study.compare.folder import begin
+from qgan_qiskit.study.compare.folder import begin, check_same, join, read
 from qgan_qiskit.study.compare.plan import Cell, plan, run_config
 
 EVERY = [(model, name) for model, names in PRESETS.items() for name in names]
@@ -142,3 +143,33 @@ def test_folders_of_classes_do_not_collide(names):
 def test_a_plain_class_name_is_kept():
     assert Cell(None, "", Entry("dcgan"), "MEL", 0, 8, "", None, None).name == "dcgan-default-MEL-s0"
     assert np.unique([Cell(None, "", Entry("dcgan"), n, 0, 8, "", None, None).name for n in ("a b", "a_b")]).size == 2
+
+
+def test_models_that_join_a_study_bring_their_settings_and_find_those_of_others(tmp_path):
+    made = {"data": {"resolution": 16, "made_per_class": 16}, "evaluation": {"metrics": "ssim"}}
+
+    def asked(models, **settings):
+        config = CompareConfig(model_settings=settings, **made)
+        study = begin(tmp_path, config)
+        present = read(tmp_path)
+        if present is not None:
+            check_same(present, study)
+            study = replace(present, settings=present.with_model_settings(config))
+        return join(study.grown(models, ["nevus"], [0], [f"study compare {models}"]))
+
+    asked(["dcgan:matched", "dcgan"])
+    assert read(tmp_path).settings.model_settings == {}
+    # Now that it takes part, its settings are fixed; so are those of the one that joins.
+    with pytest.raises(UsageError, match=r"model_settings.dcgan is {'latent_size': '9'} and was None"):
+        asked(["dcgan"], dcgan={"latent_size": "9"})
+    joined = asked(["transfer:none"], transfer={"decoder_width": "16"})
+    assert joined == read(tmp_path)
+    assert joined.settings.model_settings == {"transfer": {"decoder_width": "16"}}
+    with pytest.raises(UsageError, match=r"model_settings.transfer is {'decoder_width': '32'} and was"):
+        asked(["transfer"], transfer={"decoder_width": "32"})
+    # Whoever goes on need not say them again.
+    again = asked(["transfer", "hybridq"])
+    assert again.settings.model_settings == {"transfer": {"decoder_width": "16"}}
+    assert again.models == ("dcgan:matched", "dcgan", "transfer:none", "transfer", "hybridq")
+    config = run_config(Entry("transfer", "none"), again.settings, "nevus", 0, 100)
+    assert config.model.decoder_width == 16

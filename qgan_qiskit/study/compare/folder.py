@@ -7,9 +7,10 @@ the report (``report.py``).
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,19 @@ class Study:
         self, models: Iterable[str], classes: Iterable[str], seeds: Iterable[int], commands: Iterable[str]
     ) -> Study:
         """Return the study with more models, classes, seeds and commands; what it has already stays where it is."""
-        return Study(
-            self.folder,
-            self.identity,
-            self.settings,
-            self.weights_digest,
-            tuple(dict.fromkeys([*self.models, *models])),
-            tuple(dict.fromkeys([*self.classes, *classes])),
-            tuple(dict.fromkeys([*self.seeds, *seeds])),
-            self.versions,
-            tuple(dict.fromkeys([*self.commands, *commands])),
+        return replace(
+            self,
+            models=tuple(dict.fromkeys([*self.models, *models])),
+            classes=tuple(dict.fromkeys([*self.classes, *classes])),
+            seeds=tuple(dict.fromkeys([*self.seeds, *seeds])),
+            commands=tuple(dict.fromkeys([*self.commands, *commands])),
         )
+
+    def with_model_settings(self, settings: CompareConfig) -> CompareConfig:
+        """Return settings whose models are set as in this study; models that are new to it bring their own."""
+        known = {re.split(r"[:+@]", model)[0] for model in self.models}
+        new = {model: own for model, own in settings.model_settings.items() if model not in known}
+        return settings.model_copy(update={"model_settings": self.settings.model_settings | new})
 
     def rows(self) -> dict[str, Row]:
         """Return the finished cells by the name of their folder, in the order of models, classes and seeds.
@@ -122,7 +125,11 @@ def join(wanted: Study) -> Study:
         study = wanted
         if present is not None:
             check_same(present, wanted)
-            study = present.grown(wanted.models, wanted.classes, wanted.seeds, wanted.commands)
+            together = present.settings.model_copy(
+                update={"model_settings": present.with_model_settings(wanted.settings).model_settings}
+            )
+            grown = present.grown(wanted.models, wanted.classes, wanted.seeds, wanted.commands)
+            study = replace(grown, settings=together)
         if study != present:
             write_file(study.folder, _content(study))
         return study
@@ -134,7 +141,10 @@ def check_same(present: Study, wanted: Study) -> None:
     Raises:
         UsageError: naming the first setting that differs.
     """
-    refuse_other(present.folder, _comparable(present), _comparable(wanted))
+    asked = _comparable(wanted)
+    # A study grows by models, which bring their settings.
+    known = _comparable(replace(present, settings=present.with_model_settings(wanted.settings)))
+    refuse_other(present.folder, known, asked)
 
 
 def _comparable(study: Study) -> dict[str, Any]:
