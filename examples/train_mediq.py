@@ -28,7 +28,7 @@ from qgan_qiskit.training.pictures import grid_picture
 
 def settings(arguments: argparse.Namespace) -> RunConfig:
     """Return small settings of MediQ-GAN."""
-    return preset("mediq", "default").updated(
+    return preset("mediq", "style2").updated(
         {
             "data": {
                 "path": arguments.data,

@@ -15,7 +15,7 @@ from progress import reason, say
 from timing import beside, first_call, measure
 
 from qgan_qiskit.models import build
-from qgan_qiskit.presets import mediq_default
+from qgan_qiskit.presets import mediq_style2
 from qgan_qiskit.training.randomness import seeded
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
@@ -27,7 +27,7 @@ TARGET = 100
 
 def run(tiny: bool, skip: Collection[str]) -> dict:
     """Return the figures of the part ``mediq_training``: medians over pairs of our step and PennyLane's circuits."""
-    config = mediq_default()
+    config = mediq_style2()
     if tiny:
         model = config.model.model_copy(update={"num_qubits": 4, "reps": 2})
         config = config.model_copy(update={"model": model})

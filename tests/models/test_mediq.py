@@ -35,7 +35,7 @@ def made(resolution=16, classes=("x", "y", "z"), **changes):
 
 def test_parameters_are_those_of_the_published_code():
     """8.64M and 0.72M, 0.73M for the prototypes, 2.82M for the critic; 640 angles; by hand where they are few."""
-    for name, expected in (("paper", 8_644_275), ("default", 722_051)):
+    for name, expected in (("paper", 8_644_275), ("style2", 722_051)):
         model = preset("mediq", name).model.model_copy(update={"prototype_skips": False})
         generator, critic = build(model, 64, seeded(), classes=EIGHT)
         prototypes = parameter_count(generator.prototypes)
@@ -43,7 +43,7 @@ def test_parameters_are_those_of_the_published_code():
         assert prototypes == 8 * 1280 + (1280 * 512 + 512) + (512 * 128 + 128) + 8 == 731_784
         assert parameter_count(critic) == 2_822_785
         assert sum(p.numel() for p in generator.quantum_parameters()) == 5 * 16 * 8 == 640
-    skips, _ = build(preset("mediq", "default").model, 64, seeded(), classes=EIGHT)
+    skips, _ = build(preset("mediq", "style2").model, 64, seeded(), classes=EIGHT)
     assert parameter_count(skips) - 722_051 - 731_784 == 128 * (32 + 128 + 96)
 
 
