@@ -139,6 +139,9 @@ class MediqConfig(Settings):
     decoder: Literal["style2", "vanilla"] = Field(
         "style2", description="Map from features to the image: residual upsampling with noise, or a wide layer."
     )
+    decoder_norm: Literal["none", "batch"] = Field(
+        "none", description="Normalise what the small decoder style2 computes over the batch; none as published."
+    )
     prototypes: bool = Field(
         True, description="Draw latents around a vector that each class learns, instead of around 0."
     )

@@ -73,6 +73,10 @@ class RunConfig(Settings):
             raise ValueError(
                 f"model.trained_stages is {model.trained_stages}, and model.backbone {model.backbone} has 5"
             )
+        if isinstance(model, MediqConfig) and model.decoder_norm != "none" and model.decoder != "style2":
+            raise ValueError(
+                f"model.decoder_norm '{model.decoder_norm}' is for model.decoder 'style2', not '{model.decoder}'"
+            )
         if training.diff_augment != "none" and not compares_images:
             raise ValueError(
                 f"training.diff_augment changes colour images, and the discriminator of {model.name}"

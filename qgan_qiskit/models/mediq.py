@@ -81,9 +81,13 @@ class MediqGenerator(QuantumGenerator):
         quantum = min(max(round(FEATURES * config.quantum_share), 1), FEATURES - 1)
         self.classical_stream = ClassicalStream(FEATURES - quantum)
         self.quantum_stream = QuantumStream(quantum, count, ansatz.num_inputs, ansatz.num_observables)
-        decoder = Style2Decoder if config.decoder == "style2" else VanillaDecoder
-        skips = config.prototypes and config.prototype_skips
-        self.decoder = decoder(resolution, config.latent_size, channels, skips=skips)
+        skips, size = config.prototypes and config.prototype_skips, config.latent_size
+        self.decoder: Style2Decoder | VanillaDecoder
+        if config.decoder == "style2":
+            batch_norm = config.decoder_norm == "batch"
+            self.decoder = Style2Decoder(resolution, size, channels, skips=skips, batch_norm=batch_norm)
+        else:
+            self.decoder = VanillaDecoder(resolution, size, channels, skips=skips)
         he_initialise(self, generator)
         self.decoder.calm()
         nn.init.normal_(self.embedding.weight, generator=generator)

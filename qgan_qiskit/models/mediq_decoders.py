@@ -49,10 +49,13 @@ class Style2Decoder(nn.Module):
     """Residual blocks, each twice as large: nearest upsampling, two conv3x3, a 1x1 way around; then noise, LeakyReLU.
 
     Noise is one normal number per pixel, added to each channel with a trained strength that starts at 0. 512,259 parameters at
-    64x64, without skips.
+    64x64, without skips. As published nothing is normalised; with ``batch_norm`` (ours) what comes in is, and each 3x3
+    convolution.
     """
 
-    def __init__(self, resolution: int, latent_size: int, channels: int, *, skips: bool) -> None:
+    def __init__(
+        self, resolution: int, latent_size: int, channels: int, *, skips: bool, batch_norm: bool = False
+    ) -> None:
         """Build; weights are set by the caller.
 
         Args:
@@ -60,19 +63,23 @@ class Style2Decoder(nn.Module):
             latent_size: Z.
             channels: C, of the images.
             skips: whether prototypes are shown.
+            batch_norm: whether to normalise.
         """
         super().__init__()
+        norm = nn.BatchNorm2d if batch_norm else nn.Identity
         widths = _widths(_STYLE2, resolution)
         self.first, self.second, self.around = (nn.ModuleList() for _ in range(3))
-        self.strengths = nn.ParameterList()
+        self.strengths, self.norms = nn.ParameterList(), nn.ModuleList()
         before = FEATURES
         for width in widths:
             self.first.append(DoubledConv2d(before, width))
+            self.norms.extend([norm(width), norm(width)])
             self.second.append(nn.Conv2d(width, width, 3, padding=1))
             self.around.append(nn.Conv2d(before, width, 1))
             self.strengths.append(nn.Parameter(torch.zeros(width)))
             before = width
         self.last = nn.Conv2d(before, 32, 3, padding=1)
+        self.norms.extend([norm(32), norm(FEATURES)])
         self.image = nn.Conv2d(32, channels, 1)
         self.skips = PrototypeSkips(latent_size, [FEATURES, *widths[:-1]]) if skips else None
         self.noise_size = sum((SIDE << stage) ** 2 for stage in range(1, len(widths) + 1))
@@ -92,19 +99,21 @@ class Style2Decoder(nn.Module):
             prototypes_BZ: middle of each image's class, where skips are wanted.
             noise_BN: ``noise_size`` normal numbers per image.
         """
-        x, used = features, 0
+        *norms, last, start = self.norms
+        x, used = start(features), 0
         blocks = zip(self.first, self.second, self.around, self.strengths, strict=True)
         for scale, (first, second, around, strength) in enumerate(blocks):
             if self.skips is not None and prototypes_BZ is not None:
                 x = self.skips.add(scale, x, prototypes_BZ)
             # What looks at one pixel only need not look at its copies.
             way_around = interpolate(around(x), scale_factor=2, mode="nearest")
-            x = way_around + leaky_relu(second(leaky_relu(first(x), 0.2)), 0.2)
+            inside = leaky_relu(norms[2 * scale](first(x)), 0.2)
+            x = way_around + leaky_relu(norms[2 * scale + 1](second(inside)), 0.2)
             side = x.shape[-1]
             noise = noise_BN[:, used : used + side * side].view(-1, 1, side, side)
             used += side * side
             x = leaky_relu(torch.addcmul(x, strength[None, :, None, None], noise.to(x.dtype)), 0.2)
-        return torch.tanh(self.image(leaky_relu(self.last(x), 0.2)))
+        return torch.tanh(self.image(leaky_relu(last(self.last(x)), 0.2)))
 
 
 class VanillaDecoder(nn.Module):

@@ -47,6 +47,27 @@ def test_parameters_are_those_of_the_published_code():
     assert parameter_count(skips) - 722_051 - 731_784 == 128 * (32 + 128 + 96)
 
 
+def test_a_decoder_with_batch_norm_normalises_what_it_computes():
+    plain, _ = made(32)
+    generator, _ = made(32, decoder_norm="batch")
+    # Two blocks of two convolutions, the last one, and what comes in: a gain and an offset for each channel.
+    assert parameter_count(generator) - parameter_count(plain) == 2 * (128 + 128 + 96 + 96 + 32 + 32)
+    z = generator.sample_latent(64, seeded(1))
+    seen = {}
+    for number, norm in enumerate(generator.decoder.norms):
+        norm.register_forward_hook(lambda _, __, output, number=number: seen.update({number: output.detach()}))
+    generator(z)
+    assert sorted(seen) == list(range(6))
+    for maps in seen.values():
+        mean, variance = maps.mean((0, 2, 3)), maps.var((0, 2, 3), unbiased=False)
+        assert mean.abs().max() < 1e-4
+        # What is 0 everywhere stays so; all else has variance 1.
+        assert torch.all((variance < 1e-3) | ((variance - 1).abs() < 0.05))
+        assert (variance > 0.9).any()
+    with pytest.raises(ValueError, match=r"model\.decoder_norm 'batch' is for model\.decoder 'style2', not 'vanilla'"):
+        RunConfig.model_validate({"model": {"name": "mediq", "decoder": "vanilla", "decoder_norm": "batch"}})
+
+
 def test_circuit_reads_the_mean_of_x():
     ansatz, each = mediq_ansatz(4, 2), mediq_ansatz(4, 2, readout="each")
     assert (ansatz.num_observables, each.num_observables) == (1, 4)
