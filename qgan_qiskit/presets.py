@@ -118,7 +118,7 @@ def mediq_default() -> RunConfig:
 
     One update of the critic for each of the generator: as published it takes three times as many images to make as many steps.
     """
-    model = MediqConfig(decoder_norm="batch", critic="dcgan", critic_width=48)
+    model = MediqConfig(decoder_norm="batch", critic="dcgan", critic_width=48, minibatch_std=True)
     return RunConfig(preset="default", model=model, training=hybridq_default().training)
 
 

@@ -156,6 +156,9 @@ class MediqConfig(Settings):
         "discriminator (with batch norm), told the class in the same way.",
     )
     critic_width: int = Field(64, ge=8, le=512, multiple_of=8, description="Channels of the critic's first stage.")
+    minibatch_std: bool = Field(
+        False, description="Show the critic dcgan how much images vary in groups of 4, of whatever class."
+    )
 
 
 class TransferConfig(Settings):

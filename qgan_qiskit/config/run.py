@@ -73,6 +73,8 @@ class RunConfig(Settings):
             raise ValueError(
                 f"model.trained_stages is {model.trained_stages}, and model.backbone {model.backbone} has 5"
             )
+        if isinstance(model, MediqConfig) and model.minibatch_std and model.critic != "dcgan":
+            raise ValueError(f"model.minibatch_std is for model.critic 'dcgan', not '{model.critic}'")
         if isinstance(model, MediqConfig) and model.decoder_norm != "none" and model.decoder != "style2":
             raise ValueError(
                 f"model.decoder_norm '{model.decoder_norm}' is for model.decoder 'style2', not '{model.decoder}'"

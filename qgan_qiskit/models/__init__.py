@@ -52,8 +52,12 @@ def build(
             )
         if isinstance(config, MediqConfig):
             conditional = MediqGenerator(config, resolution, classes, generator, estimator, channels)
-            judge = ProjectionCritic if config.critic == "projection" else ConditionalDcganDiscriminator
-            return conditional, judge(config.critic_width, resolution, len(classes), generator, channels)
+            width, count = config.critic_width, len(classes)
+            if config.critic == "projection":
+                return conditional, ProjectionCritic(width, resolution, count, generator, channels)
+            return conditional, ConditionalDcganDiscriminator(
+                width, resolution, count, generator, channels, minibatch_std=config.minibatch_std
+            )
         if isinstance(config, TransferConfig):
             transfer = TransferGenerator(config, resolution, generator, estimator, channels)
             return transfer, TransferDiscriminator(config, generator, estimator, channels)

@@ -17,7 +17,14 @@ class ConditionalDcganDiscriminator(nn.Module):
     """The logit of DCGAN's discriminator, and ``<W h, embedding(class)>`` with h the mean of its last maps."""
 
     def __init__(
-        self, width: int, resolution: int, num_classes: int, generator: torch.Generator, channels: int = 3
+        self,
+        width: int,
+        resolution: int,
+        num_classes: int,
+        generator: torch.Generator,
+        channels: int = 3,
+        *,
+        minibatch_std: bool = False,
     ) -> None:
         """Build and initialise.
 
@@ -27,9 +34,11 @@ class ConditionalDcganDiscriminator(nn.Module):
             num_classes: classes it can be told.
             generator: source of the initial weights.
             channels: C, of the images.
+            minibatch_std: show the head how much images of a group vary (see :class:`MinibatchStd`).
         """
         super().__init__()
-        *trunk, head = DcganDiscriminator(width, resolution, "batch", generator, channels).layers
+        dcgan = DcganDiscriminator(width, resolution, "batch", generator, channels, minibatch_std=minibatch_std)
+        *trunk, head = dcgan.layers
         self.trunk, self.head = nn.Sequential(*trunk), head
         last = width * resolution // 8
         self.project = nn.Linear(last, _EMBEDDED)
@@ -42,5 +51,6 @@ class ConditionalDcganDiscriminator(nn.Module):
     def forward(self, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
         """Return logits (B,): positive for real images of the class."""
         maps = self.trunk(images_BCHW)
-        seen = maps.mean(dim=(2, 3))
+        # How much a group varies says nothing of the class.
+        seen = maps[:, : self.project.in_features].mean(dim=(2, 3))
         return self.head(maps).flatten() + (self.project(seen) * self.embedding(labels_B)).sum(1)

@@ -228,5 +228,22 @@ def test_dcgan_that_is_told_the_class_begins_as_dcgan_and_learns_of_classes():
         seen = critic.trunk(images).mean((2, 3))
         shift = torch.stack([critic.project(h) @ critic.embedding.weight[y] for h, y in zip(seen, labels, strict=True)])
         np.testing.assert_allclose(critic(images, labels) - plain(images), shift, atol=1e-5)
+    _, seeing = made(16, critic="dcgan", critic_width=8, minibatch_std=True)
+    assert parameter_count(seeing) - parameter_count(critic) == 4 * 4
+    alike = images[:1].expand(4, -1, -1, -1)
+    with torch.no_grad():
+        # The class's part of the logit is that of each image alone, whatever else is in its group.
+        seeing.embedding.weight.normal_(generator=seeded(9))
+        seeing.eval()
+        varied = torch.cat([images[:1], 2 * torch.randn(3, 3, 16, 16, generator=seeded(10))])
+        parts = [
+            seeing(group, torch.ones(4, dtype=torch.long))[0] - seeing(group, torch.zeros(4, dtype=torch.long))[0]
+            for group in (alike, varied)
+        ]
+        np.testing.assert_allclose(parts[0], parts[1], atol=1e-5)
+        wholes = [seeing(group, torch.ones(4, dtype=torch.long))[0] for group in (alike, varied)]
+        assert abs(wholes[0] - wholes[1]) > 1e-4
+    with pytest.raises(ValueError, match=r"model\.minibatch_std is for model\.critic 'dcgan', not 'projection'"):
+        RunConfig.model_validate({"model": {"name": "mediq", "minibatch_std": True}})
     with pytest.raises(ValueError, match=r"use model\.critic 'projection' with it"):
         RunConfig.model_validate({"model": {"name": "mediq", "critic": "dcgan"}, "training": {"loss": "wgan-gp"}})
