@@ -156,8 +156,12 @@ def _mediq_published(**changes: Any) -> TrainingConfig:
 
 
 def transfer_default() -> RunConfig:
-    """Return the GAN with circuits in both networks, trained as HybridQ's default is, with bce and a frozen backbone."""
-    return hybridq_default().model_copy(update={"preset": "default", "model": TransferConfig()})
+    """Return the GAN with circuits in both networks, trained as HybridQ's default is, with bce and a frozen backbone.
+
+    Angles of the discriminator's block do not level off: with tanh all of them ended where it is flat, and nothing learned.
+    """
+    model = TransferConfig(head_angles="linear")
+    return hybridq_default().model_copy(update={"preset": "default", "model": model})
 
 
 def transfer_configuration(quantum: Literal["none", "generator", "discriminator"]) -> Callable[[], RunConfig]:
@@ -165,7 +169,7 @@ def transfer_configuration(quantum: Literal["none", "generator", "discriminator"
 
     def preset_of() -> RunConfig:
         base = transfer_default()
-        return base.model_copy(update={"preset": quantum, "model": TransferConfig(quantum=quantum)})
+        return base.model_copy(update={"preset": quantum, "model": base.model.model_copy(update={"quantum": quantum})})
 
     return preset_of
 

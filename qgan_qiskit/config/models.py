@@ -191,6 +191,11 @@ class TransferConfig(Settings):
     input_size: int | None = Field(
         None, ge=16, le=512, description="Side that images are brought to for the backbone. [default: their own]"
     )
+    head_angles: Literal["tanh", "linear"] = Field(
+        "tanh",
+        description="Angles of the discriminator's block: pi/2 (1 + tanh x) of what the linear layer makes of the features, or "
+        "pi/2 + x, which never levels off.",
+    )
     trained_stages: int = Field(
         0,
         ge=0,

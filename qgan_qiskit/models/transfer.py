@@ -5,7 +5,7 @@ looks through a pretrained network, and a dressed circuit (Mari et al. 2020, Qua
 linear. A classical block has exactly as many weights as a quantum one.
 
 What the paper leaves open is decided here: the circuit is RY of the inputs, then three times RY and a ladder of CX, read by Z;
-inputs of the discriminator's circuit are pi/2 * tanh of the linear layer; the pretrained network keeps its batch-norm statistics,
+inputs of the discriminator's circuit are pi/2 + x of the linear layer's x, or pi/2 (1 + tanh x) as in the dressed circuit; the pretrained network keeps its batch-norm statistics,
 and learns in its last stages only, if asked to.
 
 Shape letters: B batch · Z latent size and qubits · F features of the backbone · C H W image.
@@ -118,6 +118,10 @@ class TransferDiscriminator(nn.Module):
         # Features of a pretrained network are of order one: angles then start over much of the circuit's range.
         he_initialise(self.reduce, generator)
         he_initialise(self.score, generator)
+        if config.head_angles == "linear":
+            with torch.no_grad():
+                # About half a radian to either side of pi/2.
+                self.reduce.weight.mul_(0.25)
         self.block: nn.Module
         if config.quantum in ("discriminator", "both"):
             self.block = SubGenerators(ansatz, 1, estimator, generator=generator)
@@ -179,7 +183,9 @@ class TransferDiscriminator(nn.Module):
         reduced = self.reduce(self.features(images_BCHW))
         with torch.autocast(reduced.device.type, enabled=False):
             # Around pi/2, where the twin is centred and RY is steepest in Z.
-            angles = math.pi / 2 * (1 + torch.tanh(reduced.float()))
+            reduced = reduced.float()
+            linear = self.config.head_angles == "linear"
+            angles = math.pi / 2 + (reduced if linear else math.pi / 2 * torch.tanh(reduced))
             judged = self.block(angles[:, None])
         return self.score(judged.flatten(1)).flatten()
 

@@ -129,13 +129,15 @@ def test_features_are_those_of_the_network_without_its_head(weights):
         np.testing.assert_allclose(discriminator.features(images), network.eval()(shown), atol=1e-5)
 
 
-def test_the_dressed_circuit_is_linear_circuit_linear(weights):
+@pytest.mark.parametrize("head_angles", ["tanh", "linear"])
+def test_the_dressed_circuit_is_linear_circuit_linear(weights, head_angles):
     """By hand with Qiskit's state vector."""
-    _, discriminator = made(weights, quantum="discriminator")
+    _, discriminator = made(weights, quantum="discriminator", head_angles=head_angles)
     images = torch.rand(3, 3, 32, 32, generator=seeded(5)) * 2 - 1
     ansatz = ansatz_of(discriminator.config)
     with torch.no_grad():
-        angles = math.pi / 2 * (1 + torch.tanh(discriminator.reduce(discriminator.features(images))))
+        reduced = discriminator.reduce(discriminator.features(images))
+        angles = math.pi / 2 + (reduced if head_angles == "linear" else math.pi / 2 * torch.tanh(reduced))
         (connector,) = discriminator.block.connectors
         logits = []
         for row in angles:
