@@ -5,8 +5,8 @@ looks through a pretrained network, and a dressed circuit (Mari et al. 2020, Qua
 linear. A classical block has exactly as many weights as a quantum one.
 
 What the paper leaves open is decided here: the circuit is RY of the inputs, then three times RY and a ladder of CX, read by Z;
-inputs of the discriminator's circuit are pi/2 + x of the linear layer's x, or pi/2 (1 + tanh x) as in the dressed circuit; the pretrained network keeps its batch-norm statistics,
-and learns in its last stages only, if asked to.
+inputs of the discriminator's circuit are pi/2 + x of the linear layer's x, or pi/2 (1 + tanh x) as in the dressed circuit; the
+pretrained network keeps its batch-norm statistics, and learns in its last stages only, if asked to.
 
 Shape letters: B batch · Z latent size and qubits · F features of the backbone · C H W image.
 """
