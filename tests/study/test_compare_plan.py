@@ -154,7 +154,8 @@ def test_models_that_join_a_study_bring_their_settings_and_find_those_of_others(
         present = read(tmp_path)
         if present is not None:
             check_same(present, study)
-            study = replace(present, settings=present.with_model_settings(config))
+            together = config.model_copy(update={"model_settings": present.model_settings_with(config)})
+            study = replace(present, settings=together)
         return join(study.grown(models, ["nevus"], [0], [f"study compare {models}"]))
 
     asked(["dcgan:matched", "dcgan"])

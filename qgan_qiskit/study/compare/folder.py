@@ -62,11 +62,11 @@ class Study:
             commands=tuple(dict.fromkeys([*self.commands, *commands])),
         )
 
-    def with_model_settings(self, settings: CompareConfig) -> CompareConfig:
-        """Return settings whose models are set as in this study; models that are new to it bring their own."""
+    def model_settings_with(self, settings: CompareConfig) -> dict[str, dict[str, str]]:
+        """Return the settings of this study's models, and of those of ``settings`` that are new to it."""
         known = {re.split(r"[:+@]", model)[0] for model in self.models}
         new = {model: own for model, own in settings.model_settings.items() if model not in known}
-        return settings.model_copy(update={"model_settings": self.settings.model_settings | new})
+        return self.settings.model_settings | new
 
     def rows(self) -> dict[str, Row]:
         """Return the finished cells by the name of their folder, in the order of models, classes and seeds.
@@ -125,11 +125,8 @@ def join(wanted: Study) -> Study:
         study = wanted
         if present is not None:
             check_same(present, wanted)
-            together = present.settings.model_copy(
-                update={"model_settings": present.with_model_settings(wanted.settings).model_settings}
-            )
             grown = present.grown(wanted.models, wanted.classes, wanted.seeds, wanted.commands)
-            study = replace(grown, settings=together)
+            study = replace(grown, settings=_with_models(present.settings, present, wanted))
         if study != present:
             write_file(study.folder, _content(study))
         return study
@@ -143,8 +140,13 @@ def check_same(present: Study, wanted: Study) -> None:
     """
     asked = _comparable(wanted)
     # A study grows by models, which bring their settings.
-    known = _comparable(replace(present, settings=present.with_model_settings(wanted.settings)))
+    known = _comparable(replace(present, settings=_with_models(present.settings, present, wanted)))
     refuse_other(present.folder, known, asked)
+
+
+def _with_models(settings: CompareConfig, present: Study, wanted: Study) -> CompareConfig:
+    """Return settings with those of the models of both studies."""
+    return settings.model_copy(update={"model_settings": present.model_settings_with(wanted.settings)})
 
 
 def _comparable(study: Study) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def prepare(
     if present is not None:
         study_folder.check_same(present, wanted)
         # The present identity, with the places that were named now: data and weights may have moved.
-        wanted = replace(present, settings=present.with_model_settings(settings))
+        models = present.model_settings_with(settings)
+        wanted = replace(present, settings=settings.model_copy(update={"model_settings": models}))
     names = classes_of(settings, classes)
     study = wanted.grown([str(entry) for entry in entries], names, seeds, [command])
     return study, plan(study, entries, names, seeds)
