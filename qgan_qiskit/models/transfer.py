@@ -182,10 +182,10 @@ class TransferDiscriminator(nn.Module):
         """Return logits (B,): positive for real."""
         reduced = self.reduce(self.features(images_BCHW))
         with torch.autocast(reduced.device.type, enabled=False):
-            # Around pi/2, where the twin is centred and RY is steepest in Z.
             reduced = reduced.float()
+            # Around pi/2, where the twin is centred and RY is steepest in Z.
             linear = self.config.head_angles == "linear"
-            angles = math.pi / 2 + (reduced if linear else math.pi / 2 * torch.tanh(reduced))
+            angles = math.pi / 2 + reduced if linear else math.pi / 2 * (1 + torch.tanh(reduced))
             judged = self.block(angles[:, None])
         return self.score(judged.flatten(1)).flatten()
 

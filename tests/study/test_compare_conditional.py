@@ -125,6 +125,10 @@ def test_settings_of_a_model_reach_its_cells(options, main, tmp_path):
     assert process.exitcode == 0, (tmp_path / "output").read_text()
     config = json.loads((tmp_path / "study" / "cells" / "dcgan-tiny-nevus-s0" / "run" / "config.json").read_text())
     assert config["model"]["latent_size"] == 9
+    # The study remembers: whoever goes on with it need not say it again.
+    status, out, err = main("study", "compare", *options, "--dry-run", "--outdir", tmp_path / "study")
+    assert status == 0, err
+    assert out.count("finished") == 4
 
 
 def test_the_suite_of_data_reduction_is_the_four_configurations_on_four_shares():

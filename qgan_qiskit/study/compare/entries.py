@@ -66,6 +66,12 @@ class Entry:
         return config.updated({"model": {"twin": True}})
 
 
+def model_of(entry: str) -> str:
+    """Return the model of an entry as it is written, whether or not its preset is still there."""
+    match = _FORM.fullmatch(entry)
+    return match["model"] if match is not None else entry
+
+
 def parse_entries(text: str) -> tuple[Entry, ...]:
     """Return the models of a list such as ``hybridq,hybridq+twin,hybridq:paper,dcgan``.
 

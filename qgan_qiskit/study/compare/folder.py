@@ -7,7 +7,6 @@ the report (``report.py``).
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ from typing import Any
 from qgan_qiskit.config.compare import CompareConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.study.cells import Row, result_of
+from qgan_qiskit.study.compare.entries import model_of
 from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
 from qgan_qiskit.training.run_folder import versions
 
@@ -62,11 +62,12 @@ class Study:
             commands=tuple(dict.fromkeys([*self.commands, *commands])),
         )
 
-    def model_settings_with(self, settings: CompareConfig) -> dict[str, dict[str, str]]:
-        """Return the settings of this study's models, and of those of ``settings`` that are new to it."""
-        known = {re.split(r"[:+@]", model)[0] for model in self.models}
+    def joined_by(self, settings: CompareConfig) -> Study:
+        """Return the study with what ``settings`` set of models that are new to it; what it has stays as it is."""
+        known = {model_of(entry) for entry in self.models}
         new = {model: own for model, own in settings.model_settings.items() if model not in known}
-        return self.settings.model_settings | new
+        together = self.settings.model_settings | new
+        return replace(self, settings=self.settings.model_copy(update={"model_settings": together}))
 
     def rows(self) -> dict[str, Row]:
         """Return the finished cells by the name of their folder, in the order of models, classes and seeds.
@@ -125,8 +126,8 @@ def join(wanted: Study) -> Study:
         study = wanted
         if present is not None:
             check_same(present, wanted)
-            grown = present.grown(wanted.models, wanted.classes, wanted.seeds, wanted.commands)
-            study = replace(grown, settings=_with_models(present.settings, present, wanted))
+            joined = present.joined_by(wanted.settings)
+            study = joined.grown(wanted.models, wanted.classes, wanted.seeds, wanted.commands)
         if study != present:
             write_file(study.folder, _content(study))
         return study
@@ -138,15 +139,8 @@ def check_same(present: Study, wanted: Study) -> None:
     Raises:
         UsageError: naming the first setting that differs.
     """
-    asked = _comparable(wanted)
     # A study grows by models, which bring their settings.
-    known = _comparable(replace(present, settings=_with_models(present.settings, present, wanted)))
-    refuse_other(present.folder, known, asked)
-
-
-def _with_models(settings: CompareConfig, present: Study, wanted: Study) -> CompareConfig:
-    """Return settings with those of the models of both studies."""
-    return settings.model_copy(update={"model_settings": present.model_settings_with(wanted.settings)})
+    refuse_other(present.folder, _comparable(present.joined_by(wanted.settings)), _comparable(wanted))
 
 
 def _comparable(study: Study) -> dict[str, Any]:
