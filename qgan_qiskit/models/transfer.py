@@ -126,7 +126,16 @@ class TransferDiscriminator(nn.Module):
         if config.quantum in ("discriminator", "both"):
             self.block = SubGenerators(ansatz, 1, estimator, generator=generator)
         else:
-            self.block = ClassicalTwin(qubits, ansatz.num_observables, ansatz.num_weights, 1, generator)
+            # A circuit is as steep at any angle. A twin of unlimited inputs that ends in tanh is flat for most of them, and
+            # stops the discriminator from learning; nothing behind it needs limits.
+            self.block = ClassicalTwin(
+                qubits,
+                ansatz.num_observables,
+                ansatz.num_weights,
+                1,
+                generator,
+                bounded=config.head_angles == "tanh",
+            )
         mean, deviation = (torch.tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)

@@ -129,6 +129,21 @@ def test_features_are_those_of_the_network_without_its_head(weights):
         np.testing.assert_allclose(discriminator.features(images), network.eval()(shown), atol=1e-5)
 
 
+@pytest.mark.parametrize("quantum", ["none", "generator"])
+def test_a_classical_block_still_learns_far_from_where_it_started(weights, quantum):
+    """Angles without limits reach hundreds of radians: a circuit is as steep there, and the twin must be."""
+    steep = {}
+    for head_angles in ("tanh", "linear"):
+        _, discriminator = made(weights, quantum=quantum, head_angles=head_angles)
+        with torch.no_grad():
+            discriminator.reduce.weight.mul_(1000)
+        images = (torch.rand(3, 3, 32, 32, generator=seeded(5)) * 2 - 1).requires_grad_()
+        discriminator(images).sum().backward()
+        steep[head_angles] = discriminator.reduce.bias.grad.norm().item()
+    assert steep["linear"] > 0.05
+    assert steep["tanh"] < 1e-6
+
+
 @pytest.mark.parametrize("head_angles", ["tanh", "linear"])
 def test_the_dressed_circuit_is_linear_circuit_linear(weights, head_angles):
     """By hand with Qiskit's state vector."""
