@@ -107,13 +107,13 @@ class Style2Decoder(nn.Module):
                 x = self.skips.add(scale, x, prototypes_BZ)
             # What looks at one pixel only need not look at its copies.
             way_around = interpolate(around(x), scale_factor=2, mode="nearest")
-            inside = leaky_relu(norms[2 * scale](first(x)), 0.2)
-            x = way_around + leaky_relu(norms[2 * scale + 1](second(inside)), 0.2)
+            inside = _leaky(norms[2 * scale](first(x)))
+            x = way_around.add_(_leaky(norms[2 * scale + 1](second(inside))))
             side = x.shape[-1]
             noise = noise_BN[:, used : used + side * side].view(-1, 1, side, side)
             used += side * side
-            x = leaky_relu(torch.addcmul(x, strength[None, :, None, None], noise.to(x.dtype)), 0.2)
-        return torch.tanh(self.image(leaky_relu(last(self.last(x)), 0.2)))
+            x = _leaky(x.addcmul_(strength[None, :, None, None], noise.to(x.dtype)))
+        return torch.tanh(self.image(_leaky(last(self.last(x)))))
 
 
 class VanillaDecoder(nn.Module):
@@ -152,6 +152,11 @@ class VanillaDecoder(nn.Module):
                 x = self.skips.add(scale, x, prototypes_BZ)
             x = layer(torch.relu(x) if scale else x)
         return torch.tanh(x)
+
+
+def _leaky(x: Tensor) -> Tensor:
+    """Return LeakyReLU of x, in its place: at full size the writing of fresh tensors takes longer than the arithmetic."""
+    return leaky_relu(x, 0.2, inplace=True)
 
 
 def _widths(published: tuple[int, ...], resolution: int) -> list[int]:

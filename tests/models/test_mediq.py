@@ -55,7 +55,7 @@ def test_a_decoder_with_batch_norm_normalises_what_it_computes():
     z = generator.sample_latent(64, seeded(1))
     seen = {}
     for number, norm in enumerate(generator.decoder.norms):
-        norm.register_forward_hook(lambda _, __, output, number=number: seen.update({number: output.detach()}))
+        norm.register_forward_hook(lambda _, __, output, number=number: seen.update({number: output.detach().clone()}))
     generator(z)
     assert sorted(seen) == list(range(6))
     for maps in seen.values():

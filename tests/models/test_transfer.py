@@ -78,9 +78,10 @@ def test_kernels_learn_only_where_they_see_pixels(resolution):
 
 
 def test_the_four_presets_differ_in_their_blocks_alone():
-    assert set(PRESETS["transfer"]) == {"default", "none", "generator", "discriminator"}
+    four = {"default", "none", "generator", "discriminator"}
+    assert set(PRESETS["transfer"]) == four | {"unfrozen"}
     dumps = {}
-    for name in PRESETS["transfer"]:
+    for name in four:
         config = preset("transfer", name)
         dump = config.model_dump(exclude={"preset"})
         quantum = dump["model"].pop("quantum")
