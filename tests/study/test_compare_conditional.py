@@ -102,13 +102,17 @@ def test_a_share_of_the_images_is_seen_as_often_and_measured_against_all(options
         "model": (["--model-setting", "vae.width=1"], "not of the form MODEL.SETTING=VALUE"),
         "setting": (["--model-setting", "dcgan.depth=1"], "dcgan has no such setting"),
         "value": (["--model-setting", "dcgan.latent_size=many"], "--model-setting dcgan.latent_size: "),
+        "together": (
+            ["--models", "transfer:unfrozen", "--model-setting", "transfer.backbone=resnet18"],
+            "--model-setting transfer.backbone: model.trained_stages is 6, and model.backbone resnet18 has 5",
+        ),
     }.values(),
 )
 def test_what_cannot_be_compared_is_refused(more, problem, options, main, tmp_path):
     asked = list(options)
     if more[0] == "--models":
         asked[asked.index("--models") + 1] = more[1]
-        more = []
+        more = more[2:]
     status, _, err = main("study", "compare", *asked, *more, "--outdir", tmp_path / "study")
     assert status == 2
     assert problem in err

@@ -227,7 +227,9 @@ def _base(entry: Entry, settings: CompareConfig) -> RunConfig:
     except ValidationError as error:
         problem = error.errors()[0]
         message = problem["msg"].removeprefix("Value error, ")
-        raise UsageError(f"--model-setting {entry.model}.{problem['loc'][-1]}: {message}") from None
+        # A rule between several settings has no place of its own.
+        name = problem["loc"][-1] if problem["loc"] else ", ".join(own)
+        raise UsageError(f"--model-setting {entry.model}.{name}: {message}") from None
 
 
 def absolute(settings: CompareConfig) -> CompareConfig:
