@@ -22,7 +22,7 @@ from qgan_qiskit.config import RESUMABLE, DataConfig, DcganConfig, RunConfig, is
 from qgan_qiskit.data import Batches, ImageSet, absolute_source, cache_folder, class_names, read_images, to_uint8
 from qgan_qiskit.errors import CheckpointError, DataError, QganError, UsageError
 from qgan_qiskit.metrics import Evaluator
-from qgan_qiskit.models import Generator, ansatz_of, build, parameter_count
+from qgan_qiskit.models import Generator, ansatz_of, build, parameter_count, quantum_counts
 from qgan_qiskit.training import checkpoint
 from qgan_qiskit.training.compute import check_device, keep_freed_memory, place
 from qgan_qiskit.training.launch import check_launch, launch
@@ -313,7 +313,7 @@ def _state(
     say(
         f"{run.path}: {config.model.name}, preset {config.preset}, class {', '.join(images.classes)}: {len(images)} images, "
         f"{parameter_count(generator, discriminator):,} parameters "
-        f"({sum(p.numel() for p in generator.quantum_parameters()):,} quantum), "
+        f"({quantum_counts(generator, discriminator)[0]:,} quantum), "
         f"{_steps(config, batches)} steps of {training.images_per_step}"
     )
     if saved:

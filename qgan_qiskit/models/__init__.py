@@ -19,11 +19,13 @@ from qgan_qiskit.models.pair import Generator, Pair
 from qgan_qiskit.models.projection_critic import ProjectionCritic
 from qgan_qiskit.models.qgpatch import QgpatchGenerator
 from qgan_qiskit.models.transfer import TransferDiscriminator, TransferGenerator
+from qgan_qiskit.models.twin import ClassicalTwin
+from qgan_qiskit.qnn import SubGenerators
 
 if TYPE_CHECKING:
     from qiskit.primitives import BaseEstimatorV2
 
-__all__ = ["Generator", "Pair", "ansatz_of", "build", "parameter_count"]
+__all__ = ["Generator", "Pair", "ansatz_of", "build", "parameter_count", "quantum_counts"]
 
 
 def build(
@@ -85,3 +87,10 @@ def build(
 def parameter_count(*modules: nn.Module) -> int:
     """Return the number of trained numbers in the modules together (a shared one counts once)."""
     return sum({parameter: parameter.numel() for m in modules for parameter in m.parameters()}.values())
+
+
+def quantum_counts(*modules: nn.Module) -> tuple[int, int]:
+    """Return how many numbers are trained in circuits, and how many in classical twins in their place."""
+    parts = [part for module in modules for part in module.modules()]
+    circuits, twins = ([part for part in parts if isinstance(part, kind)] for kind in (SubGenerators, ClassicalTwin))
+    return parameter_count(*circuits), parameter_count(*twins)

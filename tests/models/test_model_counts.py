@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
-from qgan_qiskit.models import build, parameter_count
+from qgan_qiskit.models import build, parameter_count, quantum_counts
 from qgan_qiskit.presets import PRESETS, preset
 
 
@@ -123,6 +123,8 @@ def test_twin_has_exactly_as_many_parameters_as_the_circuits(mode, qubits, reps,
     assert sum(p.numel() for p in quantum[0].quantum_parameters()) == count_of * qubits * reps
     assert sum(p.numel() for p in twin[0].quantum_parameters()) == count_of * qubits * reps
     assert parameter_count(*twin) == parameter_count(*quantum)
+    assert quantum_counts(*quantum) == (count_of * qubits * reps, 0)
+    assert quantum_counts(*twin) == (0, count_of * qubits * reps)
 
 
 def test_latent_discriminator_has_mosaiqs_sizes():

@@ -14,7 +14,7 @@ from torchvision.models import resnet18
 from qgan_qiskit.circuits import ansatz_of
 from qgan_qiskit.config import RunConfig, TransferConfig
 from qgan_qiskit.experiment import fit, open_generator, resume
-from qgan_qiskit.models import build, parameter_count
+from qgan_qiskit.models import build, parameter_count, quantum_counts
 from qgan_qiskit.models.transfer import TransferDiscriminator
 from qgan_qiskit.presets import PRESETS, preset
 from qgan_qiskit.training.compute import keep_freed_memory
@@ -45,6 +45,8 @@ def test_blocks_have_15_weights_each_and_all_configurations_as_many_in_all(resol
     counts = set()
     for quantum in FOUR:
         generator, discriminator = made(resolution=resolution, quantum=quantum)
+        circuits = {"none": 0, "generator": 15, "discriminator": 15, "both": 30}[quantum]
+        assert quantum_counts(generator, discriminator) == (circuits, 30 - circuits)
         assert parameter_count(generator.sub_generators) == parameter_count(discriminator.block) == 15
         counts.add(parameter_count(generator, discriminator))
         images = generator(generator.sample_latent(3, seeded(1)))

@@ -65,7 +65,7 @@ def _parameters(parts: dict[str, int]) -> str:
     """Return how many there are, and in brackets how many in circuits or in what replaces them."""
     total = f"{parts['generator'] + parts['discriminator']:,}"
     if parts["in_place_of_quantum"]:
-        return f"{total} (0; {parts['in_place_of_quantum']:,} in their place)"
+        return f"{total} ({parts['quantum']:,}; {parts['in_place_of_quantum']:,} in their place)"
     return f"{total} ({parts['quantum']:,})"
 
 

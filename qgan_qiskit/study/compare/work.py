@@ -21,7 +21,7 @@ from qgan_qiskit.data import ImageSet, cache_folder
 from qgan_qiskit.errors import DataError, DivergedError, StorageError
 from qgan_qiskit.experiment import fit_into, generated, keep_to_class, open_generator
 from qgan_qiskit.metrics import Evaluator
-from qgan_qiskit.models import build, parameter_count
+from qgan_qiskit.models import build, parameter_count, quantum_counts
 from qgan_qiskit.study.cells import Row, done_once, write_whole
 from qgan_qiskit.study.compare import folder as study_folder
 from qgan_qiskit.study.compare.plan import Cell, images_of
@@ -169,13 +169,12 @@ def _parameters(config: RunConfig) -> dict[str, int]:
     generator, discriminator = build(
         config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes
     )
-    in_circuits = sum(parameter.numel() for parameter in generator.quantum_parameters())
-    twin = getattr(config.model, "twin", False)
+    quantum, in_place = quantum_counts(generator, discriminator)
     return {
         "generator": parameter_count(generator),
         "discriminator": parameter_count(discriminator),
-        "quantum": 0 if twin else in_circuits,
-        "in_place_of_quantum": in_circuits if twin else 0,
+        "quantum": quantum,
+        "in_place_of_quantum": in_place,
     }
 
 
