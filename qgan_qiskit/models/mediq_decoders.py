@@ -155,7 +155,7 @@ class VanillaDecoder(nn.Module):
 
 
 def _leaky(x: Tensor) -> Tensor:
-    """Return LeakyReLU of x, in its place: at full size the writing of fresh tensors takes longer than the arithmetic."""
+    """Return LeakyReLU of x, in its place, so that no second tensor of that size is kept for backward."""
     return leaky_relu(x, 0.2, inplace=True)
 
 

@@ -126,8 +126,8 @@ class TransferDiscriminator(nn.Module):
         if config.quantum in ("discriminator", "both"):
             self.block = SubGenerators(ansatz, 1, estimator, generator=generator)
         else:
-            # A circuit is as steep at any angle. A twin of unlimited inputs that ends in tanh is flat for most of them, and
-            # stops the discriminator from learning; nothing behind it needs limits.
+            # A circuit is as steep at any angle. A twin of unlimited inputs that ends in tanh is flat for most of them, where no
+            # gradient gets through; nothing behind it needs limits.
             self.block = ClassicalTwin(
                 qubits,
                 ansatz.num_observables,

@@ -134,7 +134,7 @@ def test_features_are_those_of_the_network_without_its_head(weights):
 
 @pytest.mark.parametrize("quantum", ["none", "generator"])
 def test_a_classical_block_still_learns_far_from_where_it_started(weights, quantum):
-    """Angles without limits reach hundreds of radians: a circuit is as steep there, and the twin must be."""
+    """Angles without limits may reach hundreds of radians: a circuit is as steep there, and the twin must be."""
     steep = {}
     for head_angles in ("tanh", "linear"):
         _, discriminator = made(weights, quantum=quantum, head_angles=head_angles)

@@ -54,7 +54,7 @@ class Cluster:
         return sum(worker.poll() is None for worker in self.workers)
 
     def log_text(self):
-        """What scheduler and workers said; the folder of a machine that only ran the tests is out of reach."""
+        """What scheduler and workers said, for a failing test to print: their file is gone with the machine."""
         return Path(self.log.name).read_text()
 
     def _start(self, what, *options):
@@ -180,8 +180,8 @@ def test_a_cell_that_ends_its_workers_fails_alone(cluster, tmp_path):
     executor = DaskExecutor(cluster.address, lambda _: None)
     thread = threading.Thread(target=lambda: found.update(executor.run(end_the_worker, cells)), daemon=True)
     thread.start()
-    # Cells wait for workers for ever, so one that died is followed by a new one. Dask's nannies do that too, but where a
-    # worker dies while its nanny still brings it up, that nanny gives up.
+    # Cells wait for workers for ever, so one that died is followed by a new one. Dask's nannies do that too, but once in a while
+    # the cells waited all the same.
     end = time.monotonic() + 240
     while thread.is_alive() and time.monotonic() < end:
         for _ in range(2 - cluster.living_workers()):
