@@ -16,6 +16,7 @@ import torch
 from pydantic import ValidationError
 
 from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
+from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import ImageSet, cache_folder, read_images
 from qgan_qiskit.errors import DataError, StorageError, UsageError
 from qgan_qiskit.experiment import generated, keep_to_class, open_generator, run_of, selected
@@ -154,7 +155,7 @@ def _opened(sources: Sequence[Path], changes: dict[str, Any], say: Say) -> list[
         try:
             real = config.updated({"data": changes}).data
         except ValidationError as error:
-            raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+            raise UsageError(first_problem(error).message) from None
         folder = run_of(source)
         label = folder.name if folder == source else f"{folder.name}/{source.name}"
         label = label or str(folder)

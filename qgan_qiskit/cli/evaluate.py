@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, first_problem, given
+from qgan_qiskit.cli.options import config_options, given, problem_line
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.config import METRICS, EvaluationConfig, TrainingConfig
 from qgan_qiskit.errors import UsageError
@@ -51,7 +51,7 @@ def command(sources: tuple[Path, ...], device: str, output: Path | None, **optio
         TrainingConfig.model_validate({"device": device})
         config = EvaluationConfig.model_validate({"metrics": "all", **changes.get("evaluation", {})})
     except ValidationError as error:
-        raise UsageError(first_problem(error, options=True)) from None
+        raise UsageError(problem_line(error, options=True)) from None
     lacking = [] if config.metrics == "all" else config.lacking_weights()
     if lacking:
         raise UsageError(f"--metrics {','.join(lacking)} needs --fid-weights, a file of Inception weights")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import first_problem, given, settings_options
+from qgan_qiskit.cli.options import given, problem_line, settings_options
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import UsageError
@@ -108,7 +108,7 @@ def hardware_settings(options: dict[str, Any]) -> HardwareConfig:
     try:
         return HardwareConfig(**given(options).get("hardware", {}))
     except ValidationError as error:
-        raise UsageError(first_problem(error, options=True)) from None
+        raise UsageError(problem_line(error, options=True)) from None
 
 
 def parse_seeds(text: str) -> list[int]:

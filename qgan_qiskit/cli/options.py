@@ -23,6 +23,7 @@ from qgan_qiskit.config import (
     TrainingConfig,
     TransferConfig,
 )
+from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.errors import UsageError
 
 _MODELS: tuple[type[Settings], ...] = (
@@ -188,15 +189,14 @@ def apply(config: RunConfig, changes: dict[str, dict[str, Any]], source: str) ->
     try:
         return config.updated(changes)
     except ValidationError as error:
-        raise UsageError(prefix + first_problem(error, options=not source)) from None
+        raise UsageError(prefix + problem_line(error, options=not source)) from None
 
 
-def first_problem(error: ValidationError, *, options: bool) -> str:
+def problem_line(error: ValidationError, *, options: bool) -> str:
     """Return one line for a validation error: which setting, what is wrong, what was given."""
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in _MODEL_NAMES]
-    message = first["msg"].removeprefix("Value error, ")
+    problem = first_problem(error)
+    place = [part for part in problem.place if part not in _MODEL_NAMES]
     if not place:
-        return message
+        return problem.message
     shown = option_name(place[-1]) if options else ".".join(place)
-    return f"{shown}: {message}, not {first['input']!r}"
+    return f"{shown}: {problem.message}, not {problem.given!r}"

@@ -9,7 +9,7 @@ import click
 from pydantic import ValidationError
 
 from qgan_qiskit.cli.generate import parse_seeds
-from qgan_qiskit.cli.options import config_options, first_problem, given, settings_options
+from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import DataConfig
@@ -90,4 +90,4 @@ def _settings(
             AugmentConfig.model_validate({**augment.model_dump(), **changes.get("augment", {})}),
         )
     except ValidationError as error:
-        raise UsageError(first_problem(error, options=True)) from None
+        raise UsageError(problem_line(error, options=True)) from None

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import first_problem, given, option_name, settings_options
+from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
@@ -62,7 +62,7 @@ def command(
         choice = CircuitsChoice.model_validate(choice_given)
         settings = CircuitsConfig.model_validate(changes.get("circuits", {}))
     except ValidationError as error:
-        raise UsageError(first_problem(error, options=True)) from None
+        raise UsageError(problem_line(error, options=True)) from None
     from qgan_qiskit.study.cell_runs import states
     from qgan_qiskit.study.circuits.run import circuits, prepare
 

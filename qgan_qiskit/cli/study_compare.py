@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from qgan_qiskit.cli.generate import parse_seeds
-from qgan_qiskit.cli.options import config_options, first_problem, given
+from qgan_qiskit.cli.options import config_options, given, problem_line
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config.compare import SUITES, CompareChoice, CompareConfig
@@ -162,7 +162,7 @@ def _settings(metrics: str, options: dict[str, Any]) -> CompareConfig:
     try:
         return CompareConfig.model_validate(content)
     except ValidationError as error:
-        raise UsageError(first_problem(error, options=True)) from None
+        raise UsageError(problem_line(error, options=True)) from None
 
 
 def _line(cell: Cell, state: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, first_problem, given, settings_options
+from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import EvaluationConfig
@@ -59,7 +59,7 @@ def command(
             {**changes.get("geometry", {}), "evaluation": changes.get("evaluation", {})}
         )
     except ValidationError as error:
-        raise UsageError(first_problem(error, options=True)) from None
+        raise UsageError(problem_line(error, options=True)) from None
     from qgan_qiskit.study.cell_runs import states
     from qgan_qiskit.study.geometry.run import geometry, prepare
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, first_problem, given, settings_options
+from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config.noise import NoiseChoice, NoiseConfig
@@ -69,7 +69,7 @@ def command(
             {**changes.get("noise", {}), "evaluation": {**changes.get("evaluation", {}), "metrics": metrics}}
         )
     except ValidationError as error:
-        raise UsageError(first_problem(error, options=True)) from None
+        raise UsageError(problem_line(error, options=True)) from None
     from qgan_qiskit.study.cell_runs import states
     from qgan_qiskit.study.noise.run import noise, prepare
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
 from qgan_qiskit.study.cells import locked, write_whole
 
@@ -40,9 +41,7 @@ def read_file(folder: Path, build: Callable[[dict[str, Any]], T]) -> T | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(f"{path}: {place}: {first['msg']}; use another --outdir") from None
+        raise CheckpointError(f"{first_problem(error).at(path)}; use another --outdir") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error!r}); use another --outdir") from None
 

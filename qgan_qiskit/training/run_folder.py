@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from qgan_qiskit.config import RunConfig
+from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.errors import CheckpointError, StorageError
 
 # Logs: a line per step that is reported, and a line per measurement.
@@ -230,9 +231,7 @@ def read_config(path: Path) -> RunConfig:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(f"{path}: {place}: {first['msg']}; was it written by another version?") from None
+        raise CheckpointError(f"{first_problem(error).at(path)}; was it written by another version?") from None
 
 
 def versions() -> dict[str, str]:

@@ -170,13 +170,25 @@ def test_bad_places_to_write(main, tiny_options, tmp_path):
     assert "cannot make a run folder" in one_line(err)
 
 
-@pytest.mark.parametrize("content", ["", "{}x", '{"format": 7}', '{"model": {"name": "hybridq", "reps": 0}}', "[]"])
+BROKEN = {
+    "empty": "",
+    "more than JSON": "{}x",
+    "another format": '{"format": 7}',
+    "out of range": '{"model": {"name": "hybridq", "reps": 0}}',
+    "no object": "[]",
+    "a rule between settings": '{"model": {"name": "hybridq", "noise": "adaptive"}, "training": {"loss": "hinge"}}',
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_a_damaged_run_config_is_a_checkpoint_error(content, main, tmp_path):
     (tmp_path / "config.json").write_text(content)
     for arguments in (["fit", "--resume", tmp_path], ["generate", tmp_path]):
         status, out, err = main(*arguments)
         assert (status, out) == (4, "")
         assert f"{tmp_path / 'config.json'}: " in one_line(err)
+        assert ": : " not in err
+        assert "Value error" not in err
 
 
 def random_settings(numbers):

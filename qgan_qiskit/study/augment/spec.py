@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.config.augment import AugmentConfig
+from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import absolute_source
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.study.augment.parts import PARTS, read_part
@@ -138,7 +139,7 @@ def merged(present: Study | None, wanted: Study) -> Study:
     try:
         grown = AugmentConfig.model_validate(settings)
     except ValidationError as error:
-        raise UsageError(f"{present.folder}: with what it has, --seeds: {error.errors()[0]['msg']}") from None
+        raise UsageError(f"{present.folder}: with what it has, --seeds: {first_problem(error).message}") from None
     # Images and checkpoints may lie elsewhere by now; a generator that was there keeps its place in the order.
     return replace(present, data=wanted.data, settings=grown, generators={**present.generators, **wanted.generators})
 

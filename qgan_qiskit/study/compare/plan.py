@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig, is_conditional
 from qgan_qiskit.config.compare import CompareConfig
+from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import ImageSet, absolute_source, class_names, read_images
 from qgan_qiskit.errors import CheckpointError, DataError, UsageError
 from qgan_qiskit.study.cells import Row, result_of
@@ -212,8 +213,7 @@ def run_config(entry: Entry, settings: CompareConfig, class_name: str, seed: int
     try:
         return base.updated({"data": data, "training": training, "evaluation": curve.model_dump()})
     except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UsageError(f"--models '{entry}': {message}") from None
+        raise UsageError(f"--models '{entry}': {first_problem(error).message}") from None
 
 
 def _base(entry: Entry, settings: CompareConfig) -> RunConfig:
@@ -225,11 +225,10 @@ def _base(entry: Entry, settings: CompareConfig) -> RunConfig:
     try:
         return base.updated({"model": own})
     except ValidationError as error:
-        problem = error.errors()[0]
-        message = problem["msg"].removeprefix("Value error, ")
+        problem = first_problem(error)
         # A rule between several settings has no place of its own.
-        name = problem["loc"][-1] if problem["loc"] else ", ".join(own)
-        raise UsageError(f"--model-setting {entry.model}.{name}: {message}") from None
+        name = problem.place[-1] if problem.place else ", ".join(own)
+        raise UsageError(f"--model-setting {entry.model}.{name}: {problem.message}") from None
 
 
 def absolute(settings: CompareConfig) -> CompareConfig:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from qgan_qiskit.config.noise import NoiseChoice, NoiseConfig
+from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import absolute_source
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.experiment import open_generator, run_of
@@ -65,7 +66,7 @@ def prepare(
     try:
         data = config.updated({"data": changes}).data
     except ValidationError as error:
-        raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        raise UsageError(first_problem(error).message) from None
     if data.path is not None:
         data = data.model_copy(update={"path": absolute_source(data.path)})
     settings = settings.model_copy(update={"evaluation": settings.evaluation.with_absolute_weights()})
