@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from qgan_qiskit.errors import CheckpointError, QganError, StorageError
 
 Row = dict[str, Any]
-_RESULT = "cell.json"
+RESULT = "cell.json"
 _LOCK = ".lock"
 
 
@@ -33,7 +33,7 @@ def result_of(folder: Path) -> Row | None:
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = folder / _RESULT
+    path = folder / RESULT
     try:
         row = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -140,7 +140,7 @@ def _holder(lock: TextIO) -> str:
 
 def _publish(folder: Path, row: Row) -> None:
     try:
-        write_whole(folder / _RESULT, (json.dumps(row, indent=1) + "\n").encode())
+        write_whole(folder / RESULT, (json.dumps(row, indent=1) + "\n").encode())
     except OSError as error:
         raise _refused(folder, error) from None
 

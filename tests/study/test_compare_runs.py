@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import time
 
@@ -237,12 +238,34 @@ def test_other_settings_are_refused(changed, said, uncut, options, main):
     assert {path: path.stat().st_mtime_ns for path in uncut.rglob("*")} == before
 
 
-def test_a_changed_preset_is_refused(uncut, options, main, monkeypatch):
+@pytest.mark.parametrize("there_are", ["runs and settings", "runs", "settings"])
+def test_a_changed_preset_is_refused(there_are, uncut, options, main, monkeypatch, tmp_path):
+    """What a cell was made with is known from its result, as published without runs, or from its run, as of old."""
+    without = [] if "runs" in there_are else ["run"]
+    uncut = shutil.copytree(uncut, tmp_path / "study", ignore=shutil.ignore_patterns(*without))
+    for path in uncut.glob("cells/*/cell.json"):
+        row = json.loads(path.read_text())
+        if "settings" not in there_are:
+            del row["settings"]
+        path.write_text(json.dumps(row))
+    assert main("study", "compare", *options, "--outdir", uncut, "-n")[0] == 0
     config = tiny_study.tiny_dcgan()
     monkeypatch.setitem(PRESETS["dcgan"], "tiny", lambda: config.updated({"training": {"beta1": 0.4}}))
     status, _, err = main("study", "compare", *options, "--outdir", uncut)
     assert status == 4
     assert "was made with training.beta1 0.5, which is 0.4 now" in err
+
+
+def test_settings_of_a_cell_that_this_version_does_not_know_are_refused(uncut, options, main, tmp_path):
+    uncut = shutil.copytree(uncut, tmp_path / "study", ignore=shutil.ignore_patterns("run"))
+    path = uncut / "cells" / "dcgan-tiny-nevus-s0" / "cell.json"
+    row = json.loads(path.read_text())
+    row["settings"]["model"]["gone"] = 1
+    path.write_text(json.dumps(row))
+    status, _, err = main("study", "compare", *options, "--outdir", uncut)
+    assert status == 4
+    assert f"{path}: model.dcgan.gone: " in err
+    assert err.count("\n") == 1
 
 
 def test_dry_run_lists_and_writes_nothing(uncut, options, main, tmp_path):

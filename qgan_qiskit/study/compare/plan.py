@@ -16,12 +16,14 @@ from qgan_qiskit.config.compare import CompareConfig
 from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import ImageSet, absolute_source, class_names, read_images
 from qgan_qiskit.errors import CheckpointError, DataError, UsageError
-from qgan_qiskit.study.cells import Row, result_of
+from qgan_qiskit.study.cells import RESULT, Row, result_of
 from qgan_qiskit.study.compare.entries import Entry
 from qgan_qiskit.study.compare.folder import Study
 from qgan_qiskit.training.run_folder import read_config
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+# Settings of models that name files.
+FILES = ("weights", "prototype_file")
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,9 @@ class Cell:
                 f"{self.folder}: its run was trained on classes {', '.join(row.get('together', []))} together, not on "
                 f"{', '.join(together)}; give --class as before, or take another --outdir"
             )
-        run = self.run_folder / "run" / "config.json"
-        if run.is_file():
-            _check_settings(self, read_config(run))
+        before = _settings_before(self, row)
+        if before is not None:
+            _check_settings(self, before)
         return row
 
 
@@ -238,10 +240,9 @@ def absolute(settings: CompareConfig) -> CompareConfig:
         data = data.model_copy(update={"path": absolute_source(data.path)})
     if data.cache_dir is not None:
         data = data.model_copy(update={"cache_dir": str(Path(data.cache_dir).expanduser().absolute())})
-    files = ("weights", "prototype_file")
     models = {
         model: {
-            name: str(Path(value).expanduser().absolute()) if name in files else value for name, value in own.items()
+            name: str(Path(value).expanduser().absolute()) if name in FILES else value for name, value in own.items()
         }
         for model, own in settings.model_settings.items()
     }
@@ -263,14 +264,40 @@ def _images(settings: CompareConfig, class_name: str, seeds: Sequence[int]) -> I
         yield seed, images
 
 
+def settings_of(config: RunConfig) -> dict[str, dict[str, Any]]:
+    """Return what decides a run, by section, for JSON; files are named without their folders, as those may move."""
+    found = {section: getattr(config, section).model_dump(mode="json") for section in ("model", "data", "training")}
+    for place in ("path", "cache_dir"):
+        del found["data"][place]
+    for file in FILES:
+        if found["model"].get(file) is not None:
+            found["model"][file] = Path(found["model"][file]).name
+    return found
+
+
+def _settings_before(cell: Cell, row: Row) -> RunConfig | None:
+    """Return the settings of a finished cell's run, with defaults for what came later; None if nobody knows them any more."""
+    if "settings" in row:
+        try:
+            return RunConfig.model_validate(row["settings"])
+        except ValidationError as error:
+            file = cell.folder / RESULT
+            raise CheckpointError(
+                f"{first_problem(error).at(file)}: another version's? Take another --outdir"
+            ) from None
+    # Cells of earlier versions do not say it themselves.
+    run = cell.run_folder / "run" / "config.json"
+    return read_config(run) if run.is_file() else None
+
+
 def _check_settings(cell: Cell, before: RunConfig) -> None:
     """Refuse a finished cell whose run had other settings: the preset of this version is another one."""
-    for section in ("model", "data", "training"):
-        now, then = (getattr(config, section).model_dump(mode="json") for config in (cell.config, before))
-        for key in now:
-            if key not in ("path", "cache_dir") and now[key] != then.get(key):
+    now, then = settings_of(cell.config), settings_of(before)
+    for section in now:
+        for key, value in now[section].items():
+            if value != then[section].get(key):
                 raise CheckpointError(
-                    f"{cell.folder}: was made with {section}.{key} {then.get(key)!r}, which is {now[key]!r} now: another "
+                    f"{cell.folder}: was made with {section}.{key} {then[section].get(key)!r}, which is {value!r} now: another "
                     "version's preset? Take another --outdir"
                 )
 

@@ -24,7 +24,7 @@ from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import build, parameter_count, quantum_counts
 from qgan_qiskit.study.cells import Row, done_once, write_whole
 from qgan_qiskit.study.compare import folder as study_folder
-from qgan_qiskit.study.compare.plan import Cell, images_of
+from qgan_qiskit.study.compare.plan import Cell, images_of, settings_of
 from qgan_qiskit.study.compare.report import REALS, SAMPLES
 from qgan_qiskit.study.compare.seconds import timed, total
 from qgan_qiskit.training.randomness import seeded
@@ -158,6 +158,7 @@ def _row(
         "threads": cell.config.training.threads or torch.get_num_threads(),
         "data_digest": images.digest,
         "data_notes": list(images.notes),
+        "settings": settings_of(run.config()),
         "config_digest": hashlib.sha256(run.config().model_dump_json().encode()).hexdigest(),
         "versions": versions(),
     }
