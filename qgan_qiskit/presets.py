@@ -118,7 +118,7 @@ def mediq_default() -> RunConfig:
 
     One update of the critic for each of the generator: a step takes 16 real images, as published 30.
     """
-    model = MediqConfig(decoder_norm="batch", critic="dcgan", critic_width=48, minibatch_std=True)
+    model = MediqConfig(angle_norm="layer", decoder_norm="batch", critic="dcgan", critic_width=48, minibatch_std=True)
     return RunConfig(preset="default", model=model, training=hybridq_default().training)
 
 

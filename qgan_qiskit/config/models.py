@@ -135,6 +135,11 @@ class MediqConfig(Settings):
     sub_generators: int = Field(5, ge=1, le=16, description="Number of quantum sub-generators.")
     num_qubits: int = Field(16, ge=1, le=20, description="Qubits of each sub-generator.")
     reps: int = Field(8, ge=1, le=200, description="Repetitions of the rotation + entangler layer.")
+    angle_norm: Literal["none", "layer"] = Field(
+        "none",
+        description="Bring the angles of each site to mean 0 and deviation 1 radian, however large the features grow; none as "
+        "published.",
+    )
     twin: bool = Field(False, description="Replace the circuits by classical layers of equal parameter count.")
     decoder: Literal["style2", "vanilla"] = Field(
         "style2", description="Map from features to the image: residual upsampling with noise, or a wide layer."

@@ -75,6 +75,8 @@ class RunConfig(Settings):
             )
         if isinstance(model, MediqConfig) and model.minibatch_std and model.critic != "dcgan":
             raise ValueError(f"model.minibatch_std is for model.critic 'dcgan', not '{model.critic}'")
+        if isinstance(model, MediqConfig) and model.angle_norm == "layer" and model.num_qubits == 1:
+            raise ValueError("model.angle_norm 'layer' makes the only angle of a circuit 0: take more model.num_qubits")
         if isinstance(model, MediqConfig) and model.decoder_norm != "none" and model.decoder != "style2":
             raise ValueError(
                 f"model.decoder_norm '{model.decoder_norm}' is for model.decoder 'style2', not '{model.decoder}'"

@@ -80,7 +80,9 @@ class MediqGenerator(QuantumGenerator):
         count = config.sub_generators if config.quantum_stream == "faithful" else SITES
         quantum = min(max(round(FEATURES * config.quantum_share), 1), FEATURES - 1)
         self.classical_stream = ClassicalStream(FEATURES - quantum)
-        self.quantum_stream = QuantumStream(quantum, count, ansatz.num_inputs, ansatz.num_observables)
+        self.quantum_stream = QuantumStream(
+            quantum, count, ansatz.num_inputs, ansatz.num_observables, layer_norm=config.angle_norm == "layer"
+        )
         skips, size = config.prototypes and config.prototype_skips, config.latent_size
         self.decoder: Style2Decoder | VanillaDecoder
         if config.decoder == "style2":

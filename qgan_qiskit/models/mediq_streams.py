@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, interpolate, layer_norm
 
 FEATURES, SIDE = 32, 8
 # The circuits sit on a plane of 4 x 4.
@@ -72,7 +72,9 @@ class QuantumStream(nn.Module):
 
     sites_P: Tensor
 
-    def __init__(self, channels: int, count: int, num_inputs: int, num_outputs: int) -> None:
+    def __init__(
+        self, channels: int, count: int, num_inputs: int, num_outputs: int, *, layer_norm: bool = False
+    ) -> None:
         """Build; weights are set by the caller.
 
         Args:
@@ -80,8 +82,10 @@ class QuantumStream(nn.Module):
             count: P, up to 16.
             num_inputs: Q.
             num_outputs: O.
+            layer_norm: whether to bring each site's angles to mean 0 and deviation 1.
         """
         super().__init__()
+        self._layer_norm = layer_norm
         self.cut = nn.Conv2d(FEATURES, channels, 1)
         self.align = nn.Linear(channels, num_inputs)
         self.merge = nn.Conv2d(count * num_outputs, channels, 1)
@@ -90,7 +94,9 @@ class QuantumStream(nn.Module):
     def angles(self, features: Tensor) -> Tensor:
         """Return the circuits' inputs in radians, (B, P, Q)."""
         sites = adaptive_avg_pool2d(self.cut(features), _SITES_SIDE).flatten(2)
-        return self.align(sites[:, :, self.sites_P].transpose(1, 2))
+        angles = self.align(sites[:, :, self.sites_P].transpose(1, 2))
+        # Circuits are periodic: beyond some radians they only hash what they are given, and gradients through them are noise.
+        return layer_norm(angles, angles.shape[-1:]) if self._layer_norm else angles
 
     def forward(self, outputs_BPO: Tensor) -> Tensor:
         """Return (B, channels, 8, 8) from expectations."""

@@ -93,10 +93,32 @@ def test_circuits_sit_at_the_published_sites_and_leave_the_others_at_0():
     assert plane[:3].abs().max() == 0
 
 
+def test_normalised_angles_stay_where_a_circuit_is_smooth_however_large_the_features_are():
+    stream = QuantumStream(4, 5, 16, 1, layer_norm=True)
+    torch.nn.init.zeros_(stream.cut.bias)
+    torch.nn.init.zeros_(stream.align.bias)
+    # Large enough that what keeps the division from 0 says nothing.
+    features = 100 * torch.randn(6, 32, 8, 8, generator=seeded(1))
+    once, far = stream.angles(features), stream.angles(1000 * features)
+    for angles_BPQ in (once, far):
+        assert angles_BPQ.shape == (6, 5, 16)
+        assert angles_BPQ.mean(2).abs().max() < 1e-5
+        torch.testing.assert_close(angles_BPQ.std(2, unbiased=False), torch.ones(6, 5), rtol=1e-3, atol=0)
+    torch.testing.assert_close(once, far, rtol=1e-2, atol=1e-3)
+    plain = QuantumStream(4, 5, 16, 1)
+    plain.load_state_dict(stream.state_dict())
+    # One angle more for all qubits changes nothing, a factor neither: what is left is the direction.
+    ratio = (plain.angles(features) - plain.angles(features).mean(2, keepdim=True)) / once
+    torch.testing.assert_close(ratio, ratio.mean(2, keepdim=True).expand_as(ratio), rtol=1e-3, atol=0)
+    with pytest.raises(ValueError, match=r"model\.angle_norm 'layer' makes the only angle of a circuit 0"):
+        RunConfig.model_validate({"model": {"name": "mediq", "angle_norm": "layer", "num_qubits": 1}})
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
+        {"angle_norm": "layer"},
         {"decoder": "vanilla"},
         {"encoder": "fc"},
         {"quantum_stream": "full"},
