@@ -8,6 +8,7 @@ from qgan_qiskit.config.data import DataConfig
 from qgan_qiskit.config.evaluation import METRICS, PIXEL_METRICS, EvaluationConfig, MetricName
 from qgan_qiskit.config.hardware import HardwareConfig
 from qgan_qiskit.config.models import (
+    MODEL_FILES,
     DcganConfig,
     Encoding,
     Entangler,
@@ -26,6 +27,7 @@ from qgan_qiskit.config.training import RESUMABLE, TrainingConfig
 
 __all__ = [
     "METRICS",
+    "MODEL_FILES",
     "PIXEL_METRICS",
     "RESUMABLE",
     "DataConfig",

@@ -12,6 +12,8 @@ from qgan_qiskit.config.settings import Settings
 Encoding = Literal["ry", "ry_rx"]
 Entangler = Literal["cx", "cz"]
 Readout = Literal["z", "x"]
+# Settings of models that name files a run reads when it starts.
+MODEL_FILES = ("weights", "prototype_file")
 
 
 class HybridQConfig(Settings):

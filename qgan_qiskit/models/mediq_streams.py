@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, interpolate, layer_norm
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 FEATURES, SIDE = 32, 8
 # The circuits sit on a plane of 4 x 4.
@@ -95,8 +95,8 @@ class QuantumStream(nn.Module):
         """Return the circuits' inputs in radians, (B, P, Q)."""
         sites = adaptive_avg_pool2d(self.cut(features), _SITES_SIDE).flatten(2)
         angles = self.align(sites[:, :, self.sites_P].transpose(1, 2))
-        # Circuits are periodic: beyond some radians they only hash what they are given, and gradients through them are noise.
-        return layer_norm(angles, angles.shape[-1:]) if self._layer_norm else angles
+        # Circuits are periodic: beyond some radians they only hash what they are given.
+        return nn.functional.layer_norm(angles, angles.shape[-1:]) if self._layer_norm else angles
 
     def forward(self, outputs_BPO: Tensor) -> Tensor:
         """Return (B, channels, 8, 8) from expectations."""

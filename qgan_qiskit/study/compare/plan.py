@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig, is_conditional
+from qgan_qiskit.config import MODEL_FILES, DataConfig, EvaluationConfig, RunConfig, is_conditional
 from qgan_qiskit.config.compare import CompareConfig
 from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import ImageSet, absolute_source, class_names, read_images
@@ -22,8 +22,6 @@ from qgan_qiskit.study.compare.folder import Study
 from qgan_qiskit.training.run_folder import read_config
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-# Settings of models that name files.
-FILES = ("weights", "prototype_file")
 
 
 @dataclass(frozen=True)
@@ -242,7 +240,8 @@ def absolute(settings: CompareConfig) -> CompareConfig:
         data = data.model_copy(update={"cache_dir": str(Path(data.cache_dir).expanduser().absolute())})
     models = {
         model: {
-            name: str(Path(value).expanduser().absolute()) if name in FILES else value for name, value in own.items()
+            name: str(Path(value).expanduser().absolute()) if name in MODEL_FILES else value
+            for name, value in own.items()
         }
         for model, own in settings.model_settings.items()
     }
@@ -269,7 +268,7 @@ def settings_of(config: RunConfig) -> dict[str, dict[str, Any]]:
     found = {section: getattr(config, section).model_dump(mode="json") for section in ("model", "data", "training")}
     for place in ("path", "cache_dir"):
         del found["data"][place]
-    for file in FILES:
+    for file in MODEL_FILES:
         if found["model"].get(file) is not None:
             found["model"][file] = Path(found["model"][file]).name
     return found
