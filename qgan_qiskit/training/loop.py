@@ -76,6 +76,9 @@ def train(
                     saved: Path | None = None
                     with ranks.together():
                         if record is not None:
+                            if stopping:
+                                # Before a checkpoint batch norms are measured, which takes a large generator a minute.
+                                record.say(f"stopping: saving step {state.step}; a second signal ends without")
                             saved = record.save()
                     # Asked again: a signal that came while saving must not be lost with the last step.
                     stopping = ranks.largest(stop.number or 0)

@@ -95,6 +95,10 @@ class Record:
         values = state.values() | self.saved_values
         return checkpoint.save(self.run.checkpoints, state.step, state.tensors(), values, self.config.training.keep)
 
+    def say(self, text: str) -> None:
+        """Write a line for a person, beside the progress."""
+        self._progress.say(text)
+
     def close(self) -> None:
         """End the progress bar and the events."""
         self._progress.close()

@@ -1,5 +1,7 @@
 """Models of a comparison, and cells of equal budget."""
 
+import hashlib
+import json
 import pickle
 
 import numpy as np
@@ -167,3 +169,33 @@ def test_models_that_join_a_study_bring_their_settings_and_find_those_of_others(
     assert again.models == ("dcgan:matched", "dcgan", "transfer:none", "transfer", "hybridq")
     config = run_config(Entry("transfer", "none"), again.settings, "nevus", 0, 100)
     assert config.model.decoder_width == 16
+
+
+def test_a_file_that_settings_name_may_move_but_not_change(tmp_path):
+    """Also of studies that know no digest of it yet, as those of earlier versions."""
+    made = {"data": {"resolution": 16, "made_per_class": 16}, "evaluation": {"metrics": "ssim"}}
+    study, places = tmp_path / "study", [tmp_path / name for name in ("here.pth", "there.pth", "other.pth")]
+    for place, content in zip(places, (b"weights", b"weights", b"others"), strict=True):
+        place.write_bytes(content)
+
+    def asked(place, **more):
+        settings = CompareConfig(model_settings={"transfer": {"weights": str(place), **more}}, **made)
+        return join(begin(study, settings).grown(["transfer"], ["nevus"], [0], [f"study compare {place}"]))
+
+    digest = asked(places[0]).model_digests
+    assert digest == {"transfer.weights": hashlib.sha256(b"weights").hexdigest()}
+    for _ in range(2):
+        moved = asked(places[1])
+        assert moved.settings.model_settings == {"transfer": {"weights": str(places[1])}}
+        assert moved == read(study)
+        assert moved.model_digests == digest
+        with pytest.raises(UsageError, match=r"--model-setting transfer.weights: its file is another one"):
+            asked(places[2])
+        with pytest.raises(UsageError, match=r"model_settings.transfer is {'weights': .* and was"):
+            asked(places[1], decoder_width="16")
+        with pytest.raises(UsageError, match=r"--model-setting transfer.weights=.*gone.pth: cannot be read"):
+            asked(tmp_path / "gone.pth")
+        content = json.loads((study / "study.json").read_text())
+        del content["model_digests"]
+        content["settings"]["model_settings"]["transfer"]["weights"] = "elsewhere/here.pth"
+        (study / "study.json").write_text(json.dumps(content))

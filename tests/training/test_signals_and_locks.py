@@ -33,7 +33,7 @@ def test_signals_at_random_moments_save_and_exit(uncut, tiny_options, tmp_path):
     out, text = tmp_path / "runs", tmp_path / "output"
     run = out / uncut.name
     begin = ["fit", *tiny_options, "--steps", STEPS, "--snap", 7, "--outdir", out]
-    stops, done = 0, 0
+    stops, announced, done = 0, 0, 0
     while done < STEPS:
         process = start_main(["fit", "--resume", run] if run.exists() else begin, text, slow_step=0.05)
         wait_for(lambda done=done: lines(run / "stats.jsonl") > done, process)
@@ -51,13 +51,16 @@ def test_signals_at_random_moments_save_and_exit(uncut, tiny_options, tmp_path):
         assert not complaints
         done = values["step"]
         assert said.splitlines()[-1] == f"stopped at step {done}, saved {path}; go on with --resume {run}"
+        announced += f"\nstopping: saving step {done}; a second signal ends without\n" in said
         assert "Traceback" not in said
         assert "Warning" not in said
         # The log says no more and no less than what the checkpoint holds.
         assert lines(run / "stats.jsonl") == done
         stops += 1
-    print(f"{stops} stops")
+    print(f"{stops} stops, {announced} announced")
     assert stops >= 5
+    # One that comes while a checkpoint is being written is not.
+    assert announced
     assert fingerprint(run) == fingerprint(uncut)
     assert not leftovers(run)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from qgan_qiskit.config import MODEL_FILES
 from qgan_qiskit.config.compare import CompareConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.study.cells import Row, result_of
@@ -20,7 +21,7 @@ from qgan_qiskit.study.compare.entries import model_of
 from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
 from qgan_qiskit.training.run_folder import versions
 
-# Where the files lie may change while their content stays; the images are compared cell by cell, the weights by a digest.
+# Where files lie may change while their content stays; images are compared cell by cell, weights by digests.
 _PLACES = {"data": ("path", "cache_dir"), "evaluation": ("fid_weights",)}
 
 
@@ -38,6 +39,8 @@ class Study:
         seeds: seeds of the runs.
         versions: of the libraries, at the beginning.
         commands: the command lines that asked for cells.
+        model_digests: ``transfer.weights`` -> SHA-256, of the files that settings of models name; without those that were
+            named to a version that did not keep them.
     """
 
     folder: Path
@@ -49,6 +52,7 @@ class Study:
     seeds: tuple[int, ...]
     versions: dict[str, str]
     commands: tuple[str, ...]
+    model_digests: dict[str, str] = field(default_factory=dict)
 
     def grown(
         self, models: Iterable[str], classes: Iterable[str], seeds: Iterable[int], commands: Iterable[str]
@@ -62,12 +66,21 @@ class Study:
             commands=tuple(dict.fromkeys([*self.commands, *commands])),
         )
 
-    def joined_by(self, settings: CompareConfig) -> Study:
-        """Return the study with what ``settings`` set of models that are new to it; what it has stays as it is."""
+    def joined_by(self, wanted: Study) -> Study:
+        """Return the study with what ``wanted`` sets of models that are new to it, and the places that it names now.
+
+        Whatever else the study has stays as it is.
+        """
         known = {model_of(entry) for entry in self.models}
-        new = {model: own for model, own in settings.model_settings.items() if model not in known}
-        together = self.settings.model_settings | new
-        return replace(self, settings=self.settings.model_copy(update={"model_settings": together}))
+        together = dict(self.settings.model_settings)
+        for model, own in wanted.settings.model_settings.items():
+            before = together.get(model, {})
+            moved = {name: place for name, place in own.items() if name in MODEL_FILES and name in before}
+            together[model] = own if model not in known else before | moved
+        settings = self.settings.model_copy(
+            update={"model_settings": {model: own for model, own in together.items() if own}}
+        )
+        return replace(self, settings=settings, model_digests=wanted.model_digests | self.model_digests)
 
     def rows(self) -> dict[str, Row]:
         """Return the finished cells by the name of their folder, in the order of models, classes and seeds.
@@ -89,7 +102,23 @@ class Study:
 def begin(folder: Path, settings: CompareConfig) -> Study:
     """Return a new study that is not written yet."""
     weights = settings.evaluation.fid_weights
-    return Study(folder.absolute(), uuid.uuid4().hex, settings, _digest(weights), (), (), (), versions(), ())
+    return Study(
+        folder.absolute(),
+        uuid.uuid4().hex,
+        settings,
+        None if weights is None else _digest(weights, "--fid-weights "),
+        (),
+        (),
+        (),
+        versions(),
+        (),
+        {
+            f"{model}.{name}": _digest(value, f"--model-setting {model}.{name}=")
+            for model, own in settings.model_settings.items()
+            for name, value in own.items()
+            if name in MODEL_FILES
+        },
+    )
 
 
 def read(folder: Path) -> Study | None:
@@ -110,6 +139,7 @@ def read(folder: Path) -> Study | None:
             tuple(content["seeds"]),
             dict(content["versions"]),
             tuple(content["commands"]),
+            dict(content.get("model_digests", {})),
         ),
     )
 
@@ -126,7 +156,7 @@ def join(wanted: Study) -> Study:
         study = wanted
         if present is not None:
             check_same(present, wanted)
-            joined = present.joined_by(wanted.settings)
+            joined = present.joined_by(wanted)
             study = joined.grown(wanted.models, wanted.classes, wanted.seeds, wanted.commands)
         if study != present:
             write_file(study.folder, _content(study))
@@ -140,7 +170,14 @@ def check_same(present: Study, wanted: Study) -> None:
         UsageError: naming the first setting that differs.
     """
     # A study grows by models, which bring their settings.
-    refuse_other(present.folder, _comparable(present.joined_by(wanted.settings)), _comparable(wanted))
+    joined = present.joined_by(wanted)
+    refuse_other(present.folder, _comparable(joined), _comparable(wanted))
+    for name, digest in wanted.model_digests.items():
+        if joined.model_digests[name] != digest:
+            raise UsageError(
+                f"--model-setting {name}: its file is another one than when this study began ({present.folder}); bring it "
+                "back, or take another --outdir"
+            )
 
 
 def _comparable(study: Study) -> dict[str, Any]:
@@ -160,11 +197,9 @@ def _content(study: Study) -> dict[str, Any]:
     return content
 
 
-def _digest(path: str | None) -> str | None:
-    if path is None:
-        return None
+def _digest(path: str, option: str) -> str:
     try:
-        with Path(path).open("rb") as file:
+        with Path(path).expanduser().open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"--fid-weights {path}: cannot be read ({error.strerror}); name a file of weights") from None
+        raise UsageError(f"{option}{path}: cannot be read ({error.strerror}); name a file of weights") from None

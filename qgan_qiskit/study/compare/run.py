@@ -53,8 +53,9 @@ def prepare(
     if present is not None:
         study_folder.check_same(present, wanted)
         # The present identity, with the places that were named now: data and weights may have moved.
-        models = present.joined_by(settings).settings.model_settings
-        wanted = replace(present, settings=settings.model_copy(update={"model_settings": models}))
+        joined = present.joined_by(wanted)
+        models = joined.settings.model_settings
+        wanted = replace(joined, settings=settings.model_copy(update={"model_settings": models}))
     names = classes_of(settings, classes)
     study = wanted.grown([str(entry) for entry in entries], names, seeds, [command])
     return study, plan(study, entries, names, seeds)
