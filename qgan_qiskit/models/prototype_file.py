@@ -43,10 +43,13 @@ def read_prototypes(path: str | Path, classes: tuple[str, ...]) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as file:
             names, vectors = [str(name).casefold() for name in file["classes"]], file["vectors"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path}: cannot be read as prototypes ({error}); make a file with the prototypes command"
-        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); name a file of prototypes") from None
+    except (ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
+        # What numpy says of a file of another kind is to unpickle it, which nobody should.
+        raise DataError(f"{path}: is no file of prototypes; make one with the prototypes command") from None
+    if vectors.shape[:1] != (len(names),) or vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise DataError(f"{path}: is damaged: not a row of numbers for each class; make it anew")
     missing = [name for name in classes if name.casefold() not in names]
     if missing:
         raise DataError(f"{path}: has no prototype of class {missing[0]}; make it anew with all classes")

@@ -231,9 +231,39 @@ def test_prototypes_of_a_file_are_taken_by_name(tmp_path):
         read_prototypes(path, ("x", "Q"))
     with pytest.raises(DataError, match="do not fit"):
         made(prototype_file=str(path), prototype_width=9)[0].prepare(np.zeros((2, 16, 16, 3), np.uint8))
-    path.write_bytes(b"no prototypes")
-    with pytest.raises(DataError, match="cannot be read as prototypes"):
+
+
+def _one_array(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+
+
+WRONG_FILES = {
+    "text": (lambda path: path.write_bytes(b"no prototypes"), "is no file of prototypes; make one with"),
+    "empty": (lambda path: path.write_bytes(b""), "is no file of prototypes"),
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:200]), "is no file of prototypes"),
+    "one array": (_one_array, "is no file of prototypes"),
+    "other arrays": (lambda path: np.savez(path, images=np.zeros(3)), "is no file of prototypes"),
+    "too few rows": (
+        lambda path: np.savez(path, classes=["x", "y"], vectors=np.zeros((1, 3))),
+        "is damaged: not a row",
+    ),
+    "no rows": (lambda path: np.savez(path, classes=["x"], vectors=np.zeros(1)), "is damaged"),
+    "no numbers": (lambda path: np.savez(path, classes=["x"], vectors=[["a"]]), "is damaged"),
+    "gone": (lambda path: path.unlink(), "cannot be read .No such file or directory.; name a file"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_FILES)
+def test_what_is_no_file_of_prototypes(what, tmp_path):
+    path = tmp_path / "prototypes.npz"
+    write_prototypes(path, ("x",), np.ones((1, 3)), {})
+    spoil, message = WRONG_FILES[what]
+    spoil(path)
+    with pytest.raises(DataError, match=message) as caught:
         read_prototypes(path, ("x",))
+    assert str(caught.value).startswith(str(path))
+    assert "pickle" not in str(caught.value)
 
 
 def test_dcgan_that_is_told_the_class_begins_as_dcgan_and_learns_of_classes():
