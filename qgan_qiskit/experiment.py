@@ -134,7 +134,10 @@ def _checked(config: RunConfig) -> tuple[RunConfig, torch.device]:
         check_tensorboard()
     if is_conditional(config.model) and not config.data.class_list():
         config = config.updated({"data": {"class_name": classes_to_train(config)[0]}})
-    _networks(config)
+    generator, _ = _networks(config)
+    if getattr(config.model, "prototype_file", None) is not None:
+        # What the images are not needed for; other files are read when networks are built.
+        generator.prepare(np.empty((0, 1, 1, 3), np.uint8))
     return config, device
 
 

@@ -76,6 +76,11 @@ BAD_OPTIONS = {
     "a batch larger than the data": (["--batch-size", "33"], 3, "a batch of 33 does not fit 32 images"),
     "a config that is not there": (["--config", "nowhere.json"], 2, "nowhere.json"),
     "a folder as config": (["--config", "."], 2, "--config"),
+    "prototypes that are not there": (
+        ["--model", "mediq", "--prototype-file", "nowhere.npz"],
+        3,
+        "nowhere.npz: cannot be",
+    ),
 }
 BAD_FILES = {
     "empty": ("", "not JSON"),
