@@ -78,8 +78,10 @@ def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    config, device = _checked(config)
+    config, device, generator = _checked(config)
     jobs = [_job(config.updated({"data": {"class_name": name}}), say) for name in classes_to_train(config)]
+    for _, batches in jobs:
+        generator.check(batches.image_set.images_NHWC)
     runs = []
     for number, (one, batches) in enumerate(jobs):
         run = RunFolder.create(outdir, one, str(one.data.class_name))
@@ -113,14 +115,15 @@ def fit_into(config: RunConfig, path: Path, say: Say = print) -> Path:
         # Everything else must be what the run began with, or the cell of a study would not be what its name says.
         _check_settings(RunFolder.open(path), config, _deciding(RunFolder.open(path).config()))
         return resume(path, {"training": longer, "evaluation": evaluation}, say)
-    config, device = _checked(config)
+    config, device, generator = _checked(config)
     one, batches = _job(config, say)
+    generator.check(batches.image_set.images_NHWC)
     _start(RunFolder.create_at(path, one), one, batches, device, say)
     return path
 
 
-def _checked(config: RunConfig) -> tuple[RunConfig, torch.device]:
-    """Refuse what cannot work before a run folder is made; return the settings with an absolute data path."""
+def _checked(config: RunConfig) -> tuple[RunConfig, torch.device, Generator]:
+    """Refuse what cannot work before images are read; return the settings with absolute paths, and what checks the images."""
     device = _device(config)
     if config.data.path is not None:
         # The run may be gone on with from another folder.
@@ -135,10 +138,7 @@ def _checked(config: RunConfig) -> tuple[RunConfig, torch.device]:
     if is_conditional(config.model) and not config.data.class_list():
         config = config.updated({"data": {"class_name": classes_to_train(config)[0]}})
     generator, _ = _networks(config)
-    if getattr(config.model, "prototype_file", None) is not None:
-        # What the images are not needed for; other files are read when networks are built.
-        generator.prepare(np.empty((0, 1, 1, 3), np.uint8))
-    return config, device
+    return config, device, generator
 
 
 def _device(config: RunConfig) -> torch.device:

@@ -50,6 +50,24 @@ class PrincipalComponents(nn.Module):
         self.register_buffer("lowest", torch.zeros(()))
         self.register_buffer("highest", torch.zeros(()))
 
+    def check(self, pixels_ND: np.ndarray) -> None:
+        """Refuse images that have no such components.
+
+        Args:
+            pixels_ND: as for :meth:`fit`.
+
+        Raises:
+            DataError: there are not more images than components, or all are equal.
+        """
+        count = len(self.axes_FD)
+        if len(pixels_ND) <= count:
+            raise DataError(
+                f"{count} principal components need more than {count} images, there are {len(pixels_ND):,}: give more "
+                "images, or take fewer with --sub-generators or --num-qubits"
+            )
+        if (pixels_ND == pixels_ND[0]).all():
+            raise DataError(f"all {len(pixels_ND):,} images are equal, so they have no components: check the data")
+
     def fit(self, pixels_ND: np.ndarray) -> None:
         """Take mean, components and range of scores from images; the same images give the same numbers.
 
@@ -62,17 +80,10 @@ class PrincipalComponents(nn.Module):
         """
         from sklearn.decomposition import PCA
 
-        count = len(self.axes_FD)
-        if len(pixels_ND) <= count:
-            raise DataError(
-                f"{count} principal components need more than {count} images, there are {len(pixels_ND):,}: give more "
-                "images, or take fewer with --sub-generators or --num-qubits"
-            )
-        if (pixels_ND == pixels_ND[0]).all():
-            raise DataError(f"all {len(pixels_ND):,} images are equal, so they have no components: check the data")
+        self.check(pixels_ND)
         small = pixels_ND.shape[1] <= _SMALL
         pca = PCA(
-            count,
+            len(self.axes_FD),
             copy=False,
             svd_solver="covariance_eigh" if small else "randomized",
             iterated_power=_ROUNDS,

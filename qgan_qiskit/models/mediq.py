@@ -102,6 +102,11 @@ class MediqGenerator(QuantumGenerator):
             else None
         )
 
+    def check(self, images_NHWC: np.ndarray) -> None:
+        """Read the prototypes of the file, if one is named; see the base class."""
+        if self.prototypes is not None and self.config.prototype_file is not None:
+            self.prototypes.check(read_prototypes(self.config.prototype_file, self.classes))
+
     def prepare(self, images_NHWC: np.ndarray) -> None:
         """Take the prototypes of the file, if one is named; see the base class."""
         if self.prototypes is not None and self.config.prototype_file is not None:

@@ -73,11 +73,17 @@ class MosaiqGenerator(QuantumGenerator):
         self.register_buffer("place_F", component_of.argsort())
         self.components = PrincipalComponents(len(component_of), channels * resolution**2)
 
+    def check(self, images_NHWC: np.ndarray) -> None:
+        """Refuse images without principal components; see the base class."""
+        self.components.check(self._pixels(images_NHWC))
+
     def prepare(self, images_NHWC: np.ndarray) -> None:
         """Fit the principal components to the real images; see the base class."""
-        channels = self.image_shape[0]
-        images_NCHW = images_NHWC[..., :channels].transpose(0, 3, 1, 2)
-        self.components.fit(images_NCHW.reshape(len(images_NHWC), -1))
+        self.components.fit(self._pixels(images_NHWC))
+
+    def _pixels(self, images_NHWC: np.ndarray) -> np.ndarray:
+        images_NCHW = images_NHWC[..., : self.image_shape[0]].transpose(0, 3, 1, 2)
+        return images_NCHW.reshape(len(images_NHWC), -1)
 
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw z ~ U[0, noise_high) radians, shape (count, Z); with shared noise Z = Q for all sub-generators together."""

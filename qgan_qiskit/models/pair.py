@@ -43,6 +43,16 @@ class Generator(nn.Module, ABC):
     latent_size: int
     num_classes: int = 0
 
+    def check(self, images_NHWC: np.ndarray) -> None:
+        """Refuse what :meth:`prepare` could not use, before a run folder is made; quick, and changes nothing.
+
+        Args:
+            images_NHWC: as for :meth:`prepare`.
+
+        Raises:
+            DataError: the images do not suffice, or a file cannot be used.
+        """
+
     def prepare(self, images_NHWC: np.ndarray) -> None:
         """Take from the real images what the model fixes before training; by default nothing.
 

@@ -44,17 +44,25 @@ class Prototypes(nn.Module):
         self.log_scale_K = nn.Parameter(torch.zeros(num_classes))
         he_initialise(self, generator)
 
-    def start_from(self, vectors_KF: np.ndarray) -> None:
-        """Take prototypes of real images, each scaled to unit variance of its numbers, as the random ones have.
+    def check(self, vectors_KF: np.ndarray) -> None:
+        """Refuse what cannot be started from.
 
         Raises:
-            DataError: they are of another width.
+            DataError: prototypes of another width.
         """
         if vectors_KF.shape != tuple(self.vectors_KF.shape):
             raise DataError(
                 f"prototypes of shape {vectors_KF.shape} do not fit {tuple(self.vectors_KF.shape)}: set --prototype-width "
                 "to that of the file"
             )
+
+    def start_from(self, vectors_KF: np.ndarray) -> None:
+        """Take prototypes of real images, each scaled to unit variance of its numbers, as the random ones have.
+
+        Raises:
+            DataError: they are of another width.
+        """
+        self.check(vectors_KF)
         vectors = torch.from_numpy(np.ascontiguousarray(vectors_KF, dtype=np.float32))
         with torch.no_grad():
             self.vectors_KF.copy_(vectors / vectors.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6))

@@ -81,6 +81,11 @@ BAD_OPTIONS = {
         3,
         "nowhere.npz: cannot be",
     ),
+    "too few images for components": (
+        ["--model", "mosaiq", "--limit", "20", "--batch-size", "4"],
+        3,
+        "principal components need more than",
+    ),
 }
 BAD_FILES = {
     "empty": ("", "not JSON"),
