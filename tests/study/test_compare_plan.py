@@ -199,3 +199,21 @@ def test_a_file_that_settings_name_may_move_but_not_change(tmp_path):
         del content["model_digests"]
         content["settings"]["model_settings"]["transfer"]["weights"] = "elsewhere/here.pth"
         (study / "study.json").write_text(json.dumps(content))
+
+
+def test_files_of_a_model_that_takes_no_part_may_change(tmp_path):
+    """Its settings were given, but not one of its cells can depend on them."""
+    made = {"data": {"resolution": 16, "made_per_class": 16}, "evaluation": {"metrics": "ssim"}}
+    for content in ("old", "new"):
+        (tmp_path / content).write_text(content)
+
+    def asked(model, file):
+        settings = CompareConfig(model_settings={"transfer": {"weights": str(tmp_path / file)}}, **made)
+        return join(begin(tmp_path / "study", settings).grown([model], ["nevus"], [0], [f"study compare {model}"]))
+
+    asked("dcgan", "old")
+    study = asked("transfer", "new")
+    assert study.settings.model_settings == {"transfer": {"weights": str(tmp_path / "new")}}
+    assert study.model_digests == {"transfer.weights": hashlib.sha256(b"new").hexdigest()}
+    with pytest.raises(UsageError, match="its file is another one"):
+        asked("transfer", "old")

@@ -74,13 +74,15 @@ class Study:
         known = {model_of(entry) for entry in self.models}
         together = dict(self.settings.model_settings)
         for model, own in wanted.settings.model_settings.items():
-            before = together.get(model, {})
-            moved = {name: place for name, place in own.items() if name in MODEL_FILES and name in before}
-            together[model] = own if model not in known else before | moved
-        settings = self.settings.model_copy(
-            update={"model_settings": {model: own for model, own in together.items() if own}}
-        )
-        return replace(self, settings=settings, model_digests=wanted.model_digests | self.model_digests)
+            if model not in known:
+                together[model] = own
+            elif model in together:
+                before = together[model]
+                together[model] = before | {n: v for n, v in own.items() if n in MODEL_FILES and n in before}
+        # Settings of a model that takes no part may still change, and so may its files.
+        fixed = {name: digest for name, digest in self.model_digests.items() if name.partition(".")[0] in known}
+        settings = self.settings.model_copy(update={"model_settings": together})
+        return replace(self, settings=settings, model_digests=self.model_digests | wanted.model_digests | fixed)
 
     def rows(self) -> dict[str, Row]:
         """Return the finished cells by the name of their folder, in the order of models, classes and seeds.
@@ -102,23 +104,15 @@ class Study:
 def begin(folder: Path, settings: CompareConfig) -> Study:
     """Return a new study that is not written yet."""
     weights = settings.evaluation.fid_weights
-    return Study(
-        folder.absolute(),
-        uuid.uuid4().hex,
-        settings,
-        None if weights is None else _digest(weights, "--fid-weights "),
-        (),
-        (),
-        (),
-        versions(),
-        (),
-        {
-            f"{model}.{name}": _digest(value, f"--model-setting {model}.{name}=")
-            for model, own in settings.model_settings.items()
-            for name, value in own.items()
-            if name in MODEL_FILES
-        },
-    )
+    digest = None if weights is None else _digest(weights, "--fid-weights ")
+    model_digests = {
+        f"{model}.{name}": _digest(value, f"--model-setting {model}.{name}=")
+        for model, own in settings.model_settings.items()
+        for name, value in own.items()
+        if name in MODEL_FILES
+    }
+    identity = uuid.uuid4().hex
+    return Study(folder.absolute(), identity, settings, digest, (), (), (), versions(), (), model_digests)
 
 
 def read(folder: Path) -> Study | None:
@@ -199,7 +193,7 @@ def _content(study: Study) -> dict[str, Any]:
 
 def _digest(path: str, option: str) -> str:
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(f"{option}{path}: cannot be read ({error.strerror}); name a file of weights") from None

@@ -54,8 +54,9 @@ def prepare(
         study_folder.check_same(present, wanted)
         # The present identity, with the places that were named now: data and weights may have moved.
         joined = present.joined_by(wanted)
-        models = joined.settings.model_settings
-        wanted = replace(joined, settings=settings.model_copy(update={"model_settings": models}))
+        wanted = replace(
+            joined, settings=settings.model_copy(update={"model_settings": joined.settings.model_settings})
+        )
     names = classes_of(settings, classes)
     study = wanted.grown([str(entry) for entry in entries], names, seeds, [command])
     return study, plan(study, entries, names, seeds)
