@@ -77,7 +77,7 @@ def train(
                     with ranks.together():
                         if record is not None:
                             if stopping:
-                                # Before a checkpoint batch norms are measured, which takes a large generator a minute.
+                                # Before a checkpoint batch norms are measured, which takes MediQ-GAN half a minute.
                                 record.say(f"stopping: saving step {state.step}; a second signal ends without")
                             saved = record.save()
                     # Asked again: a signal that came while saving must not be lost with the last step.
