@@ -12,6 +12,11 @@ import click
 from qgan_qiskit.cli import cli
 from qgan_qiskit.errors import QganError
 
+_OUT_OF_MEMORY = (
+    "out of memory: take fewer or smaller images (--limit, --resolution), a smaller --batch-size, or fewer --num-qubits or "
+    "--sub-generators"
+)
+
 
 def main() -> None:
     """Run the command line and exit."""
@@ -33,12 +38,12 @@ def main() -> None:
         # A run that was asked to stop has stopped in order; the exit status says by which signal.
         _fail(str(error), error.exit_code, "" if error.exit_code > 128 else "error: ")
     except MemoryError:
-        _fail("out of memory: take fewer --num-qubits, --sub-generators or a smaller --batch-size", 1)
+        _fail(_OUT_OF_MEMORY, 1)
     except RuntimeError as error:
         # torch has no class for it on the processor.
         if "allocate memory" not in str(error):
             raise
-        _fail("out of memory: take fewer --num-qubits, --sub-generators or a smaller --batch-size", 1)
+        _fail(_OUT_OF_MEMORY, 1)
     except BrokenPipeError:
         # The reader of our output has gone (``| head``); there is nobody left to tell.
         sys.stderr.close()

@@ -36,13 +36,20 @@ class DataConfig(Settings):
     labels: Literal["three", "nine"] = Field(
         "three", description="Fitzpatrick17k: three_partition_label or nine_partition_label."
     )
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        "crop",
+        description="How other shapes become squares: cut to the middle, laid on black, or stretched to the square.",
+    )
     limit: int | None = Field(
-        None, ge=2, description="Use only the first N images of each class (by name order), of the part that is used."
+        None,
+        ge=2,
+        description="Use only N images of each class, of the part that is used: drawn at random by lesion (ODIR-5k: patient), "
+        "the same ones for the same --split-seed; a larger N adds to them.",
     )
     part: Literal["all", "train", "validation", "test"] = Field(
         "all",
-        description="Part of the images to use; images of one lesion are always in one part (by name where the lesion is "
-        "unknown).",
+        description="Part of the images to use; images of one lesion, and images that show the same picture, are always in "
+        "one part (by name where the lesion is unknown).",
     )
     validation_share: float = Field(
         0.05, ge=0, lt=1, description="Share of the lesions (ODIR-5k: patients) in the validation part."
@@ -50,7 +57,9 @@ class DataConfig(Settings):
     test_share: float = Field(
         0.05, ge=0, lt=1, description="Share of the lesions (ODIR-5k: patients) in the test part."
     )
-    split_seed: int = Field(0, ge=0, lt=2**63, description="Seed of the division into parts.")
+    split_seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the division into parts, and of the draw of --limit."
+    )
     cache_dir: str | None = Field(
         None,
         description="Folder of the cache of decoded images and of their features. [default: the user's cache folder]",

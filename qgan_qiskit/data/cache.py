@@ -7,6 +7,7 @@ to a staging folder and renamed, so a killed process leaves no half entry; a dam
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -23,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from qgan_qiskit.data.image_set import ImageSet
+from qgan_qiskit.data.room import require_room
+from qgan_qiskit.errors import DataError
 
 # Raise it whenever the same files would give other pixels, labels or notes.
-FORMAT = 1
+FORMAT = 2
 STAGE = ".stage-"
 
 
@@ -52,6 +55,8 @@ def cached(folder: Path, source: Any, state: Any, make: Callable[[], ImageSet]) 
     except (FileNotFoundError, NotADirectoryError) as error:
         if entry.exists():
             note = (f"made a damaged cache entry again (no {Path(error.filename).name})",)
+    except DataError:
+        raise
     except Exception as error:  # Damaged bytes make NumPy and json raise nearly anything, and all of it means: again.
         note = (f"made a damaged cache entry again ({' '.join(str(error).split())})",)
     images = make()
@@ -60,6 +65,34 @@ def cached(folder: Path, source: Any, state: Any, make: Callable[[], ImageSet]) 
     except OSError as error:
         note = (f"the cache {folder} cannot be written ({error.strerror}): the images are decoded anew at each start",)
     return replace(images, notes=(*images.notes, *note)) if note else images
+
+
+def remembered(folder: Path, key: Any, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return pairs of rows that ``make`` finds, from the cache when they are there.
+
+    Args:
+        folder: the cache; one that cannot be written to is no error.
+        key: anything for JSON that decides the pairs, all of the images' content included.
+        make: finds them.
+
+    Returns:
+        int64 of shape (P, 2).
+    """
+    path = folder / f"{_hash([FORMAT, key])[:48]}.json"
+    try:
+        checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
+        if hashlib.sha256(text.encode()).hexdigest() == checksum:
+            return np.array(json.loads(text), np.int64).reshape(-1, 2)
+    except (OSError, ValueError):
+        pass  # Not there, or damaged: it is found again.
+    pairs_P2 = make()
+    text = json.dumps(pairs_P2.tolist())
+    # That the cache cannot be written has been noted with the images.
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix=STAGE, dir=folder) as stage:
+        new = Path(stage) / path.name
+        new.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}", encoding="utf-8")
+        new.replace(path)
+    return pairs_P2
 
 
 def _hash(key: Any) -> str:
@@ -84,6 +117,7 @@ def _load(entry: Path) -> ImageSet:
     if hashlib.sha256(text.encode()).hexdigest() != checksum:
         raise _DamagedError("index.json differs from its checksum")
     index = json.loads(text)
+    require_room(*index["shape"][:2])
     images_NHWC = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
     # CRC-32 runs at about 1.4 GB/s here, six times as fast as SHA-256, and finds every single flipped bit.
     if list(images_NHWC.shape) != index["shape"] or zlib.crc32(images_NHWC.data) != index["crc32"]:

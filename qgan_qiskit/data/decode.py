@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import sys
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from qgan_qiskit.data.files import UnreadableError
 
@@ -15,6 +18,8 @@ Image.init()
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
 # Pillow warns beyond this many pixels (a decompression bomb); here it is an error.
 MAX_PIXELS = 2**30 // 12
+# TIFF tags: bits per channel, and the largest value that is used.
+BITS_PER_SAMPLE, LARGEST_VALUE = 258, 281
 # EXIF orientation -> the turn that sets the picture upright.
 ORIENTATION = 0x0112
 TURNS = {
@@ -28,19 +33,51 @@ TURNS = {
 }
 
 
-def decode(content: bytes, resolution: int) -> np.ndarray:
+Fit = Literal["crop", "pad", "stretch"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says of its pixels.
+
+    Attributes:
+        square: whether the file's image is a square itself.
+        depth: bits of its values, of which 255 is the largest, where these are more than bytes; 0 for bytes.
+        declared: whether the file itself says how many bits it uses.
+    """
+
+    square: bool
+    depth: int
+    declared: bool
+
+
+# Bits that cameras and scanners give, which are kept in files of 16 bits.
+DEPTHS = (8, 10, 12, 14, 16)
+
+
+def decode(content: bytes, resolution: int, fit: Fit = "crop") -> np.ndarray:
+    """Return the pixels of one image file, uint8 of shape (resolution, resolution, 3); see :func:`decode_with_facts`."""
+    return decode_with_facts(content, resolution, fit)[0]
+
+
+def decode_with_facts(content: bytes, resolution: int, fit: Fit = "crop", depth: int = 0) -> tuple[np.ndarray, Facts]:
     """Decode one image file.
 
     The first frame is taken, turned upright as EXIF says, laid over black where it is transparent (as dermoscopes leave
-    their surround black), cut to its central square and brought to ``resolution`` with Pillow's antialiased Lanczos
-    filter. An image whose short side has that size already keeps its pixels.
+    their surround black), made a square and brought to ``resolution`` with Pillow's antialiased Lanczos filter. A square that
+    has this size already keeps its pixels.
+
+    Of values of 16 bits only the lower 10, 12 or 14 may be used. Some formats say how many; else it is the fewest that hold the
+    largest value, but never fewer than ``depth``.
 
     Args:
         content: the file's bytes.
         resolution: side of the result in pixels.
+        fit: cut to the central square, lay on a black square, or stretch.
+        depth: fewest bits of values that are more than bytes; a file that says itself how many it uses is believed.
 
     Returns:
-        uint8 of shape (resolution, resolution, 3), 0 to 255.
+        uint8 of shape (resolution, resolution, 3), 0 to 255, and what the file says of them.
 
     Raises:
         UnreadableError: the bytes are no whole image of a known format.
@@ -58,10 +95,12 @@ def decode(content: bytes, resolution: int) -> np.ndarray:
                     check.verify()
             # JPEG only: decode at 1/2, 1/4 or 1/8 when that leaves at least twice the wanted size to filter from.
             image.draft(None, (2 * resolution, 2 * resolution))
+            bits, raw_mode = _declared_bits(image, content), _raw_mode(image)
             image.load()
             turn = _turn(image)
-            rgb = _to_rgb(image)
-            return _square(rgb if turn is None else rgb.transpose(turn), resolution)
+            rgb, found = _to_rgb(image, content, raw_mode, bits or depth)
+            upright = rgb if turn is None else rgb.transpose(turn)
+            return _square(upright, resolution, fit), Facts(width == height, found, bits > 0)
     except UnreadableError:
         raise
     except UnidentifiedImageError as error:
@@ -74,9 +113,9 @@ def decode(content: bytes, resolution: int) -> np.ndarray:
         raise UnreadableError(f"damaged: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
-def square_pixels(pixels_HWC: np.ndarray, resolution: int) -> np.ndarray:
+def square_pixels(pixels_HWC: np.ndarray, resolution: int, fit: Fit = "crop") -> np.ndarray:
     """Bring uint8 RGB pixels of shape (H, W, 3) to (resolution, resolution, 3) as :func:`decode` does."""
-    return _square(Image.fromarray(pixels_HWC), resolution)
+    return _square(Image.fromarray(pixels_HWC), resolution, fit)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -87,26 +126,91 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB; 16-bit grey is scaled by 255/65535, not cut off at 255."""
+def _declared_bits(image: Image.Image, content: bytes) -> int:
+    """Return the bits per channel that a file of 16 says it uses, 0 where it does not say so."""
+    if image.format == "PPM":
+        return DEPTHS[-1]  # Its header has the largest value, and Pillow has scaled by it.
+    if image.format == "TIFF":
+        bits, largest = image.getexif().get(BITS_PER_SAMPLE, 0), image.getexif().get(LARGEST_VALUE, 0)
+        bits, largest = (max(value) if isinstance(value, tuple) else value for value in (bits, largest))
+        if 8 < largest.bit_length() < DEPTHS[-1]:
+            return largest.bit_length()
+        return bits if 8 < bits < DEPTHS[-1] else 0
+    if image.format == "PNG":
+        # The significant bits stand in a chunk before the pixels: length, name, a byte for each channel.
+        place = content.find(b"sBIT", 0, content.find(b"IDAT"))
+        bits = content[place + 4] if place > 0 else 0
+        return bits if 8 < bits <= DEPTHS[-1] else 0
+    return 0
+
+
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    """Return how Pillow will read the pixels of an image that is not loaded yet."""
+    arguments = image.tile[0].args if image.tile else ""
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def _to_rgb(image: Image.Image, content: bytes, raw_mode: str, depth: int) -> tuple[Image.Image, int]:
+    """Convert any mode to RGB; also return the bits that values of more than a byte are scaled by."""
     if image.mode == "F":
-        raise UnreadableError("floating-point pixels, whose range is not known")
+        raise UnreadableError("floating-point pixels, whose range is not known: save them with 8 or 16 bits")
     if image.mode.startswith("I"):
         values_HW = np.asarray(image).astype(np.int64)
         if values_HW.min() < 0 or values_HW.max() > 65535:
-            raise UnreadableError("32-bit pixels outside 0 to 65535")
-        return Image.fromarray(((values_HW + 128) // 257).astype(np.uint8)).convert("RGB")
+            raise UnreadableError("32-bit pixels outside 0 to 65535: save them with 16 bits")
+        depth = max(depth, _fewest_bits(values_HW))
+        return Image.fromarray(_scaled(values_HW, depth)).convert("RGB"), depth
+    found = 0
+    if ";16" in raw_mode and image.mode in ("RGB", "RGBA"):
+        # Pillow keeps the upper byte of each value. Where that says little, the lower ones are read as well.
+        found, upper_HWC = DEPTHS[-1], np.asarray(image)
+        if depth < DEPTHS[-1] and upper_HWC[..., :3].max() < 1 << DEPTHS[-2] - 8:
+            values_HWC = upper_HWC[..., :3].astype(np.int64) << 8 | _lower_bytes(content)[..., :3]
+            found = max(depth, _fewest_bits(values_HWC))
+            rgb = Image.fromarray(_scaled(values_HWC, found))
+            if image.mode == "RGBA":
+                rgb.putalpha(image.getchannel("A"))
+            image = rgb
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
-    return image.convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB"), found
+    return image.convert("RGB"), found
 
 
-def _square(rgb: Image.Image, resolution: int) -> np.ndarray:
-    """Cut the central square out and resize it; a square of the right size keeps its pixels."""
-    side = min(rgb.size)
-    left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
-    cut = rgb.crop((left, top, left + side, top + side))
-    if side != resolution:
-        cut = cut.resize((resolution, resolution), Image.Resampling.LANCZOS)
-    return np.asarray(cut)
+def _lower_bytes(content: bytes) -> np.ndarray:
+    """Return the lower byte of 16-bit colours, by reading them in the other order of bytes."""
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        swapped = _raw_mode(image).translate(str.maketrans("BLN", "LBB" if sys.byteorder == "little" else "LBL"))
+        arguments = image.tile[0].args
+        other = (swapped, *arguments[1:]) if isinstance(arguments, tuple) else swapped
+        image.tile = [tile._replace(args=other) for tile in image.tile]
+        image.load()
+        return np.asarray(image)
+
+
+def _fewest_bits(values: np.ndarray) -> int:
+    """Return the fewest of the usual bits that hold all values from 0 to 65535."""
+    return next(bits for bits in DEPTHS if int(values.max()) < 1 << bits)
+
+
+def _scaled(values: np.ndarray, depth: int) -> np.ndarray:
+    """Return values of so many bits as uint8, rounded; the largest becomes 255."""
+    most = (1 << depth) - 1
+    return ((values * 255 + most // 2) // most).astype(np.uint8)
+
+
+def _square(rgb: Image.Image, resolution: int, fit: Fit) -> np.ndarray:
+    """Make a square of the wanted size; one that has it keeps its pixels."""
+    size = (resolution, resolution)
+    if fit == "pad" and rgb.width != rgb.height:
+        scale = resolution / max(rgb.size)
+        width, height = (max(1, round(side * scale)) for side in rgb.size)
+        inner = rgb.resize((width, height), Image.Resampling.LANCZOS)
+        square = Image.new("RGB", size)
+        square.paste(inner, ((resolution - inner.width) // 2, (resolution - inner.height) // 2))
+        return np.asarray(square)
+    if fit == "crop":
+        side = min(rgb.size)
+        left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
+        rgb = rgb.crop((left, top, left + side, top + side))
+    return np.asarray(rgb if rgb.size == size else rgb.resize(size, Image.Resampling.LANCZOS))

@@ -9,7 +9,8 @@ import numpy as np
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.decode import square_pixels
-from qgan_qiskit.data.image_set import ImageSet, class_index, first_of_each
+from qgan_qiskit.data.draw import draw_of_each
+from qgan_qiskit.data.image_set import ImageSet, class_index
 
 NAME = "sklearn:digits"
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -37,7 +38,8 @@ def read_digits(config: DataConfig) -> ImageSet:
         index = class_index(CLASSES, config.class_name)
         classes, kept_M = (CLASSES[index],), np.flatnonzero(labels_N == index)
     if config.limit is not None:
-        kept_M = kept_M[first_of_each(labels_N[kept_M], config.limit)]
+        names = [f"{NAME}[{row}]" for row in kept_M]
+        kept_M = kept_M[draw_of_each(labels_N[kept_M], names, [""] * len(names), config.limit, config.split_seed)]
     grey_MHW = np.rint(levels_NHW[kept_M] * (255 / _WHITE)).astype(np.uint8)
     side = config.resolution
     images_MHWC = np.empty((len(kept_M), side, side, 3), np.uint8)

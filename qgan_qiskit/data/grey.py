@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from qgan_qiskit.data.image_set import ImageSet
+from qgan_qiskit.data.room import require_room
 
 # Weights of red, green and blue in luma (ITU-R 601-2) as 16-bit fractions, as Pillow's convert("L") has them.
 _RED, _GREEN, _BLUE, _HALF = 19595, 38470, 7471, 1 << 15
@@ -19,6 +20,7 @@ _BLOCK = 256
 
 def to_grey(images: ImageSet) -> ImageSet:
     """Return the same images with all three channels equal to their luma; grey images stay as they are."""
+    require_room(len(images), images.images_NHWC.shape[1])
     grey_NHWC = np.empty_like(images.images_NHWC)
     for start in range(0, len(images), _BLOCK):
         block = images.images_NHWC[start : start + _BLOCK].astype(np.uint32)

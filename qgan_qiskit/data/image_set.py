@@ -13,6 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
+from qgan_qiskit.data.draw import draw_of_each
+from qgan_qiskit.data.room import require_room
 from qgan_qiskit.errors import DataError
 
 
@@ -88,15 +90,15 @@ class ImageSet:
         rows_M = np.flatnonzero(new[self.labels_N] >= 0)
         return self.rows(rows_M, new[self.labels_N[rows_M]], tuple(self.classes[index] for index in indices))
 
-    def limit(self, n_per_class: int) -> ImageSet:
-        """Return the first ``n_per_class`` images of each class, in their present order.
+    def limit(self, n_per_class: int, seed: int = 0) -> ImageSet:
+        """Return ``n_per_class`` images of each class, drawn at random in whole lesions; see ``draw.draw_of_each``.
 
         Raises:
             ValueError: ``n_per_class`` is not positive.
         """
         if n_per_class < 1:
             raise ValueError(f"n_per_class must be at least 1, not {n_per_class}")
-        rows_M = first_of_each(self.labels_N, n_per_class)
+        rows_M = draw_of_each(self.labels_N, self.names, self.groups, n_per_class, seed)
         return self if len(rows_M) == len(self) else self.rows(rows_M, self.labels_N[rows_M], self.classes)
 
     @cached_property
@@ -109,7 +111,12 @@ class ImageSet:
         return sha.hexdigest()
 
     def rows(self, rows_M: np.ndarray, labels_M: np.ndarray, classes: tuple[str, ...]) -> ImageSet:
-        """Return the images of some rows, with these labels and classes."""
+        """Return the images of some rows, with these labels and classes.
+
+        Raises:
+            DataError: they do not fit into memory.
+        """
+        require_room(len(rows_M), self.images_NHWC.shape[1])
         names = tuple(self.names[row] for row in rows_M.tolist())
         groups = tuple(self.groups[row] for row in rows_M.tolist())
         return ImageSet(self.images_NHWC[rows_M], labels_M, classes, names, groups, self.notes)
@@ -125,9 +132,3 @@ def class_index(classes: tuple[str, ...], class_name: str) -> int:
     if class_name.casefold() not in folded:
         raise DataError(f"no class '{class_name}' in the data: choose one of {', '.join(classes)}, or 'all'")
     return folded.index(class_name.casefold())
-
-
-def first_of_each(labels_N: np.ndarray, n_per_class: int) -> np.ndarray:
-    """Return the rising row numbers of the first ``n_per_class`` rows of each label."""
-    kept = [np.flatnonzero(labels_N == label)[:n_per_class] for label in np.unique(labels_N)]
-    return np.sort(np.concatenate(kept)) if kept else np.zeros(0, np.int64)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qgan_qiskit.data.draw import draw_of_each
 from qgan_qiskit.data.files import Files, UnreadableError, base, is_image, shown, stem
-from qgan_qiskit.data.image_set import class_index, first_of_each
+from qgan_qiskit.data.image_set import class_index
 from qgan_qiskit.errors import DataError
 
 
@@ -32,12 +33,15 @@ class Listing:
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
-    def narrowed(self, class_name: str | None, limit: int | None) -> Listing:
-        """Return the part that a run needs: one class or all, and the first ``limit`` images of each class.
+    def narrowed(self, class_name: str | None, limit: int | None, seed: int) -> Listing:
+        """Return the part that a run needs: one class or all, and of each class ``limit`` images drawn at random.
+
+        The draw keeps lesions together. Near duplicates of different lesions are not known yet, as nothing is decoded.
 
         Args:
             class_name: one of ``classes`` in any case; None or ``all`` for each.
             limit: None for no limit.
+            seed: of the draw.
 
         Raises:
             DataError: no such class.
@@ -49,7 +53,9 @@ class Listing:
             index = class_index(self.classes, class_name)
             classes, kept_M = (self.classes[index],), np.flatnonzero(labels_N == index)
         if limit is not None:
-            kept_M = kept_M[first_of_each(labels_N[kept_M], limit)]
+            names = [self.names[row] for row in kept_M.tolist()]
+            groups = [self.groups[row] for row in kept_M.tolist()]
+            kept_M = kept_M[draw_of_each(labels_N[kept_M], names, groups, limit, seed)]
         kept = kept_M.tolist()
         return replace(
             self,

@@ -6,12 +6,13 @@ Shape letters: N images, M chosen ones.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data.files import stem
+from qgan_qiskit.data.draw import unit_of
 from qgan_qiskit.data.image_set import ImageSet
 from qgan_qiskit.errors import DataError
 
@@ -38,18 +39,21 @@ def part_of(unit: str, config: DataConfig) -> str:
     return "validation" if place >= 1 - config.validation_share else "train"
 
 
-def unit_of(name: str, group: str) -> str:
-    """Return what decides an image's part: its lesion, or where unknown its own name without folders and ending."""
-    return f"lesion {group}" if group else f"image {stem(name)}"
-
-
-def select_part(images: ImageSet, config: DataConfig) -> ImageSet:
+def select_part(images: ImageSet, config: DataConfig, unit_of_name: Mapping[str, str] | None = None) -> ImageSet:
     """Return the images of ``config.part``, with a note of how many there are; classes without any are left out.
+
+    Args:
+        images: all images, of one class or of several.
+        config: the part, and what the division goes by.
+        unit_of_name: what decides the part of an image, by its name, where that is another unit than its own as it shows the
+            same picture as that one (``duplicates.joined``). These images get this unit's name as their group.
 
     Raises:
         DataError: there are none.
     """
-    units = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
+    own = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
+    units = [(unit_of_name or {}).get(name, unit) for name, unit in zip(images.names, own, strict=True)]
+    several = {unit for unit, before in zip(units, own, strict=True) if unit != before}
     parts = {unit: part_of(unit, config) for unit in dict.fromkeys(units)}
     rows_M = np.array([row for row, unit in enumerate(units) if parts[unit] == config.part], np.int64)
     chosen = len({units[row] for row in rows_M})
@@ -66,7 +70,11 @@ def select_part(images: ImageSet, config: DataConfig) -> ImageSet:
     classes = tuple(images.classes[label] for label in np.unique(images.labels_N[rows_M]))
     index_of = {images.classes.index(name): index for index, name in enumerate(classes)}
     labels_M = np.array([index_of[int(label)] for label in images.labels_N[rows_M]], np.int64)
-    part = images.rows(rows_M, labels_M, classes)
+    groups = tuple(
+        unit.removeprefix("lesion ") if unit in several else group
+        for unit, group in zip(units, images.groups, strict=True)
+    )
+    part = replace(images, groups=groups).rows(rows_M, labels_M, classes)
     notes = [
         f"{config.part} part: {len(rows_M):,} of {len(images):,} images, {chosen:,} of {len(parts):,} lesions "
         f"(split seed {config.split_seed})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 import PIL
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import cifar, digits, fitzpatrick, ham, isic, made_lesions, odir, skin
+from qgan_qiskit.data import cifar, digits, duplicates, fitzpatrick, ham, isic, made_lesions, odir, skin
 from qgan_qiskit.data.archive import ZipFiles
-from qgan_qiskit.data.cache import cached, default_folder
+from qgan_qiskit.data.cache import cached, default_folder, remembered
 from qgan_qiskit.data.decode_all import decode_all
+from qgan_qiskit.data.draw import unit_of
 from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, FolderFiles, shown
 from qgan_qiskit.data.folders import list_folders
 from qgan_qiskit.data.grey import to_grey
@@ -27,7 +29,7 @@ from qgan_qiskit.errors import DataError
 # Tables that may lie beside the named folder: what they say decides the listing, so their state is in the cache's key.
 TABLES = (isic.TABLE, isic.METADATA, *ham.TABLES, fitzpatrick.TABLE, odir.TABLE)
 # Settings that decide what is decoded from a file, so they are in the cache's key too.
-_DECIDING = {"resolution", "skip_bad", "drop_downsampled", "labels", "limit"}
+_DECIDING = {"resolution", "fit", "skip_bad", "drop_downsampled", "labels", "limit"}
 
 
 def read_images(config: DataConfig, seed: int = 0) -> ImageSet:
@@ -53,9 +55,29 @@ def read_images(config: DataConfig, seed: int = 0) -> ImageSet:
         images = _whole(config, seed)
     else:
         # The limit counts images of the part, so it comes after the choice.
-        images = select_part(_whole(config.model_copy(update={"limit": None}), seed), config)
-        images = images if config.limit is None else images.limit(config.limit)
+        unit_of_name, notes = _units(config, seed)
+        images = select_part(_whole(config.model_copy(update={"limit": None}), seed), config, unit_of_name)
+        images = replace(images, notes=(*images.notes, *notes))
+        images = images if config.limit is None else images.limit(config.limit, config.split_seed)
     return images if config.colour == "rgb" else to_grey(images)
+
+
+def _units(config: DataConfig, seed: int) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return what decides the part of each image, by its name, and notes on images that show the same picture.
+
+    Small pictures of all classes are compared whatever the run needs, so a class, a size or a limit moves no image to another
+    part.
+    """
+    if config.path is None:  # Every lesion is made anew.
+        return {}, ()
+    whole = {"class_name": None, "limit": None, "resolution": duplicates.SIDE, "fit": "stretch", "skip_bad": True}
+    images = _whole(config.model_copy(update=whole), seed)
+    pairs_P2 = remembered(
+        cache_folder(config), ["same pictures", images.digest], lambda: duplicates.find_duplicates(images.images_NHWC)
+    )
+    units = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
+    decides = duplicates.joined(units, pairs_P2)
+    return dict(zip(images.names, decides, strict=True)), duplicates.notes_on(images, pairs_P2, units)
 
 
 def _whole(config: DataConfig, seed: int) -> ImageSet:
@@ -65,7 +87,8 @@ def _whole(config: DataConfig, seed: int) -> ImageSet:
     if config.path == digits.NAME:
         return digits.read_digits(config)
     path = existing_path(config.path)
-    source = [str(path), (config.class_name or "all").casefold(), config.model_dump(include=_DECIDING)]
+    deciding = _DECIDING if config.limit is None else _DECIDING | {"split_seed"}
+    source = [str(path), (config.class_name or "all").casefold(), config.model_dump(include=deciding)]
     folder = cache_folder(config)
     if path.suffix.lower() == ".npz":
         return cached(folder, source, [_state(path), PIL.__version__], lambda: read_npz(path, config))
@@ -111,7 +134,8 @@ def _decoded(files: Files, config: DataConfig) -> ImageSet:
         if cifar.has_batches(files):  # Its images are no files of their own.
             return cifar.read_cifar(files, config)
         listing = list_folders(files, config)
-    return decode_all(files, listing.narrowed(config.class_name, config.limit), config.resolution, config.skip_bad)
+    listing = listing.narrowed(config.class_name, config.limit, config.split_seed)
+    return decode_all(files, listing, config.resolution, config.skip_bad, config.fit)
 
 
 def _list_table(files: Files, config: DataConfig) -> Listing | None:

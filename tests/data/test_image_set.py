@@ -32,11 +32,14 @@ def test_select_keeps_the_images_of_the_class_in_order(labels, wanted):
 
 
 @given(labels=st.lists(st.integers(0, 2), max_size=20), limit=st.integers(1, 6))
-def test_limit_keeps_the_first_of_each_class(labels, limit):
-    part = made(labels).limit(limit)
-    rows = [row for row, label in enumerate(labels) if labels[:row].count(label) < limit]
-    assert part.names == tuple(f"image {row}" for row in rows)
+def test_limit_keeps_so_many_of_each_class_in_order(labels, limit):
+    whole = made(labels)
+    part = whole.limit(limit)
+    assert list(part.counts().values()) == [min(number, limit) for number in whole.counts().values()]
+    rows = [int(name.removeprefix("image ")) for name in part.names]
+    assert rows == sorted(rows)
     assert part.labels_N.tolist() == [labels[row] for row in rows] and part.classes == ("NV", "Mel", "bcc")
+    np.testing.assert_array_equal(part.images_NHWC, whole.images_NHWC[rows])
 
 
 @given(

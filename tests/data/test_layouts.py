@@ -241,10 +241,16 @@ def test_only_the_class_that_is_asked_for_is_decoded(asked, tree, settings, png)
         read_images(settings(root, class_name="c"))
 
 
-def test_limit_takes_the_first_of_each_class_by_name_and_decodes_no_more(tree, settings, png):
-    files = {f"{name}/{number}.png": png(number) if number < 2 else b"broken" for name in "ab" for number in range(5)}
-    images = read_images(settings(tree(files), limit=2))
-    assert images.names == ("a/0.png", "a/1.png", "b/0.png", "b/1.png")
+def test_limit_decodes_no_more_than_it_takes(tree, settings, png):
+    whole = tree({f"{name}/{number}.png": png(number) for name in "ab" for number in range(5)}, "whole")
+    taken = read_images(settings(whole, limit=2))
+    assert taken.counts() == {"a": 2, "b": 2}
+    files = {
+        f"{name}/{number}.png": png(number) if f"{name}/{number}.png" in taken.names else b"broken"
+        for name in "ab"
+        for number in range(5)
+    }
+    assert read_images(settings(tree(files), limit=2)).names == taken.names
 
 
 @given(

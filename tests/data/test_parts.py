@@ -138,6 +138,7 @@ def source(tree, png):
 def test_parts_of_a_folder_are_decoded_once_and_limited_after_the_choice(source, settings, monkeypatch):
     shares = {"validation_share": 0.3, "test_share": 0.3}
     whole = read_images(settings(source))
+    read_images(settings(source, part="train", **shares))  # compares small pictures of all
     monkeypatch.setattr("qgan_qiskit.data.read.decode_all", None)  # whoever decodes again, fails
     parts = {part: read_images(settings(source, part=part, **shares)) for part in PARTS}
     assert sorted(name for images in parts.values() for name in images.names) == sorted(whole.names)

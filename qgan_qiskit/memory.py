@@ -1,0 +1,66 @@
+"""How much memory can still be taken: of the machine, of the container, of the process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows limits no process in this way.
+    resource = None  # type: ignore[assignment]
+
+# Control groups, version 2 and version 1: limit, use, statistics, and the line of these that says what can be given back.
+_CONTAINER_FILES = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+
+
+def free_memory() -> int | None:
+    """Return the bytes that this process can still take, or None where this cannot be found out."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        try:
+            # Not Linux: what there is at all.
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):
+            return None
+    limits = [*map(_left_to_container, _CONTAINER_FILES), _left_to_process()]
+    return min([free, *(left for left in limits if left is not None)])
+
+
+def _left_to_container(files: tuple[str, str, str, str]) -> int | None:
+    """Return what a container may still take, or None outside of one or without a limit."""
+    limit, used, statistics, freeable = files
+    try:
+        # Cached file pages count as used, and are given back when memory is short.
+        lines = (line.split() for line in Path(statistics).read_text().splitlines())
+        cached = next(int(value) for name, value in lines if name == freeable)
+        return int(Path(limit).read_text()) - int(Path(used).read_text()) + cached
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def _left_to_process() -> int | None:
+    """Return what a limit on addresses (``ulimit -v``) leaves, or None without one."""
+    if resource is None:
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None
+    return None if limit == resource.RLIM_INFINITY else max(limit - used, 0)
+
+
+def readable(amount: int) -> str:
+    """Return a number of bytes for a person."""
+    return f"{amount:,} bytes ({amount / 2**30:,.1f} GiB)"
