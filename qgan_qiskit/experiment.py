@@ -122,6 +122,20 @@ def fit_into(config: RunConfig, path: Path, say: Say = print) -> Path:
     return path
 
 
+def check_run(config: RunConfig) -> None:
+    """Refuse a run of one class that could not be trained or measured on its images; makes nothing, keeps nothing.
+
+    The device is not looked at: whoever plans a study may have another than those who train.
+
+    Raises:
+        QganError: with one line that names the culprit and the remedy.
+    """
+    generator, _ = _networks(config)
+    _, batches = _job(config, _silent)
+    generator.check(batches.image_set.images_NHWC)
+    _measurement(config, batches.image_set)
+
+
 def _checked(config: RunConfig) -> tuple[RunConfig, torch.device, Generator]:
     """Refuse what cannot work before images are read; return the settings with absolute paths, and what checks the images."""
     device = _device(config)

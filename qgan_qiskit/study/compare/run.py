@@ -114,13 +114,17 @@ def _compare(
     study: Study, cells: Sequence[Cell], executor: Executor, say: Say, finished: dict[str, object]
 ) -> list[Path]:
     # Here, as importing torch takes longer than to refuse an option or to list the cells.
-    from qgan_qiskit.study.compare.work import evaluator_of, work_on
+    from qgan_qiskit.study.compare.work import check_training, evaluator_of, work_on
 
     rows = {cell.name: row for cell in cells if (row := cell.result()) is not None}
     finished.update(rows)
-    # What cannot be measured is refused before anything is trained. The class that comes first is looked at last, so that its
-    # evaluator is the one that is kept.
-    first_cells = {cell.class_name: cell for cell in reversed(cells) if cell.name not in rows}
+    # What cannot be trained or measured is refused before anything is trained.
+    to_do = [cell for cell in cells if cell.name not in rows]
+    # Seeds change nothing that could be refused.
+    for cell in {(str(cell.entry), cell.class_name): cell for cell in to_do}.values():
+        check_training(cell)
+    # The class that comes first is looked at last, so that its evaluator is the one that is kept.
+    first_cells = {cell.class_name: cell for cell in reversed(to_do)}
     for note in dict.fromkeys(note for cell in first_cells.values() for note in evaluator_of(cell).notes):
         say(f"note: {note}")
     study = study_folder.join(study)

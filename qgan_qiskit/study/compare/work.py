@@ -19,7 +19,7 @@ from PIL import Image
 from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig, is_conditional
 from qgan_qiskit.data import ImageSet, cache_folder
 from qgan_qiskit.errors import DataError, DivergedError, StorageError
-from qgan_qiskit.experiment import fit_into, generated, keep_to_class, open_generator
+from qgan_qiskit.experiment import check_run, fit_into, generated, keep_to_class, open_generator
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import build, parameter_count, quantum_counts
 from qgan_qiskit.study.cells import Row, done_once, write_whole
@@ -57,6 +57,18 @@ def work_on(cell: Cell, *, say: Say, wait: bool) -> Row:
     return done_once(cell.folder, functools.partial(_work, cell, say, wait), wait)
 
 
+def check_training(cell: Cell) -> None:
+    """Refuse a cell whose model could not be trained on the images of its class.
+
+    Raises:
+        QganError: naming the model and the class; of the kind that the run would end with.
+    """
+    try:
+        check_run(cell.config)
+    except DataError as error:
+        raise DataError(f"{cell.entry}, class {cell.class_name}: {error}") from None
+
+
 def evaluator_of(cell: Cell) -> Evaluator:
     """Return what measures a cell: against the images it was trained on, and for copies also against held-out ones.
 
@@ -66,18 +78,18 @@ def evaluator_of(cell: Cell) -> Evaluator:
         DataError: weights that cannot be used, or too few images for a metric.
     """
     data, training = _data(cell).model_copy(update={"augment": "none"}), cell.config.training
-    return _evaluator(
-        data, training.seed if data.path is None else 0, cell.evaluation, training.device, cell.data_digest
-    )
+    seed = training.seed if data.path is None else 0
+    try:
+        return _evaluator(data, seed, cell.evaluation, training.device, cell.data_digest)
+    except DataError as error:
+        raise DataError(f"class {cell.class_name}: {error}") from None
 
 
 @functools.lru_cache(maxsize=1)
 def _evaluator(data: DataConfig, seed: int, evaluation: EvaluationConfig, device: str, digest: str) -> Evaluator:
     images = images_of(data, seed)
     if images.digest != digest:
-        raise DataError(
-            f"class {data.class_name}: this machine reads other images than the one that planned the study; bring them back"
-        )
+        raise DataError("this machine reads other images than the one that planned the study; bring them back")
     held_out_HHWC = None
     if "memorisation" in evaluation.names() and data.part == "train" and data.test_share:
         held_out_HHWC = images_of(data.model_copy(update={"part": "test", "limit": None}), seed).images_NHWC
