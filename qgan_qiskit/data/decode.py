@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -178,14 +177,17 @@ def _to_rgb(image: Image.Image, content: bytes, raw_mode: str, depth: int) -> tu
 
 
 def _lower_bytes(content: bytes) -> np.ndarray:
-    """Return the lower byte of 16-bit colours, by reading them in the other order of bytes."""
+    """Return the lower byte of 16-bit colours as (H, W, 3 or more), by reading them in the other order of bytes."""
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        swapped = _raw_mode(image).translate(str.maketrans("BLN", "LBB" if sys.byteorder == "little" else "LBL"))
+        mode = _raw_mode(image)
+        # Grey with transparency has no mode of the other order, but the four bytes of a pixel can be read as four channels.
+        other = "RGBA" if mode == "LA;16B" else mode[:-1] + ("L" if mode.endswith("B") else "B")
         arguments = image.tile[0].args
-        other = (swapped, *arguments[1:]) if isinstance(arguments, tuple) else swapped
-        image.tile = [tile._replace(args=other) for tile in image.tile]
+        arguments = (other, *arguments[1:]) if isinstance(arguments, tuple) else other
+        image.tile = [tile._replace(args=arguments) for tile in image.tile]
         image.load()
-        return np.asarray(image)
+        lower_HWC = np.asarray(image)
+        return lower_HWC[..., [1, 1, 1]] if mode == "LA;16B" else lower_HWC
 
 
 def _fewest_bits(values: np.ndarray) -> int:
