@@ -3,10 +3,12 @@
 A pair must pass two tests. The first is the perceptual hash of Zauner (2010) that the library ``imagehash`` has as ``phash``:
 the signs of the 8x8 lowest DCT coefficients about their median. It finds few candidates quickly, but lesions in the middle of
 bright skin, or in the same black surround of a dermoscope, look alike to it. The second is the correlation of what is finer
-than a few pixels of the 32x32 picture, where the surround does not count: it tells apart what only has the same layout.
+than a few pixels of the 32x32 picture, where the surround does not count: it tells apart what only has the same layout. A
+lower correlation is enough where the levels themselves are nearly the same.
 The thresholds were set on 18,888 images of ISIC 2019; ``docs/explanation/data.md`` says what they find and what they miss.
 
-Shape letters: N images, U different ones, P pairs, H W height and width, D pixels of an image, K = 8 lowest frequencies.
+Shape letters: N images, U different ones, P pairs or candidates, B = 64 bits, H W height and width, D pixels of an image, K = 8
+lowest frequencies.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ SIDE, _LOWEST = 32, 8
 _MOST_BITS = 10
 # Least correlation of the fine detail; of turned pictures more, as seven times as many are compared.
 _UPRIGHT, _TURNED = 0.95, 0.97
+# Where the levels (0 to 255, without their mean) differ by less on average, a lower correlation is enough: there is little
+# detail, or the copy has lost some of it.
+_CLOSE, _CLOSE_CORRELATION = 2.5, 0.7
 # Darker than this (0 to 255) is the surround of a dermoscope or the background of a radiograph.
 _DARK = 20
 # Window of the mean that is taken off for the fine detail, and noise (levels squared per pixel) that must not correlate.
@@ -136,15 +141,23 @@ def _near(images_UHWC: np.ndarray) -> np.ndarray:
     grey_UHW = images_UHWC.astype(np.float32) @ _LUMA
     low_UKK = dctn(grey_UHW, axes=(1, 2))[:, :_LOWEST, :_LOWEST]
     fine_UHW = _fine(grey_UHW)
-    signs_UB, fine_UD = _signs(low_UKK), fine_UHW.reshape(len(fine_UHW), -1)
+    level_UHW = grey_UHW - grey_UHW.mean((1, 2), keepdims=True)
+    signs_UB, fine_UD, level_UD = _signs(low_UKK), _flat(fine_UHW), _flat(level_UHW)
     found = [np.zeros((0, 2), np.int64)]
     for turn in product((False, True), repeat=3):
-        turned_UD = np.ascontiguousarray(_turned(fine_UHW, *turn)).reshape(fine_UD.shape)
+        turned_fine_UD, turned_level_UD = _flat(_turned(fine_UHW, *turn)), _flat(_turned(level_UHW, *turn))
         for first, second in _candidates(signs_UB, _signs(_turned_frequencies(low_UKK, *turn))):
-            likeness = np.einsum("pd,pd->p", fine_UD[first], turned_UD[second])
-            kept = likeness > (_TURNED if any(turn) else _UPRIGHT)
+            alike_P = np.einsum("pd,pd->p", fine_UD[first], turned_fine_UD[second])
+            likely = alike_P > _CLOSE_CORRELATION
+            first, second, alike_P = first[likely], second[likely], alike_P[likely]
+            close_P = np.abs(level_UD[first] - turned_level_UD[second]).mean(1) < _CLOSE
+            kept = close_P | (alike_P > (_TURNED if any(turn) else _UPRIGHT))
             found.append(np.stack([first[kept], second[kept]], axis=1))
     return np.concatenate(found)
+
+
+def _flat(images_UHW: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(images_UHW).reshape(len(images_UHW), -1)
 
 
 def _fine(grey_UHW: np.ndarray) -> np.ndarray:

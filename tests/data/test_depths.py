@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from memory_files import MemoryFiles
-from PIL import Image
 from pictures import encoded
+from PIL import Image
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import read_images
@@ -84,7 +84,8 @@ def test_one_depth_for_all_files_of_a_source(kind, tree, settings):
     """A dark image of 12 bits must not become as bright as the others: the largest value of all decides."""
     all_values = [values_up_to(most, 1, most) for most in (3900, 4095, 900, 60)]
     files = {
-        f"x/{row}.tif": encoded(Image.fromarray(values[..., 0].astype(kind)), "TIFF") for row, values in enumerate(all_values)
+        f"x/{row}.tif": encoded(Image.fromarray(values[..., 0].astype(kind)), "TIFF")
+        for row, values in enumerate(all_values)
     }
     images = read_images(settings(tree(files)))
     for image, values in zip(images.images_NHWC, all_values, strict=True):
@@ -127,13 +128,18 @@ def test_other_shapes_become_squares_as_asked(fit, tree, settings, png):
 
 
 @given(
-    width=st.integers(1, 90), height=st.integers(1, 90), value=st.integers(1, 255), fit=st.sampled_from(["pad", "stretch"])
+    width=st.integers(1, 90),
+    height=st.integers(1, 90),
+    value=st.integers(1, 255),
+    fit=st.sampled_from(["pad", "stretch"]),
 )
 def test_any_shape_is_whole_in_its_square(width, height, value, fit):
     square = decode(encoded(Image.new("L", (width, height), value)), 16, fit)
     inner = (square == value).all(axis=2)
     rows, columns = inner.any(axis=1).sum(), inner.any(axis=0).sum()
-    expected = (16, 16) if fit == "stretch" else tuple(max(1, round(16 * s / max(width, height))) for s in (height, width))
+    expected = (
+        (16, 16) if fit == "stretch" else tuple(max(1, round(16 * s / max(width, height))) for s in (height, width))
+    )
     assert (rows, columns) == expected and inner.sum() == rows * columns and not square[~inner].any()
 
 

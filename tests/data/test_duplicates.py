@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from pictures import encoded
+from PIL import Image
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, make_lesions, read_images
@@ -98,7 +98,10 @@ def merged_by_hand(units: list[str], pairs: list[tuple[int, int]]) -> list[set[i
     return sets
 
 
-@given(data=st.data(), units=st.lists(st.sampled_from(["lesion A", "lesion B", "image x", "image y", "image z"]), min_size=1))
+@given(
+    data=st.data(),
+    units=st.lists(st.sampled_from(["lesion A", "lesion B", "image x", "image y", "image z"]), min_size=1),
+)
 def test_groups_are_the_connected_components(data, units):
     rows = st.integers(0, len(units) - 1)
     pairs = data.draw(st.lists(st.tuples(rows, rows), max_size=6))
@@ -136,7 +139,9 @@ def test_duplicates_are_in_one_part_whatever_is_read(source, settings):
         for fields in ({"resolution": 64}, {"fit": "pad"}, {"colour": "grey"}):
             assert read_images(settings(source, part=part, **shares, **fields)).names == images.names
         for name in "ab":
-            assert read_images(settings(source, part=part, class_name=name, **shares)).names == images.select(name).names
+            assert (
+                read_images(settings(source, part=part, class_name=name, **shares)).names == images.select(name).names
+            )
         limited = read_images(settings(source, part=part, limit=5, **shares))
         assert set(limited.names) < set(images.names)
         assert any("60 pairs of images show the same picture, 60 of them" in note for note in images.notes)
@@ -173,14 +178,20 @@ def test_equal_pixels_with_two_labels_are_named(tree, settings, png):
     root = tree({"a/1.png": png(1), "a/2.png": png(1), "b/3.png": png(1), "b/4.png": png(4)})
     notes = read_images(settings(root)).notes
     assert "2 images have exactly the pixels of another and are kept, such as a/2.png and a/1.png" in notes
-    assert "1 of these are of another class than their double, such as b/3.png (b) and a/1.png (a): check their labels" in notes
+    assert (
+        "1 of these are of another class than their double, such as b/3.png (b) and a/1.png (a): check their labels"
+        in notes
+    )
 
 
 def test_duplicates_across_splits_of_the_source_are_counted():
     images = ImageSet(np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64), ("a",), tuple("wxyz"), ("",) * 4)
     pairs = np.array([[0, 1], [0, 2], [1, 3]])
     notes = notes_on(images, pairs, [f"image {name}" for name in "wxyz"], ["train", "train", "test", ""])
-    assert notes[-1] == "1 pairs of images show the same picture in different splits of the source, such as w (train) and y (test)"
+    assert (
+        notes[-1]
+        == "1 pairs of images show the same picture in different splits of the source, such as w (train) and y (test)"
+    )
     assert len(notes_on(images, pairs, list("wxyz"))) == 1 and notes_on(images, pairs[:0], list("wxyz")) == ()
 
 
