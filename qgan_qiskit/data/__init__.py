@@ -7,6 +7,7 @@ layout of ISIC 2019, HAM10000, Fitzpatrick17k, ODIR-5k or a folder per class (``
 (``made_lesions.py`` on the canvas of ``skin.py``). A listing says which file has which class; ``decode.py`` makes RGB
 squares of the files, ``decode_all.py`` finds all bad ones before training, ``cache.py`` keeps the result on disk. All end
 in an :class:`ImageSet` (``image_set.py``), of which ``parts.py`` takes the training, validation or test part by lesion and
+picture (``duplicates.py``), ``draw.py`` some at random, and
 ``grey.py`` the luma; ``batches.py`` feeds it to the networks as real_BCHW in [-1, 1].
 
 What is wrong with the data is raised as ``qgan_qiskit.errors.DataError``; what is merely worth knowing is in

@@ -27,7 +27,7 @@ from qgan_qiskit.data.image_set import ImageSet
 from qgan_qiskit.data.room import require_room
 from qgan_qiskit.errors import DataError
 
-# Raise it whenever the same files would give other pixels, labels or notes.
+# Raise it whenever the same files would give other pixels, labels, notes or pairs.
 FORMAT = 2
 STAGE = ".stage-"
 

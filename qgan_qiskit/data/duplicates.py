@@ -5,7 +5,7 @@ the signs of the 8x8 lowest DCT coefficients about their median. It finds few ca
 bright skin, or in the same black surround of a dermoscope, look alike to it. The second is the correlation of what is finer
 than a few pixels of the 32x32 picture, where the surround does not count: it tells apart what only has the same layout. A
 lower correlation is enough where the levels themselves are nearly the same.
-The thresholds were set on 18,888 images of ISIC 2019; ``docs/explanation/data.md`` says what they find and what they miss.
+The thresholds were set on 18,888 images of ISIC 2019; ``docs/explanation/splits.md`` says what they find and what they miss.
 
 Shape letters: N images, U different ones, P pairs or candidates, B = 64 bits, H W height and width, D pixels of an image, K = 8
 lowest frequencies.
