@@ -11,6 +11,7 @@ from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.decode import square_pixels
 from qgan_qiskit.data.draw import draw_of_each
 from qgan_qiskit.data.image_set import ImageSet, class_index
+from qgan_qiskit.data.room import require_room
 
 NAME = "sklearn:digits"
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -42,6 +43,7 @@ def read_digits(config: DataConfig) -> ImageSet:
         kept_M = kept_M[draw_of_each(labels_N[kept_M], names, [""] * len(names), config.limit, config.split_seed)]
     grey_MHW = np.rint(levels_NHW[kept_M] * (255 / _WHITE)).astype(np.uint8)
     side = config.resolution
+    require_room(len(kept_M), side)
     images_MHWC = np.empty((len(kept_M), side, side, 3), np.uint8)
     for image_HWC, grey_HW in zip(images_MHWC, grey_MHW, strict=True):
         image_HWC[:] = square_pixels(np.repeat(grey_HW[..., None], 3, axis=2), side)

@@ -24,6 +24,7 @@ from qgan_qiskit.data.image_set import ImageSet, class_index
 from qgan_qiskit.data.listing import Listing
 from qgan_qiskit.data.npz import list_npz, read_npz
 from qgan_qiskit.data.parts import select_part
+from qgan_qiskit.data.room import require_room
 from qgan_qiskit.errors import DataError
 
 # Tables that may lie beside the named folder: what they say decides the listing, so their state is in the cache's key.
@@ -199,6 +200,7 @@ def _made(config: DataConfig, seed: int) -> ImageSet:
     if config.class_name is not None and config.class_name.casefold() != "all":
         classes = (classes[class_index(classes, config.class_name)],)
     count = min(config.made_per_class, config.limit or config.made_per_class)
+    require_room(count * len(classes), config.resolution)
     # The formulas' own text is the state: whoever edits them meets no images of the old ones.
     formulas = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (made_lesions, skin)]
     return cached(

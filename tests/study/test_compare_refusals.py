@@ -5,7 +5,9 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny_study import OPTIONS, add_presets
 
 from qgan_qiskit.presets import PRESETS
@@ -155,3 +157,64 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_class_too_small_for_a_model_is_refused_before_the_first_is_trained(tmp_path, main, tree_of_two):
+    """MosaiQ's 100 components need more than 100 images: the large class must not be trained first."""
+    arguments = [
+        "--data",
+        tree_of_two,
+        "--class",
+        "large,small",
+        "--epochs",
+        "1",
+        "--resolution",
+        "16",
+        "--bootstrap",
+        "0",
+    ]
+    arguments += [
+        "--metrics",
+        "ssim",
+        "--metrics-number",
+        "10",
+        "--curve-every",
+        "0",
+        "--cache-dir",
+        tmp_path / "cache",
+    ]
+    status, out, err = main(
+        "study",
+        "compare",
+        *arguments,
+        "--models",
+        "dcgan:tiny,mosaiq",
+        "--threads",
+        "1",
+        "--outdir",
+        tmp_path / "study",
+    )
+    assert (status, out) == (3, "")
+    assert err.startswith(
+        "error: mosaiq, class small: 100 principal components need more than 100 images, there are 50"
+    )
+    assert err.count("\n") == 1
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.fixture
+def tree_of_two(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, number in (("large", 120), ("small", 50)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for row in range(number):
+            pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{row}.png")
+    return tmp_path / "data"
+
+
+def test_a_share_too_small_for_a_model_names_model_and_class(tmp_path, main, tree_of_two):
+    arguments = ["--data", tree_of_two, "--class", "small", "--epochs", "1", "--resolution", "16", "--metrics", "ssim"]
+    arguments += ["--cache-dir", tmp_path / "cache", "--threads", "1", "--models", "mosaiq@0.9", "--curve-every", "0"]
+    status, _, err = main("study", "compare", *arguments, "--outdir", tmp_path / "study")
+    assert status == 3 and err.startswith("error: mosaiq@0.9, class small: 100 principal components need more than 100")
