@@ -23,6 +23,7 @@ from scipy.fft import dctn
 from scipy.ndimage import minimum_filter, uniform_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
 
 from qgan_qiskit.data.files import shown
 from qgan_qiskit.data.image_set import ImageSet
@@ -40,6 +41,9 @@ _CLOSE, _CLOSE_CORRELATION = 2.5, 0.7
 _DARK = 20
 # Window of the mean that is taken off for the fine detail, and noise (levels squared per pixel) that must not correlate.
 _WINDOW, _NOISE = 13, 1.0
+# Images that hang together as near duplicates, and share of all, beyond which they are rather pictures of one scene; and pairs
+# for each image, beyond which no more are looked for.
+_MANY, _MANY_SHARE, _MANY_PAIRS = 100, 0.1, 100
 # Images of a block, and pairs that are looked at together.
 _BLOCK, _TOGETHER = 512, 16_384
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -52,13 +56,42 @@ def find_duplicates(images_NHWC: np.ndarray) -> np.ndarray:
         images_NHWC: uint8 of shape (N, 32, 32, 3): whole pictures, brought to a square.
 
     Returns:
-        int64 of shape (P, 2), sorted; the first row of a pair is the smaller one.
+        int64 of shape (P, 2), sorted; the first row of a pair is the smaller one. Not all where there are very many, see
+        :func:`believed`.
     """
     first_N = _first_equal(images_NHWC)
     equal = np.flatnonzero(first_N != np.arange(len(first_N)))
     rows_U = np.flatnonzero(first_N == np.arange(len(first_N)))
     pairs = [np.stack([first_N[equal], equal], axis=1), rows_U[_near(images_NHWC[rows_U])]]
     return np.unique(np.concatenate(pairs), axis=0)
+
+
+def believed(images_NHWC: np.ndarray, pairs_P2: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the pairs to go by: all, or only those of equal pixels where near duplicates would join much of the data.
+
+    Images of one scene or one aligned view can differ by less than a copy does. Kept together they would leave nothing to
+    divide.
+
+    Args:
+        images_NHWC: as for :func:`find_duplicates`.
+        pairs_P2: what that returned.
+
+    Returns:
+        The pairs, and a note if some are left out.
+    """
+    number = len(images_NHWC)
+    largest = max(Counter(joined([f"image {row}" for row in range(number)], pairs_P2)).values(), default=0)
+    if largest <= max(_MANY, _MANY_SHARE * number) and len(pairs_P2) <= _MANY_PAIRS * number:
+        return pairs_P2, ()
+    ends_P2 = _first_equal(images_NHWC)[pairs_P2]
+    equal_P = ends_P2[:, 0] == ends_P2[:, 1]
+    if equal_P.all():
+        return pairs_P2, ()
+    note = (
+        f"{largest:,} of {number:,} images are so alike that near duplicates cannot be told from different pictures: only "
+        "those of equal pixels are kept in one part; where there are lesions or patients, name them"
+    )
+    return pairs_P2[equal_P], (note,)
 
 
 def joined(units: Sequence[str], pairs_P2: np.ndarray) -> list[str]:
@@ -143,8 +176,9 @@ def _near(images_UHWC: np.ndarray) -> np.ndarray:
     fine_UHW = _fine(grey_UHW)
     level_UHW = grey_UHW - grey_UHW.mean((1, 2), keepdims=True)
     signs_UB, fine_UD, level_UD = _signs(low_UKK), _flat(fine_UHW), _flat(level_UHW)
-    found = [np.zeros((0, 2), np.int64)]
-    for turn in product((False, True), repeat=3):
+    found, number = [np.zeros((0, 2), np.int64)], 0
+    turns = tqdm(product((False, True), repeat=3), "comparing images", 8, leave=False, disable=None)
+    for turn in turns:
         turned_fine_UD, turned_level_UD = _flat(_turned(fine_UHW, *turn)), _flat(_turned(level_UHW, *turn))
         for first, second in _candidates(signs_UB, _signs(_turned_frequencies(low_UKK, *turn))):
             alike_P = np.einsum("pd,pd->p", fine_UD[first], turned_fine_UD[second])
@@ -153,6 +187,9 @@ def _near(images_UHWC: np.ndarray) -> np.ndarray:
             close_P = np.abs(level_UD[first] - turned_level_UD[second]).mean(1) < _CLOSE
             kept = close_P | (alike_P > (_TURNED if any(turn) else _UPRIGHT))
             found.append(np.stack([first[kept], second[kept]], axis=1))
+            number += len(found[-1])
+            if number > 2 * _MANY_PAIRS * len(images_UHWC):  # A pair may be found in two turns.
+                return np.concatenate(found)
     return np.concatenate(found)
 
 

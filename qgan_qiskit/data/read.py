@@ -76,9 +76,10 @@ def _units(config: DataConfig, seed: int) -> tuple[dict[str, str], tuple[str, ..
     pairs_P2 = remembered(
         cache_folder(config), ["same pictures", images.digest], lambda: duplicates.find_duplicates(images.images_NHWC)
     )
+    pairs_P2, doubts = duplicates.believed(images.images_NHWC, pairs_P2)
     units = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
     decides = duplicates.joined(units, pairs_P2)
-    return dict(zip(images.names, decides, strict=True)), duplicates.notes_on(images, pairs_P2, units)
+    return dict(zip(images.names, decides, strict=True)), (*duplicates.notes_on(images, pairs_P2, units), *doubts)
 
 
 def _whole(config: DataConfig, seed: int) -> ImageSet:

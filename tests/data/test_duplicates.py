@@ -73,6 +73,24 @@ def test_flat_and_black_images_are_duplicates_only_when_equal():
     assert pairs.tolist() == [[0, 1], [3, 4]]
 
 
+def test_images_of_one_scene_are_not_all_joined(tree, settings):
+    """A fixed camera: the same background with another small spot in each; two files are equal."""
+    rng = np.random.default_rng(0)
+    scene = rng.integers(30, 220, (32, 32, 3))
+    files = {}
+    for row in range(150):
+        image = scene.copy()
+        image[row % 30 : row % 30 + 2, row // 30 : row // 30 + 2] = rng.integers(0, 256, 3)
+        files[f"x/{row}.png"] = encoded(Image.fromarray(image.astype(np.uint8)))
+    files["x/equal.png"] = files["x/7.png"]
+    root = tree(files)
+    parts = [read_images(settings(root, part=part, test_share=0.3)) for part in ("train", "test")]
+    assert all(len(part) > 20 for part in parts)
+    assert [{"x/7.png", "x/equal.png"} <= set(part.names) for part in parts].count(True) == 1
+    assert any("151 of 151 images are so alike" in note for note in parts[0].notes)
+    assert any("1 pairs of images show the same picture, 1 of them" in note for note in parts[0].notes)
+
+
 def test_one_image_has_no_duplicate():
     assert find_duplicates(np.zeros((1, SIDE, SIDE, 3), np.uint8)).shape == (0, 2)
 
