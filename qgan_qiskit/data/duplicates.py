@@ -136,9 +136,10 @@ def notes_on(
     of_others = sum(units[first] != units[second] for first, second in pairs)
     alone = [f"image {row}" for row in range(len(units))]
     largest = max(Counter(joined(alone, pairs_P2)).values())
+    kept = "the source's own splits are kept as they are" if any(splits) else "they are kept in one part"
     notes = [
-        f"{len(pairs):,} pairs of images show the same picture, {of_others:,} of them of different or unknown lesions: they are "
-        f"kept in one part (the largest set of such images has {largest:,})"
+        f"{len(pairs):,} pairs of images show the same picture, {of_others:,} of them of different or unknown lesions: {kept} "
+        f"(the largest set of such images has {largest:,})"
     ]
     conflicts = [pair for pair in pairs if images.labels_N[pair[0]] != images.labels_N[pair[1]]]
     if conflicts:

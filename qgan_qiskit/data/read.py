@@ -79,7 +79,8 @@ def _units(config: DataConfig, seed: int) -> tuple[dict[str, str], tuple[str, ..
     pairs_P2, doubts = duplicates.believed(images.images_NHWC, pairs_P2)
     units = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
     decides = duplicates.joined(units, pairs_P2)
-    return dict(zip(images.names, decides, strict=True)), (*duplicates.notes_on(images, pairs_P2, units), *doubts)
+    notes = duplicates.notes_on(images, pairs_P2, units, getattr(images, "splits", ()))
+    return dict(zip(images.names, decides, strict=True)), (*notes, *doubts)
 
 
 def _whole(config: DataConfig, seed: int) -> ImageSet:

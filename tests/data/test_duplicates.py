@@ -210,6 +210,7 @@ def test_duplicates_across_splits_of_the_source_are_counted():
         notes[-1]
         == "1 pairs of images show the same picture in different splits of the source, such as w (train) and y (test)"
     )
+    assert "the source's own splits are kept as they are" in notes[0]
     assert len(notes_on(images, pairs, list("wxyz"))) == 1 and notes_on(images, pairs[:0], list("wxyz")) == ()
 
 
