@@ -20,7 +20,8 @@ def require_room(number: int, resolution: int) -> None:
         return
     left = free_memory()
     if left is not None and needed > left:
+        # A part is taken of images that have been decoded, so a limit saves nothing there.
         raise DataError(
             f"{number:,} images of {resolution} x {resolution} pixels need {readable(needed)} of memory, {readable(left)} are "
-            "available: use fewer images with --limit or --class, or a smaller --resolution"
+            "available: use fewer images with --class or (without --part) --limit, or a smaller --resolution"
         )

@@ -17,7 +17,7 @@ from qgan_qiskit.errors import DataError
 
 SAID = (
     r"100 images of 512 x 512 pixels need 78,643,200 bytes \(0\.1 GiB\) of memory, 70,000,000 bytes \(0\.1 GiB\) are available: "
-    "use fewer images with --limit or --class, or a smaller --resolution"
+    r"use fewer images with --class or \(without --part\) --limit, or a smaller --resolution"
 )
 
 
