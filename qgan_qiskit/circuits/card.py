@@ -12,6 +12,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits.ansatz import Ansatz
 from qgan_qiskit.circuits.metrics import circuit_metrics
+from qgan_qiskit.circuits.names import ParameterNames, numbered_parameters
 from qgan_qiskit.errors import CircuitError
 
 _FORMAT = 1
@@ -29,9 +30,10 @@ def card_of(ansatz: Ansatz, builder: str | None = None, arguments: dict[str, Any
     Returns:
         Keys ``format``, ``name``, ``source``, ``builder``, ``arguments``, the counts ``inputs``, ``weights``,
         ``qubits``, ``gates``, ``two_qubit_gates``, ``depth``, ``two_qubit_depth``, and ``observables``: for each one
-        its coefficients by Pauli label, with qubit 0 written last.
+        its coefficients by Pauli label, with qubit 0 written last. If parameters are not called ``x_NNN`` and
+        ``theta_NNN``, as they are in the file beside the card, ``original_input_names`` and ``original_weight_names``.
     """
-    return {
+    card = {
         "format": _FORMAT,
         "name": ansatz.name,
         "source": ansatz.source,
@@ -42,6 +44,14 @@ def card_of(ansatz: Ansatz, builder: str | None = None, arguments: dict[str, Any
         **asdict(circuit_metrics(ansatz.circuit)),
         "observables": [_terms(observable) for observable in ansatz.observables],
     }
+    for key, prefix, parameters in (
+        ("original_input_names", "x", ansatz.input_parameters),
+        ("original_weight_names", "theta", ansatz.weight_parameters),
+    ):
+        names = [parameter.name for parameter in parameters]
+        if names != [parameter.name for parameter in numbered_parameters(prefix, len(names))]:
+            card[key] = names
+    return card
 
 
 def card_text(card: dict[str, Any]) -> str:
@@ -82,6 +92,21 @@ def observables_of(card: dict[str, Any], path: Path) -> tuple[SparsePauliOp, ...
     if not isinstance(entries, list):
         raise CircuitError(f'{path}: has no list \'observables\'; write "observables": [{{"Z": 1.0}}]')
     return tuple(_observable(entry, f"{path}: observable {number}") for number, entry in enumerate(entries))
+
+
+def names_of(card: dict[str, Any], path: Path) -> ParameterNames:
+    """Return what a card says that inputs and weights are called, in lists whose order is theirs.
+
+    Raises:
+        CircuitError: ``input_names`` or ``weight_names`` is not a list of names.
+    """
+    found: dict[str, tuple[str, ...] | None] = {}
+    for key in ("input_names", "weight_names"):
+        entries = card.get(key)
+        if entries is not None and not (isinstance(entries, list) and all(isinstance(name, str) for name in entries)):
+            raise CircuitError(f'{path}: \'{key}\' is not a list of names; write "{key}": ["theta[0]", "theta[1]"]')
+        found[key] = None if entries is None else tuple(entries)
+    return ParameterNames(found["input_names"], found["weight_names"])
 
 
 def check_counts(card: dict[str, Any], ansatz: Ansatz, path: Path) -> None:
