@@ -18,16 +18,17 @@ from qiskit.quantum_info import SparsePauliOp
 from qgan_qiskit.circuits.ansatz import Ansatz
 from qgan_qiskit.circuits.card import check_counts, names_of, observables_of, read_card
 from qgan_qiskit.circuits.names import ParameterNames, numbered_parameters, split_by_name
-from qgan_qiskit.circuits.reader import circuit_of_text
+from qgan_qiskit.circuits.reader import LARGEST_REGISTER, circuit_of_text
 from qgan_qiskit.circuits.readouts import single_qubit_paulis
 from qgan_qiskit.circuits.same import check_same, check_written_out
 from qgan_qiskit.circuits.standard import resolved
 from qgan_qiskit.circuits.writer import text_of_circuit
 from qgan_qiskit.errors import CircuitError
 
-# The parser takes about a second for 100 kB, and no circuit that can be trained is nearly as long.
-_LARGEST_FILE = 10_000_000
+# The parser takes some seconds for 100 kB, and no circuit that can be trained is nearly as long.
+_LARGEST_FILE = 2_000_000
 _VERSION_2 = re.compile(r"\s*OPENQASM\s+2(\.\d+)?\s*;")
+_REGISTERS_2 = re.compile(r"\b[qc]reg\s+\w+\s*\[\s*0*(\d{1,18})")
 _COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 # A text is written again from what it reads as until it stays the same (3 - -x is read as 3 + x), so that the text of a copy is
 # that of the original.
@@ -169,6 +170,8 @@ def read_circuit(path: str | Path) -> tuple[QuantumCircuit, tuple[Parameter, ...
         if not bare.strip():
             raise CircuitError("is empty; write OpenQASM 3, such as 'qubit[2] q;' and gates on it")
         if _VERSION_2.match(bare):
+            if sum(int(size) for size in _REGISTERS_2.findall(bare)) > LARGEST_REGISTER:
+                raise CircuitError(f"has more than {LARGEST_REGISTER:,} qubits or bits, which is the most that can be read")
             return _version_2(text), None
         circuit, declared = circuit_of_text(text, path.stem)
         _check_angles(circuit)
@@ -230,25 +233,26 @@ def _check_angles(circuit: QuantumCircuit) -> None:
         circuit.global_phase,
         *(angle for instruction in circuit.data for angle in instruction.operation.params),
     ]:
-        value = max(_size_at(angle, math.tau), _size_at(angle, 1.0))
-        if value >= _LARGEST_ANGLE:
+        # At both: an angle such as 1/(x - 1) has a pole at one of them.
+        sizes = [_size_at(angle, value) for value in (math.tau, 1.0)]
+        if all(size is not None and size >= _LARGEST_ANGLE for size in sizes):
             raise CircuitError(
-                f"angle {_short(angle)} reaches {value:.3g} radians, where no digit says what turn it is; "
+                f"angle {_short(angle)} reaches {min(filter(None, sizes)):.3g} radians, where no digit says what turn it is; "
                 "use smaller numbers"
             )
 
 
-def _size_at(angle: ParameterExpression | float, value: float) -> float:
-    """Return the size of an angle where all its parameters have one value; 0 where it has none there."""
+def _size_at(angle: ParameterExpression | float, value: float) -> float | None:
+    """Return the size of an angle where all its parameters have one value; infinite at a pole, None out of its domain."""
     if not isinstance(angle, ParameterExpression):
         return abs(angle)
     try:
         size = abs(complex(angle.bind(dict.fromkeys(angle.parameters, value)).numeric()))
-    except OverflowError:
+    except ArithmeticError:
         return math.inf
-    except (ArithmeticError, RuntimeError, TypeError, ValueError):
-        return 0.0
-    return 0.0 if math.isnan(size) else size
+    except (RuntimeError, TypeError, ValueError):
+        return None
+    return None if math.isnan(size) else size
 
 
 def _short(angle: object) -> str:

@@ -94,6 +94,8 @@ def _parsed(text: str) -> ast.Program:
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             program = openqasm3.parse(text)
+    except RecursionError:
+        raise
     except Exception as error:
         raise CircuitError(f"is not OpenQASM 3: {_complaint(text, error)[:200]}") from error
     if program.version is not None and program.version.partition(".")[0] != "3":
@@ -112,7 +114,10 @@ def _complaint(text: str, error: Exception) -> str:
     with contextlib.redirect_stderr(complaints), contextlib.suppress(Exception):
         openqasm3.parse(text, permissive=True)
     words = " ".join(str(error).split()) or "syntax error"
-    return next(iter(complaints.getvalue().splitlines()), words)
+    if "integer string conversion" in words:
+        words = "a number has too many digits"
+    # Some go on with a list of all that could have stood there.
+    return next(iter(complaints.getvalue().splitlines()), words).partition(" expecting {")[0]
 
 
 @contextlib.contextmanager
@@ -166,8 +171,8 @@ class _Reader:
                 raise CircuitError(f"holds {words}")
 
     def _new_name(self, name: str) -> None:
-        taken = name in self.values or name in self.registers or name in self.gates or name in CONSTANTS
-        if taken or (name in self.standard):
+        # A register or input may be called like a standard gate, such as x: what is meant is plain.
+        if name in self.values or name in self.registers or name in self.gates or name in CONSTANTS:
             raise CircuitError(f"'{name}' is already defined; give it another name")
 
     def _include(self, filename: str) -> None:
@@ -277,6 +282,8 @@ class _Reader:
     def _define(self, node: ast.QuantumGateDefinition) -> None:
         name = node.name.name
         self._new_name(name)
+        if name in self.standard:
+            raise CircuitError(f"'{name}' is already defined; give your gate another name")
         parameters = tuple(parameter.name for parameter in node.arguments)
         qubits = tuple(qubit.name for qubit in node.qubits)
         if len({*parameters, *qubits}) < len(parameters) + len(qubits):
