@@ -171,7 +171,9 @@ def read_circuit(path: str | Path) -> tuple[QuantumCircuit, tuple[Parameter, ...
             raise CircuitError("is empty; write OpenQASM 3, such as 'qubit[2] q;' and gates on it")
         if _VERSION_2.match(bare):
             if sum(int(size) for size in _REGISTERS_2.findall(bare)) > LARGEST_REGISTER:
-                raise CircuitError(f"has more than {LARGEST_REGISTER:,} qubits or bits, which is the most that can be read")
+                raise CircuitError(
+                    f"has more than {LARGEST_REGISTER:,} qubits or bits, which is the most that can be read"
+                )
             return _version_2(text), None
         circuit, declared = circuit_of_text(text, path.stem)
         _check_angles(circuit)

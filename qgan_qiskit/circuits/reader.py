@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import openqasm3
 from openqasm3 import ast
-from openqasm3.visitor import QASMVisitor
 from qiskit.circuit import Barrier, Parameter, QuantumCircuit
 from qiskit.circuit.library import GlobalPhaseGate
 
@@ -28,6 +27,7 @@ from qgan_qiskit.errors import CircuitError
 # Beyond this no state fits any memory, and none of today's devices has as many.
 LARGEST_REGISTER = 1_000
 _PHASE_GATE = re.compile(r"\bgate global_phase\(\w+\)\s*\{\s*\}")
+_UNUSED = re.compile(r"\bgate (\w+)\(_gate_p_[^)]*\)([^}]*)\}")
 _PHASE_CALL = re.compile(r"\bglobal_phase\(([^;{}]*)\)\s*;")
 # Statements that are no part of a unitary circuit, in words.
 _REFUSED: dict[type[ast.QASMNode], str] = {
@@ -53,10 +53,9 @@ _REFUSED: dict[type[ast.QASMNode], str] = {
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate that a file defines; ``used`` are the names in the angles of its body."""
+    """A gate that a file defines."""
 
     parameters: tuple[str, ...]
-    used: frozenset[str]
     qubits: tuple[str, ...]
     body: tuple[ast.Statement, ...]
 
@@ -87,8 +86,7 @@ def circuit_of_text(text: str, name: str) -> tuple[QuantumCircuit, tuple[Paramet
 
 
 def _parsed(text: str) -> ast.Program:
-    # Qiskit's exporter writes a global phase as a gate without qubits, which is no OpenQASM 3.
-    text = _PHASE_CALL.sub(r"gphase(\1);", _PHASE_GATE.sub(_lines_of, text))
+    text = _corrected(text)
     # The parser prints some of its complaints, which would be lines beside our one; and besides its own errors it lets
     # IndexError, TypeError, RecursionError and others through.
     try:
@@ -103,9 +101,17 @@ def _parsed(text: str) -> ast.Program:
     return program
 
 
-def _lines_of(match: re.Match[str]) -> str:
-    """Return the line ends of what is left out, so that later lines keep their numbers."""
-    return "\n" * match[0].count("\n")
+def _corrected(text: str) -> str:
+    """Return text without two things that Qiskit's exporter writes and OpenQASM 3 has not; lines keep their numbers.
+
+    A global phase is written as a gate without qubits, and what a gate was made from, such as ``pauli(XYZ)`` or
+    ``state_preparation(0.6, 0.8j)``, as angles that its body makes no use of.
+    """
+    text = _PHASE_CALL.sub(r"gphase(\1);", _PHASE_GATE.sub(lambda found: "\n" * found[0].count("\n"), text))
+    for name, body in _UNUSED.findall(text):
+        if "_gate_p_" not in body:
+            text = re.sub(rf"\b{re.escape(name)}\([^;{{}}]*?\)(?=\s+[\w$])", name, text)
+    return text
 
 
 def _complaint(text: str, error: Exception) -> str:
@@ -296,7 +302,7 @@ class _Reader:
                 if isinstance(statement, ast.QuantumGate):
                     self._known(statement)
                 self._own_qubits(statement, dict.fromkeys(qubits, 0))
-        self.gates[name] = Gate(parameters, _names_in(node.body), qubits, tuple(node.body))
+        self.gates[name] = Gate(parameters, qubits, tuple(node.body))
 
     def _known(self, node: ast.QuantumGate) -> None:
         """Refuse a call of a gate that is not defined, or with another number of angles than it takes."""
@@ -398,27 +404,12 @@ class _Reader:
         if self.calls > 2 * LARGEST:
             raise too_large()
         name = node.name.name
-        if name in self.gates:
-            return self._called(name, self._arguments(node, names), qubits)
         angles = [_angle(value_of(argument, names)) for argument in node.arguments]
+        if name in self.gates:
+            return self._called(name, angles, qubits)
         gate_class, _, expected = STANDARD[SYNONYMS.get(name, name)]
         _check_qubits(name, expected, len(qubits))
         return [(gate_class(*angles), tuple(qubits))]
-
-    def _arguments(self, node: ast.QuantumGate, names: dict[str, Value | list[Value]]) -> list[Value]:
-        """Return the angles of a call of the user's own gate.
-
-        Qiskit's exporter writes ``pauli(XYZ)``, where the gate makes no use of its parameter; such a one need have no value.
-        """
-        gate, values = self.gates[node.name.name], []
-        for parameter, argument in zip(gate.parameters, node.arguments, strict=True):
-            try:
-                values.append(_angle(value_of(argument, names)))
-            except CircuitError:
-                if parameter in gate.used:
-                    raise
-                values.append(math.nan)
-        return values
 
     def _called(self, name: str, angles: Sequence[Value], qubits: Sequence[int]) -> list[Step]:
         gate = self.gates[name]
@@ -439,25 +430,6 @@ class _Reader:
                 if len(steps) > LARGEST:
                     raise too_large()
         return steps
-
-
-def _names_in(body: Sequence[ast.Statement]) -> frozenset[str]:
-    """Return all names in the angles of a gate's body."""
-    found = _Names()
-    for statement in body:
-        for angle in (*getattr(statement, "arguments", ()), getattr(statement, "argument", None)):
-            if angle is not None:
-                found.visit(angle)
-    return frozenset(found.names)
-
-
-class _Names(QASMVisitor[None]):
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def visit_Identifier(self, node: ast.Identifier) -> None:
-        """Note a name."""
-        self.names.add(node.name)
 
 
 def _angle(value: Value) -> Value:

@@ -198,8 +198,13 @@ def test_arguments_go_by_the_definition_and_not_by_name():
             "ctrl @ cu(0.1, 0.2, 0.3, 0.4) q[0], q[1], q[2];",
             "ctrl(2) @ U(0.1, 0.2, 0.3) q[0], q[1], q[2]; cp(0.4) q[0], q[1];",
         ),
-        ("gate pauli(p) a, b { x a; z b; } pauli(XZ) q[0], q[1];", "x q[0]; z q[1];"),
+        ("gate pauli(_gate_p_0) a, b { x a; z b; } pauli(XZ) q[0], q[1];", "x q[0]; z q[1];"),
         ("gate g a { barrier a; h a; } g q[0]; barrier q; barrier q[0], q[1]; barrier;", "h q[0];"),
+        (
+            "gate prepared(_gate_p_0, _gate_p_1) a { h a; } prepared(0.6, 0.8j) q[0]; prepared(+, r) q[1];",
+            "h q[0]; h q[1];",
+        ),
+        ("gate used(_gate_p_0) a { rx(_gate_p_0) a; } used(0.3) q[0];", "rx(0.3) q[0];"),
         ("gate global_phase(p0) {\n}\nglobal_phase(0.3) ;", "gphase(0.3);"),
     ],
 )

@@ -18,6 +18,7 @@ from qiskit.circuit import library as lib
 from qiskit.quantum_info import Operator, SparsePauliOp, random_unitary
 
 from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, read_ansatz
+from qgan_qiskit.circuits.reader import circuit_of_text
 from qgan_qiskit.circuits.same import check_same
 from qgan_qiskit.circuits.standard import STANDARD, resolved
 from qgan_qiskit.errors import CircuitError
@@ -215,6 +216,24 @@ def test_what_qiskit_exports_reads_as_qiskit_means_it(tmp_path, name):
     path.write_text(qasm3.dumps(ansatz.circuit.assign_parameters(names)), encoding="utf-8")
     values = (0.3, 1.1, -0.7)
     assert operator(read_ansatz(path), values).equiv(operator(ansatz, values), rtol=0, atol=1e-8)
+
+
+def test_each_gate_that_qiskit_exports_reads_as_qiskit_means_it():
+    parameters = [Parameter(f"theta_{number:03d}") for number in range(4)]
+    values = dict(zip(parameters, (0.3, 1.1, -0.7, 2.2), strict=True))
+    for gate, number, qubits in [*GATES, (lib.CUGate, 4, 2), (lib.C4XGate, 0, 5)]:
+        for arguments in (
+            parameters,
+            [0.3, 0.5, 0.7, 0.9],
+            [2 * parameters[0], -parameters[1], 0.1, parameters[2] / 3],
+        ):
+            circuit = QuantumCircuit(qubits)
+            circuit.append(gate(*arguments[:number]), range(qubits))
+            back, _ = circuit_of_text(qasm3.dumps(circuit), "exported")
+            named = {parameter.name: value for parameter, value in values.items()}
+            back = back.assign_parameters({p: named[p.name] for p in back.parameters})
+            given = circuit.assign_parameters({p: values[p] for p in circuit.parameters})
+            assert Operator(back).equiv(Operator(given), rtol=0, atol=1e-8), gate
 
 
 def test_a_gate_whose_definition_is_another_is_refused():
