@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, circuit_digest
+from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, circuit_digest, exporter_note
 from qgan_qiskit.circuits.card import card_of, card_text
 from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, HybridQConfig, RunConfig, is_conditional
 from qgan_qiskit.data import Batches, ImageSet, absolute_source, cache_folder, class_names, read_images, to_uint8
@@ -139,6 +139,8 @@ def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Gene
         config = config.updated({"data": {"class_name": classes_to_train(config)[0]}})
     if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
         _check_circuit(ansatz_of(config.model), say)
+        if note := exporter_note(config.model.ansatz):
+            say(f"note: {note}")
         config = config.updated({"model": {"ansatz": str(Path(config.model.ansatz).absolute())}})
     generator, _ = _networks(config)
     return config, device, generator

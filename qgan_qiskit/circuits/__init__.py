@@ -8,7 +8,7 @@ from qgan_qiskit.circuits.mediq import mediq_ansatz
 from qgan_qiskit.circuits.metrics import CircuitMetrics, circuit_metrics
 from qgan_qiskit.circuits.names import ParameterNames
 from qgan_qiskit.circuits.of_model import ansatz_of
-from qgan_qiskit.circuits.qasm import ansatz_to_qasm, circuit_digest, read_ansatz, read_circuit
+from qgan_qiskit.circuits.qasm import ansatz_to_qasm, circuit_digest, exporter_note, read_ansatz, read_circuit
 from qgan_qiskit.circuits.qgpatch import qgpatch_ansatz
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "circuit_digest",
     "circuit_metrics",
     "draw",
+    "exporter_note",
     "hybridq_ansatz",
     "mediq_ansatz",
     "qgpatch_ansatz",

@@ -16,6 +16,8 @@ from qgan_qiskit.circuits.names import ParameterNames, numbered_parameters
 from qgan_qiskit.errors import CircuitError
 
 _FORMAT = 1
+# Expectations beyond have no place in 32 bits.
+_LARGEST = 1e30
 _LABEL = re.compile(r"[IXYZ]+")
 
 
@@ -66,7 +68,10 @@ def read_card(path: Path) -> dict[str, Any]:
         CircuitError: if the file cannot be read, is not a JSON object, or is of a later format.
     """
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file() and not path.is_dir():
+            # Opening a pipe waits for somebody to write into it.
+            raise CircuitError(f"{path}: is no regular file; correct or remove it")
+        card = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise CircuitError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
@@ -117,7 +122,7 @@ def check_counts(card: dict[str, Any], ansatz: Ansatz, path: Path) -> None:
     """
     for key, count in (("qubits", ansatz.num_qubits), ("inputs", ansatz.num_inputs), ("weights", ansatz.num_weights)):
         if card.get(key, count) != count:
-            raise CircuitError(f"{path}: says {card[key]} {key}, the circuit has {count}; correct or remove the card")
+            raise CircuitError(f"{path}: says {card[key]!r} {key}, the circuit has {count}; correct or remove the card")
 
 
 def _terms(observable: SparsePauliOp) -> dict[str, float]:
@@ -135,6 +140,8 @@ def _observable(entry: Any, what: str) -> SparsePauliOp:
             raise CircuitError(f"{what} has the label {label!r}; use the letters I, X, Y, Z, one per qubit")
         if isinstance(coefficient, bool) or not isinstance(coefficient, int | float):
             raise CircuitError(f"{what} has the coefficient {coefficient!r} of {label}; give a real number")
+        if abs(coefficient) > _LARGEST:
+            raise CircuitError(f"{what} has a coefficient of {label} beyond {_LARGEST:g}; use smaller numbers")
     if len({len(label) for label in entry}) > 1:
         raise CircuitError(f"{what} has labels of different lengths; use one letter per qubit")
     return SparsePauliOp.from_list(list(entry.items()))

@@ -20,7 +20,7 @@ from qgan_qiskit.circuits.card import check_counts, names_of, observables_of, re
 from qgan_qiskit.circuits.names import ParameterNames, numbered_parameters, split_by_name
 from qgan_qiskit.circuits.reader import LARGEST_REGISTER, circuit_of_text
 from qgan_qiskit.circuits.readouts import single_qubit_paulis
-from qgan_qiskit.circuits.same import check_same, check_written_out
+from qgan_qiskit.circuits.same import check_same, check_written_out, gates_at_values
 from qgan_qiskit.circuits.standard import resolved
 from qgan_qiskit.circuits.writer import text_of_circuit
 from qgan_qiskit.errors import CircuitError
@@ -29,10 +29,9 @@ from qgan_qiskit.errors import CircuitError
 _LARGEST_FILE = 2_000_000
 _VERSION_2 = re.compile(r"\s*OPENQASM\s+2(\.\d+)?\s*;")
 _REGISTERS_2 = re.compile(r"\b[qc]reg\s+\w+\s*\[\s*0*(\d{1,18})")
+_INPUT = re.compile(r"\binput\s+[^;{}]*?(\w+)\s*;")
+_GATE = re.compile(r"\bgate\s+(\w+)\s*\(([^(){};]*)\)")
 _COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-# A text is written again from what it reads as until it stays the same (3 - -x is read as 3 + x), so that the text of a copy is
-# that of the original.
-_ROUNDS = 5
 # No digit of such an angle says where on the circle it ends.
 _LARGEST_ANGLE = 1e15
 
@@ -55,17 +54,12 @@ def ansatz_to_qasm(ansatz: Ansatz) -> str:
     except (CircuitError, RecursionError) as error:
         reason = "its gates are nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise CircuitError(f"'{ansatz.name}' has no OpenQASM 3 form: {reason}") from error
-    for _ in range(_ROUNDS):
-        back = _compared(text, flat, ansatz.name)
-        again = text_of_circuit(back)
-        if again == text:
-            break
-        text = again
+    _check_read_back(text, flat, ansatz.name)
     return text
 
 
-def _compared(text: str, flat: QuantumCircuit, name: str) -> QuantumCircuit:
-    """Return the circuit that a text describes, which must be the one it was written from."""
+def _check_read_back(text: str, flat: QuantumCircuit, name: str) -> None:
+    """Refuse a text that is not the circuit that it was written from."""
     try:
         back, declared = circuit_of_text(text, name)
         if {p.name for p in declared} != {p.name for p in flat.parameters}:
@@ -76,7 +70,6 @@ def _compared(text: str, flat: QuantumCircuit, name: str) -> QuantumCircuit:
             f"'{name}' is not the same circuit when it is read back from OpenQASM 3: it {error}; "
             "write its gates out in standard gates"
         ) from error
-    return back
 
 
 def _renamed(circuit: QuantumCircuit, ansatz: Ansatz) -> QuantumCircuit:
@@ -96,8 +89,10 @@ def circuit_digest(ansatz: Ansatz) -> str:
     Raises:
         CircuitError: see :func:`ansatz_to_qasm`.
     """
+    flat = _renamed(resolved(ansatz.circuit), ansatz)
     observables = [sorted(observable.simplify().to_list()) for observable in ansatz.observables]
-    return hashlib.sha256(f"{ansatz_to_qasm(ansatz)}{observables}".encode()).hexdigest()
+    described = [flat.num_qubits, ansatz.num_inputs, ansatz.num_weights, gates_at_values(flat), observables]
+    return hashlib.sha256(repr(described).encode()).hexdigest()
 
 
 def read_ansatz(
@@ -182,6 +177,26 @@ def read_circuit(path: str | Path) -> tuple[QuantumCircuit, tuple[Parameter, ...
     except RecursionError as error:
         raise CircuitError(f"{path}: is nested too deeply; write it with fewer brackets and gates in gates") from error
     return circuit, declared
+
+
+def exporter_note(path: str | Path) -> str | None:
+    """Return a note on a file whose gates Qiskit's exporter may have changed, None for other files.
+
+    The exporter calls the parameters of a gate like inputs of the file, sorts them, and writes the arguments of one call into the
+    body, where the next call applies them again. The text alone does not tell what was meant.
+    """
+    text = _COMMENTS.sub(" ", _read(Path(path)))
+    inputs = set(_INPUT.findall(text))
+    gates = [
+        name for name, parameters in _GATE.findall(text) if inputs & {each.strip() for each in parameters.split(",")}
+    ]
+    if not gates:
+        return None
+    return (
+        f"{path}: parameters of gate {', '.join(gates[:5])} are called like inputs, as Qiskit's exporter writes gates of one's "
+        "own, often with other arguments than the circuit had; the file is read as it stands: compare 'circuit draw', or write "
+        "it with ansatz_to_qasm"
+    )
 
 
 def _observables(card: dict[str, Any] | None, path: Path, num_qubits: int) -> Sequence[SparsePauliOp]:

@@ -72,6 +72,20 @@ def check_same(first: QuantumCircuit, second: QuantumCircuit) -> None:
             )
 
 
+def gates_at_values(circuit: QuantumCircuit) -> list[tuple[str, list[int], list[str]]]:
+    """Return names, qubits and angles of the gates, at fixed values of the parameters, so that 2x and x + x are the same."""
+    names = sorted(parameter.name for parameter in circuit.parameters)
+    values = dict(zip(names, np.random.default_rng(2).uniform(0.1, 0.9, len(names)), strict=True))
+    return [
+        (
+            instruction.operation.name,
+            [circuit.find_bit(qubit).index for qubit in instruction.qubits],
+            [f"{_at(angle, values).real:.8g}" for angle in instruction.operation.params],
+        )
+        for instruction in circuit.data
+    ]
+
+
 def _is_plain(operation: Operation) -> bool:
     return operation.name == "barrier" or standard_name(operation) is not None
 

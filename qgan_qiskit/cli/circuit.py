@@ -165,7 +165,7 @@ def check(ctx: click.Context, folder: str) -> None:
 
 def _of_file(path: str, names: ParameterNames) -> Ansatz | QuantumCircuit:
     """Return the circuit of a file; one that can be drawn but not trained comes with a note."""
-    from qgan_qiskit.circuits import read_ansatz, read_circuit
+    from qgan_qiskit.circuits import exporter_note, read_ansatz, read_circuit
 
     circuit, declared = read_circuit(path)
     if not declared:
@@ -177,6 +177,8 @@ def _of_file(path: str, names: ParameterNames) -> Ansatz | QuantumCircuit:
         click.echo(f"note: {path} can be drawn but not trained: {why}", err=True)
         return circuit
     ansatz = read_ansatz(path, names=names)
+    if note := exporter_note(path):
+        click.echo(f"note: {note}", err=True)
     if not ansatz.num_inputs:
         click.echo(f"note: {path} can be drawn but not generate images: it has no inputs", err=True)
     if names:
