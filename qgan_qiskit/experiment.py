@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qgan_qiskit.circuits import ansatz_to_qasm
+from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, circuit_digest, exporter_note
 from qgan_qiskit.circuits.card import card_of, card_text
-from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, RunConfig, is_conditional
+from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, HybridQConfig, RunConfig, is_conditional
 from qgan_qiskit.data import Batches, ImageSet, absolute_source, cache_folder, class_names, read_images, to_uint8
 from qgan_qiskit.errors import CheckpointError, DataError, QganError, UsageError
 from qgan_qiskit.metrics import Evaluator
@@ -78,7 +78,7 @@ def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    config, device, generator = _checked(config)
+    config, device, generator = _checked(config, say)
     jobs = [_job(config.updated({"data": {"class_name": name}}), say) for name in classes_to_train(config)]
     for _, batches in jobs:
         generator.check(batches.image_set.images_NHWC)
@@ -115,7 +115,7 @@ def fit_into(config: RunConfig, path: Path, say: Say = print) -> Path:
         # Everything else must be what the run began with, or the cell of a study would not be what its name says.
         _check_settings(RunFolder.open(path), config, _deciding(RunFolder.open(path).config()))
         return resume(path, {"training": longer, "evaluation": evaluation}, say)
-    config, device, generator = _checked(config)
+    config, device, generator = _checked(config, say)
     one, batches = _job(config, say)
     generator.check(batches.image_set.images_NHWC)
     _start(RunFolder.create_at(path, one), one, batches, device, say)
@@ -136,7 +136,7 @@ def check_run(config: RunConfig) -> None:
     _measurement(config, batches.image_set)
 
 
-def _checked(config: RunConfig) -> tuple[RunConfig, torch.device, Generator]:
+def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Generator]:
     """Refuse what cannot work before images are read; return the settings with absolute paths, and what checks the images."""
     device = _device(config)
     if config.data.path is not None:
@@ -151,8 +151,22 @@ def _checked(config: RunConfig) -> tuple[RunConfig, torch.device, Generator]:
         check_tensorboard()
     if is_conditional(config.model) and not config.data.class_list():
         config = config.updated({"data": {"class_name": classes_to_train(config)[0]}})
+    if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
+        _check_circuit(ansatz_of(config.model), say)
+        if note := exporter_note(config.model.ansatz):
+            say(f"note: {note}")
+        config = config.updated({"model": {"ansatz": str(Path(config.model.ansatz).absolute())}})
     generator, _ = _networks(config)
     return config, device, generator
+
+
+def _check_circuit(ansatz: Ansatz, say: Say) -> None:
+    """Refuse a circuit of the user's own that is another one when it is stored; show the order of parameters that were named."""
+    ansatz_to_qasm(ansatz)
+    card = card_of(ansatz)
+    for what in ("input", "weight"):
+        if names := card.get(f"original_{what}_names"):
+            say(f"{what}s in order: {', '.join(names)}")
 
 
 def _device(config: RunConfig) -> torch.device:
@@ -235,6 +249,7 @@ def selected(config: RunConfig, data: DataConfig, seed: int) -> ImageSet:
 def _describe(run: RunFolder, config: RunConfig, images: ImageSet) -> None:
     """Keep the circuit beside the weights, as a user's own file may change or go, and say which images were used."""
     if not isinstance(config.model, DcganConfig):
+        _keep_original(run, getattr(config.model, "ansatz", None))
         ansatz = ansatz_of(config.model)
         # The circuit after its card: a run that has a circuit has both.
         run.write_text("circuit.json", card_text(card_of(ansatz)))
@@ -244,15 +259,31 @@ def _describe(run: RunFolder, config: RunConfig, images: ImageSet) -> None:
     run.write_text("data.json", json.dumps(summary, indent=1) + "\n")
 
 
+def _keep_original(run: RunFolder, file: str | None) -> None:
+    """Keep a user's circuit and its card byte for byte; the run trains from the written-out form beside them."""
+    if file is None or Path(file) == run.path / "circuit.qasm":
+        return
+    for source, name in (
+        (Path(file), "circuit_original.qasm"),
+        (Path(file).with_suffix(".json"), "circuit_original.json"),
+    ):
+        if source.is_file():
+            run.write_bytes(name, source.read_bytes())
+
+
 def _deciding(config: RunConfig) -> dict[str, Any]:
     """Return the settings that decide a run's numbers, for comparison: images and circuits stand by their content."""
     dump = config.model_dump(mode="json")
     sections = {name: dump[name] for name in ("model", "data", "training")}
     for section, left_out in (("data", ("path", "cache_dir")), ("training", RESUMABLE)):
         sections[section] = {key: value for key, value in sections[section].items() if key not in left_out}
-    ansatz = getattr(config.model, "ansatz", None)
-    if ansatz is not None:
-        sections["model"]["ansatz"] = hashlib.sha256(Path(ansatz).read_bytes()).hexdigest()
+    if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
+        # The digest knows the order of inputs and weights; the patterns that gave it are of one file.
+        sections["model"] |= {
+            "ansatz": circuit_digest(ansatz_of(config.model)),
+            "input_names": None,
+            "weight_names": None,
+        }
     return sections
 
 
@@ -261,12 +292,20 @@ def _check_settings(run: RunFolder, config: RunConfig, saved: dict[str, Any]) ->
     for section, now in _deciding(config).items():
         # A setting that the version which saved did not have stood, in effect, at what is the default now.
         before = {**type(getattr(config, section))().model_dump(mode="json"), **saved.get(section, {})}
+        file = getattr(config.model, "ansatz", None)
+        if section == "model" and file is not None and before["ansatz"] == _bytes_digest(file):
+            # Checkpoints of earlier versions hold the digest of the file in place of the circuit's.
+            before["ansatz"] = now["ansatz"]
         for key in sorted({*now, *saved.get(section, {})}):
             if now.get(key) != before.get(key):
                 raise CheckpointError(
                     f"{run.path}: {section}.{key} is {now.get(key)!r} and was {before.get(key)!r} when the checkpoint was "
                     "written; bring it back, or start a new run"
                 )
+
+
+def _bytes_digest(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _train(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say) -> None:

@@ -12,9 +12,12 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits.ansatz import Ansatz
 from qgan_qiskit.circuits.metrics import circuit_metrics
+from qgan_qiskit.circuits.names import ParameterNames, numbered_parameters
 from qgan_qiskit.errors import CircuitError
 
 _FORMAT = 1
+# Expectations beyond have no place in 32 bits.
+_LARGEST = 1e30
 _LABEL = re.compile(r"[IXYZ]+")
 
 
@@ -29,9 +32,10 @@ def card_of(ansatz: Ansatz, builder: str | None = None, arguments: dict[str, Any
     Returns:
         Keys ``format``, ``name``, ``source``, ``builder``, ``arguments``, the counts ``inputs``, ``weights``,
         ``qubits``, ``gates``, ``two_qubit_gates``, ``depth``, ``two_qubit_depth``, and ``observables``: for each one
-        its coefficients by Pauli label, with qubit 0 written last.
+        its coefficients by Pauli label, with qubit 0 written last. If parameters are not called ``x_NNN`` and
+        ``theta_NNN``, as they are in the file beside the card, ``original_input_names`` and ``original_weight_names``.
     """
-    return {
+    card = {
         "format": _FORMAT,
         "name": ansatz.name,
         "source": ansatz.source,
@@ -42,6 +46,14 @@ def card_of(ansatz: Ansatz, builder: str | None = None, arguments: dict[str, Any
         **asdict(circuit_metrics(ansatz.circuit)),
         "observables": [_terms(observable) for observable in ansatz.observables],
     }
+    for key, prefix, parameters in (
+        ("original_input_names", "x", ansatz.input_parameters),
+        ("original_weight_names", "theta", ansatz.weight_parameters),
+    ):
+        names = [parameter.name for parameter in parameters]
+        if names != [parameter.name for parameter in numbered_parameters(prefix, len(names))]:
+            card[key] = names
+    return card
 
 
 def card_text(card: dict[str, Any]) -> str:
@@ -56,7 +68,10 @@ def read_card(path: Path) -> dict[str, Any]:
         CircuitError: if the file cannot be read, is not a JSON object, or is of a later format.
     """
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file() and not path.is_dir():
+            # Opening a pipe waits for somebody to write into it.
+            raise CircuitError(f"{path}: is no regular file; correct or remove it")
+        card = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise CircuitError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
@@ -84,6 +99,21 @@ def observables_of(card: dict[str, Any], path: Path) -> tuple[SparsePauliOp, ...
     return tuple(_observable(entry, f"{path}: observable {number}") for number, entry in enumerate(entries))
 
 
+def names_of(card: dict[str, Any], path: Path) -> ParameterNames:
+    """Return what a card says that inputs and weights are called, in lists whose order is theirs.
+
+    Raises:
+        CircuitError: ``input_names`` or ``weight_names`` is not a list of names.
+    """
+    found: dict[str, tuple[str, ...] | None] = {}
+    for key in ("input_names", "weight_names"):
+        entries = card.get(key)
+        if entries is not None and not (isinstance(entries, list) and all(isinstance(name, str) for name in entries)):
+            raise CircuitError(f'{path}: \'{key}\' is not a list of names; write "{key}": ["theta[0]", "theta[1]"]')
+        found[key] = None if entries is None else tuple(entries)
+    return ParameterNames(found["input_names"], found["weight_names"])
+
+
 def check_counts(card: dict[str, Any], ansatz: Ansatz, path: Path) -> None:
     """Refuse a card that was written for another circuit.
 
@@ -92,7 +122,7 @@ def check_counts(card: dict[str, Any], ansatz: Ansatz, path: Path) -> None:
     """
     for key, count in (("qubits", ansatz.num_qubits), ("inputs", ansatz.num_inputs), ("weights", ansatz.num_weights)):
         if card.get(key, count) != count:
-            raise CircuitError(f"{path}: says {card[key]} {key}, the circuit has {count}; correct or remove the card")
+            raise CircuitError(f"{path}: says {card[key]!r} {key}, the circuit has {count}; correct or remove the card")
 
 
 def _terms(observable: SparsePauliOp) -> dict[str, float]:
@@ -110,6 +140,8 @@ def _observable(entry: Any, what: str) -> SparsePauliOp:
             raise CircuitError(f"{what} has the label {label!r}; use the letters I, X, Y, Z, one per qubit")
         if isinstance(coefficient, bool) or not isinstance(coefficient, int | float):
             raise CircuitError(f"{what} has the coefficient {coefficient!r} of {label}; give a real number")
+        if abs(coefficient) > _LARGEST:
+            raise CircuitError(f"{what} has a coefficient of {label} beyond {_LARGEST:g}; use smaller numbers")
     if len({len(label) for label in entry}) > 1:
         raise CircuitError(f"{what} has labels of different lengths; use one letter per qubit")
     return SparsePauliOp.from_list(list(entry.items()))

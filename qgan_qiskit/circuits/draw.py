@@ -16,12 +16,12 @@ _PICTURES = (".png", ".svg", ".pdf")
 
 
 def draw(
-    ansatz: Ansatz, style: str = "text", *, output: str | Path | None = None, fold: int | None = None
+    ansatz: Ansatz | QuantumCircuit, style: str = "text", *, output: str | Path | None = None, fold: int | None = None
 ) -> str | None:
     """Draw a circuit.
 
     Args:
-        ansatz: what to draw.
+        ansatz: what to draw; or a circuit that need not be one that can be trained.
         style: ``text`` (box drawing), ``mpl`` (a picture by matplotlib) or ``latex`` (source for the qcircuit package).
         output: file to write. A picture needs one; its name ends in .png, .svg or .pdf, and that decides the format.
         fold: where to break lines: columns of text (at least 20) or layers of a picture (at least 1); -1 never breaks.
@@ -42,11 +42,12 @@ def draw(
         raise CircuitError(f"fold is {fold}; with style {style} give at least {smallest}, or -1 for no breaks")
     path = None if output is None else Path(output)
     _check_ending(style, path)
+    circuit = ansatz.circuit if isinstance(ansatz, Ansatz) else ansatz
     try:
         if style == "mpl" and path is not None:
-            _save_picture(ansatz.circuit, path, fold)
+            _save_picture(circuit, path, fold)
             return None
-        drawing = _latex(ansatz) if style == "latex" else _text(ansatz.circuit, fold)
+        drawing = _latex(circuit) if style == "latex" else _text(circuit, fold)
         if path is None:
             return drawing
         path.write_text(drawing + "\n", encoding="utf-8", newline="\n")
@@ -75,10 +76,10 @@ def _text(circuit: QuantumCircuit, fold: int | None) -> str:
     return "\n".join(line.rstrip() for line in drawing.splitlines())
 
 
-def _latex(ansatz: Ansatz) -> str:
-    source = ansatz.circuit.draw("latex_source")
+def _latex(circuit: QuantumCircuit) -> str:
+    source = circuit.draw("latex_source")
     # Qiskit writes a name as it is, and in math mode theta_000 would be a theta with one lowered 0 and two beside it.
-    for parameter in (*ansatz.input_parameters, *ansatz.weight_parameters):
+    for parameter in circuit.parameters:
         source = source.replace(parameter.name, parameter.name.replace("_", r"\_"))
     return source.rstrip()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from click.core import ParameterSource
@@ -12,6 +12,11 @@ from pydantic import ValidationError
 from qgan_qiskit.cli.options import option_name, problem_line
 from qgan_qiskit.config import HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.errors import UsageError
+
+if TYPE_CHECKING:
+    from qiskit.circuit import QuantumCircuit
+
+    from qgan_qiskit.circuits import Ansatz, ParameterNames
 
 _MODELS = {settings.model_fields["name"].default: settings for settings in (HybridQConfig, MosaiqConfig, QgpatchConfig)}
 # The settings of these models that shape the circuit.
@@ -34,6 +39,9 @@ def _from_config(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
             min(limit.ge for limit in limits if hasattr(limit, "ge")),
             max(limit.le for limit in limits if hasattr(limit, "le")),
         )
+    elif field.annotation == str | None:
+        text, _, shown = str(field.description).partition(" [default: ")
+        return click.option(option_name(name), name, metavar="PATTERN", show_default=shown.rstrip("]"), help=text)
     else:
         kind = click.Choice(get_args(field.annotation))
     defaults = ", ".join(f"{model} {one.default}" for model, one in fields.items())
@@ -76,6 +84,8 @@ def command() -> None:
     show_default="none",
     help="OpenQASM 3 file of your own circuit, instead of building one.",
 )
+@_from_config("input_names")
+@_from_config("weight_names")
 @click.option("--drawer", type=_DrawerName(), show_default="none", help="Reference circuit, instead of building one.")
 @click.option(
     "--style",
@@ -101,6 +111,8 @@ def draw(
     ctx: click.Context,
     model: str,
     ansatz: str | None,
+    input_names: str | None,
+    weight_names: str | None,
     drawer: str | None,
     style: str,
     output: str | None,
@@ -109,12 +121,15 @@ def draw(
 ) -> None:
     """Draw a circuit: built from options, read from a file, or a reference circuit."""
     _refuse_two_sources(ctx)
+    if ansatz is None and (input_names is not None or weight_names is not None):
+        raise UsageError("--input-names and --weight-names name parameters of a file: give --ansatz too")
     config = _settings(model, {name: value for name, value in builder_options.items() if value is not None})
-    from qgan_qiskit.circuits import ansatz_of, cabinet, read_ansatz
+    from qgan_qiskit.circuits import ParameterNames, ansatz_of, cabinet
     from qgan_qiskit.circuits import draw as draw_ansatz
 
+    circuit: Ansatz | QuantumCircuit
     if ansatz is not None:
-        circuit = read_ansatz(ansatz)
+        circuit = _of_file(ansatz, ParameterNames(input_names, weight_names))
     elif drawer is not None:
         circuit = cabinet.drawer(drawer)
     else:
@@ -146,6 +161,30 @@ def check(ctx: click.Context, folder: str) -> None:
     if differences:
         ctx.exit(1)
     click.echo(f"{len(cabinet.DRAWERS)} drawers match")
+
+
+def _of_file(path: str, names: ParameterNames) -> Ansatz | QuantumCircuit:
+    """Return the circuit of a file; one that can be drawn but not trained comes with a note."""
+    from qgan_qiskit.circuits import exporter_note, read_ansatz, read_circuit
+
+    circuit, declared = read_circuit(path)
+    if not declared:
+        if names:
+            raise UsageError(
+                "--input-names and --weight-names name parameters, and the circuit has none: leave them out"
+            )
+        why = "OpenQASM 2 has no free parameters" if declared is None else "it has no free parameters"
+        click.echo(f"note: {path} can be drawn but not trained: {why}", err=True)
+        return circuit
+    ansatz = read_ansatz(path, names=names)
+    if note := exporter_note(path):
+        click.echo(f"note: {note}", err=True)
+    if not ansatz.num_inputs:
+        click.echo(f"note: {path} can be drawn but not generate images: it has no inputs", err=True)
+    if names:
+        for what, parameters in (("inputs", ansatz.input_parameters), ("weights", ansatz.weight_parameters)):
+            click.echo(f"{what} in order: {', '.join(parameter.name for parameter in parameters) or 'none'}", err=True)
+    return ansatz
 
 
 def _settings(model: str, given: dict[str, Any]) -> HybridQConfig | MosaiqConfig | QgpatchConfig:

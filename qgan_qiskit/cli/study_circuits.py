@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
+from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.errors import UsageError
 
@@ -27,12 +28,24 @@ from qgan_qiskit.errors import UsageError
     metavar="FILE",
     help="OpenQASM 3 file of your own circuit instead of the built-in family; may be given again. [default: none]",
 )
+@click.option(
+    "--input-names",
+    metavar="PATTERN",
+    help=str(HybridQConfig.model_fields["input_names"].description),
+)
+@click.option(
+    "--weight-names",
+    metavar="PATTERN",
+    help=str(HybridQConfig.model_fields["weight_names"].description),
+)
 @settings_options("circuits", CircuitsConfig)
 @study_options(Path("studies/circuits"))
 @click.pass_context
 def command(
     ctx: click.Context,
     files: tuple[Path, ...],
+    input_names: str | None,
+    weight_names: str | None,
     outdir: Path,
     executor_name: str,
     scheduler: str | None,
@@ -58,16 +71,19 @@ def command(
     if files and choice_given:
         names = ", ".join(option_name(name) for name in choice_given)
         raise UsageError(f"--ansatz brings the whole circuit: leave {names} out")
+    if not files and (input_names is not None or weight_names is not None):
+        raise UsageError("--input-names and --weight-names name parameters of files: give --ansatz too")
     try:
         choice = CircuitsChoice.model_validate(choice_given)
         settings = CircuitsConfig.model_validate(changes.get("circuits", {}))
     except ValidationError as error:
         raise UsageError(problem_line(error, options=True)) from None
+    from qgan_qiskit.circuits import ParameterNames
     from qgan_qiskit.study.cell_runs import states
     from qgan_qiskit.study.circuits.run import circuits, prepare
 
     shown = shlex.join(["python", "-m", "qgan_qiskit.cli", *sys.argv[1:]])
-    study, cells = prepare(files, choice, settings, outdir, shown)
+    study, cells = prepare(files, choice, settings, outdir, shown, ParameterNames(input_names, weight_names))
     if dry_run:
         for line in states(cells):
             click.echo(line)

@@ -35,6 +35,15 @@ class HybridQConfig(Settings):
         None,
         description="OpenQASM 3 file of your own sub-generator circuit (replaces encoding, entangler, reps and readout).",
     )
+    input_names: str | None = Field(
+        None,
+        description="What inputs are called in the circuit of your own: patterns as in a shell (* for any text, ? for a "
+        "character, [0-9]) with commas between them; matches are in natural order, 2 before 10. [default: x_NNN]",
+    )
+    weight_names: str | None = Field(
+        None,
+        description="What weights are called in the circuit of your own: patterns as in a shell. [default: theta_NNN]",
+    )
     twin: bool = Field(False, description="Replace the circuits by classical layers of equal parameter count.")
     encoder: Literal["identity", "linear"] = Field("identity", description="Map from noise to angles.")
     decoder: Literal["upsample", "modulated", "paper"] = Field(

@@ -110,6 +110,9 @@ class RunConfig(Settings):
         if isinstance(model, HybridQConfig):
             if model.noise == "adaptive" and model.mode == "latent":
                 raise ValueError("model.noise 'adaptive' needs model.mode 'image' or 'fusion', not 'latent'")
+            for field in ("input_names", "weight_names"):
+                if getattr(model, field) is not None and model.ansatz is None:
+                    raise ValueError(f"model.{field} names parameters of model.ansatz, which is not given")
             if model.ansatz is not None and model.twin:
                 raise ValueError("model.twin replaces the circuits, so it cannot be used with model.ansatz")
         return self

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qiskit import qasm3
 from qiskit.circuit import Parameter, QuantumCircuit, QuantumRegister
-from qiskit.circuit.library import DiagonalGate, UnitaryGate
+from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
 from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, hybridq_ansatz, read_ansatz
@@ -120,22 +120,22 @@ REFUSED = {
         r"'x_000\d?' and 'x_000\d?' have the same number",
     ),
     "unused": (HEAD + "input float theta_001;\n" + BODY, r"parameter 'theta_001' is not in the circuit"),
-    "measure": (HEAD + BODY + "bit c;\nc = measure q[0];", r"'measure' on qubit 0 is not a unitary gate"),
-    "reset": (HEAD + BODY + "reset q[1];", r"'reset' on qubit 1 is not a unitary gate"),
-    "if": (HEAD + "bit c;\n" + BODY + "if (c) { x q[0]; }", r"'if_else' .* is not a unitary gate"),
-    "bit": (HEAD + BODY + "bit[2] c;", r"2 classical bit\(s\)"),
+    "measure": (HEAD + BODY + "bit c;\nc = measure q[0];", r"line 9: .*classical bit|line 9: holds a measurement"),
+    "reset": (HEAD + BODY + "reset q[1];", r"line 9: holds a reset"),
+    "if": (HEAD + BODY + "if (true) { x q[0]; }", r"line 9: holds an if"),
+    "bit": (HEAD + BODY + "bit[2] c;", r"line 9: declares classical bit\(s\)"),
     "product": (HEAD + BODY + "rz(x_000*theta_000) q[0];", r"is not affine in 'theta_000'|line \d+"),
-    "function": (HEAD + BODY + "rz(sin(x_000)) q[0];", r"line 9, column 3: 'FunctionCall' cannot be resolved"),
+    "function": (HEAD + BODY + "rz(sin(x_000)) q[0];", r"not affine"),
     "semicolon": (HEAD + BODY + "rz(0.1) q[0]", r"line 9:\d+ missing ';'"),
     "bracket": (HEAD + BODY + "rz(0.1 q[0];", r"line 9:\d+ "),
     "words": ("once upon a time", r"line 1:\d+ "),
     "no include": ("qubit q; ry(0.1) q;", r"gate 'ry' is not defined.*stdgates.inc"),
-    "qasm 2": ('OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[1];', r"line 2, column 0: non-stdgates imports"),
+    "qasm 2": ('OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[1];', r"is OpenQASM 2, which has no free parameters"),
     "index": (HEAD + BODY + "x q[4];", r"index out of range"),
     "deep": (HEAD + "rz(" + "(" * 4000, r"line 6:4003 |recursion"),
-    "nul": ("\0", r"token recognition error"),
-    "physical": ('include "stdgates.inc"; input float theta_000; ry(theta_000) $2;', r"physical qubits such as \$0"),
-    "empty": ("OPENQASM 3.0;\n", r"no qubits|no weights"),
+    "nul": ("\0", r"is no text \(byte 0 is 0\)"),
+    "physical": ('include "stdgates.inc"; input float theta_000; ry(theta_000) $2;', r"physical qubits such as \$2"),
+    "empty": ("OPENQASM 3.0;\n", r"holds no circuit"),
     "no weights": (HEAD.replace("theta_000", "x_001") + "ry(x_000) q[0]; ry(x_001) q[1];", r"no weights"),
 }
 
@@ -180,17 +180,6 @@ def test_a_folder_is_no_file(tmp_path):
         read_ansatz(tmp_path)
 
 
-def test_a_gate_without_qasm_is_refused():
-    weight = Parameter("theta_000")
-    circuit = QuantumCircuit(1)
-    circuit.ry(weight, 0)
-    circuit.append(DiagonalGate([1, -1]), [0])  # its definition holds an Instruction, which Qiskit does not write
-    ansatz = Ansatz("phases", circuit, (), [weight], [SparsePauliOp("Z")])
-    with pytest.raises(CircuitError, match=r"'phases' has no OpenQASM 3 form: .*; use standard gates") as caught:
-        ansatz_to_qasm(ansatz)
-    assert "\n" not in str(caught.value)
-
-
 def test_observables_given_by_the_caller_win(tmp_path):
     path = written(tmp_path, HEAD + BODY)
     written(tmp_path, "not a card", "mine.json")
@@ -227,6 +216,9 @@ def _parts(ansatz):
         ({"observables": [{"ZI": "1"}]}, r"coefficient '1' of ZI; give a real number"),
         ({"observables": [{"ZI": True}]}, r"coefficient True of ZI"),
         ('{"observables": [{"ZI": NaN}]}', r"use finite numbers"),
+        ('{"observables": [{"ZI": 1e999}]}', r"has a coefficient of ZI beyond 1e\+30"),
+        ({"observables": [{"ZI": 10**400}]}, r"has a coefficient of ZI beyond 1e\+30"),
+        ({"observables": [{"ZI": 1}], "qubits": 10**30}, r"mine\.json: says 10{30} qubits, the circuit has 2"),
         ({"observables": [{"ZII": 1}]}, r"acts on 3 qubit\(s\), the circuit has 2"),
         ({"observables": [{"ZI": 1}], "weights": 5}, r"mine\.json: says 5 weights, the circuit has 1"),
         ({"observables": [{"ZI": 1}], "format": 2}, r"has format 2, this version reads format 1"),

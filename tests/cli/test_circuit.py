@@ -163,3 +163,49 @@ def test_import_is_cheap():
     program = "import qgan_qiskit.cli.circuit, sys; print(sorted({'qiskit', 'torch', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+INPUTS = "input float[64] _x_0_;\ninput float[64] _θ_10_;\ninput float[64] _θ_2_;\n"
+NAMED = f'OPENQASM 3.0;\ninclude "stdgates.inc";\n{INPUTS}qubit q;\nry(_x_0_) q;\nrx(_θ_10_) q;\nrz(_θ_2_) q;\nrx(_θ_10_) q;\n'
+
+
+def test_draw_a_file_whose_parameters_have_other_names(tmp_path):
+    path = tmp_path / "mine.qasm"
+    path.write_text(NAMED, encoding="utf-8")
+    assert "'_θ_10_' is neither" in str(run("draw", "--ansatz", path).exception).replace("_x_0_", "_θ_10_")
+    result = run("draw", "--ansatz", path, "--input-names", "_x_*", "--weight-names", "θ[*]", "--fold", -1)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == ["inputs in order: _x_0_", "weights in order: _θ_2_, _θ_10_"]
+    assert "Ry(_x_0_)" in result.stdout
+    wrong = run("draw", "--input-names", "_x_*")
+    assert type(wrong.exception) is UsageError
+    assert "give --ansatz too" in str(wrong.exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "note", "shown"),
+    [
+        (
+            'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\ncreg c[1];\nrzz(0.3) q[0],q[1];\nmeasure q[0] -> c[0];\n',
+            "can be drawn but not trained: OpenQASM 2 has no free parameters",
+            "ZZ(0.3)",
+        ),
+        (
+            'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit q;\nh q;\n',
+            "can be drawn but not trained: it has no free parameters",
+            "H",
+        ),
+        (
+            'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float theta_000;\nqubit q;\nry(theta_000) q;\n',
+            "can be drawn but not generate images: it has no inputs",
+            "Ry(theta_000)",
+        ),
+    ],
+)
+def test_draw_what_cannot_be_trained(tmp_path, text, note, shown):
+    path = tmp_path / "mine.qasm"
+    path.write_text(text, encoding="utf-8")
+    result = run("draw", "--ansatz", path)
+    assert result.exit_code == 0
+    assert result.stderr == f"note: {path} {note}\n"
+    assert shown in result.stdout

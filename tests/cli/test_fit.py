@@ -58,6 +58,7 @@ BAD_OPTIONS = {
     "penalty without its loss": (["--gp-weight", "5"], 2, "--gp-weight has no effect without --loss wgan-gp"),
     "range of adaptive noise": (["--noise", "adaptive", "--noise-high", "2"], 2, "--noise-high has no effect"),
     "weight of no term": (["--reconstruction-weight", "2"], 2, "--reconstruction-weight has no effect"),
+    "names without a circuit": (["--input-names", "p*"], 2, "model.input_names names parameters of model.ansatz"),
     "twin with a circuit": (["--twin", "--ansatz", "x.qasm"], 2, "model.twin"),
     "size that is no power of two": (["--resolution", "20"], 2, "16, 32, 64, 128, 256 or 512"),
     "size that does not halve": (["--resolution", "48"], 2, "16, 32, 64"),
@@ -263,6 +264,8 @@ def test_options_reach_the_settings_they_are_named_after(main):
     values = {
         "noise": None,
         "ansatz": "f",
+        "input_names": "p*",
+        "weight_names": "w*",
         "path": "p",
         "class_name": "c",
         "cache_dir": "d",
@@ -278,6 +281,7 @@ def test_options_reach_the_settings_they_are_named_after(main):
     }
     company = {
         **{name: ["--metrics", "ssim"] for name in EvaluationConfig.model_fields if name != "metrics"},
+        **{name: ["--ansatz", "f"] for name in ("input_names", "weight_names")},
         "diff_augment_from": ["--diff-augment", "cutout"],
         "num_ancillas": ["--num-qubits", "4"],
         "gp_weight": ["--loss", "wgan-gp", "--discriminator-norm", "spectral"],

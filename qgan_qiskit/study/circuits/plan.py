@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, hybridq_ansatz, read_ansatz
+from qgan_qiskit.circuits import Ansatz, ParameterNames, ansatz_to_qasm, hybridq_ansatz, read_ansatz
 from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.study.circuits.overlap import check_size
@@ -31,6 +31,7 @@ class Cell:
         pauli: measured for the gradients; of a file the one that it measures, Z if there are several.
         source: number of qubits, encoding, entangler and readout, or the absolute path of the file.
         settings: what all cells share.
+        names: what the inputs and weights of a file are called.
     """
 
     root: Path
@@ -40,6 +41,7 @@ class Cell:
     pauli: str
     source: tuple[int, str, str, str] | Path
     settings: CircuitsConfig
+    names: ParameterNames = ParameterNames()  # noqa: RUF009 (it is frozen)
 
     def __str__(self) -> str:
         """Return the name."""
@@ -57,7 +59,7 @@ class Cell:
             CircuitError: the file cannot be used.
         """
         if isinstance(self.source, Path):
-            return read_ansatz(self.source)
+            return read_ansatz(self.source, names=self.names)
         assert self.reps is not None
         num_qubits, encoding, entangler, readout = self.source
         return hybridq_ansatz(num_qubits, self.reps, encoding=encoding, entangler=entangler, readout=readout)
@@ -75,20 +77,23 @@ def cells_of_family(root: Path, choice: CircuitsChoice, settings: CircuitsConfig
     return found
 
 
-def cells_of_files(root: Path, paths: Sequence[Path], settings: CircuitsConfig) -> list[Cell]:
-    """Return a cell for each OpenQASM 3 file.
+def cells_of_files(
+    root: Path, paths: Sequence[Path], settings: CircuitsConfig, names: ParameterNames | None = None
+) -> list[Cell]:
+    """Return a cell for each OpenQASM 3 file, whose inputs and weights may have names of their own.
 
     Raises:
         CircuitError: a file cannot be used.
         UsageError: a circuit is named twice.
     """
     found = []
+    names = names or ParameterNames()
     for path in paths:
-        ansatz = read_ansatz(path)
+        ansatz = read_ansatz(path, names=names)
         check_size(str(path), ansatz.num_qubits)
         digest = hashlib.sha256(ansatz_to_qasm(ansatz).encode()).hexdigest()
         found.append(
-            Cell(root, f"{path.stem}-{digest[:8]}", path.stem, None, _pauli(ansatz), path.absolute(), settings)
+            Cell(root, f"{path.stem}-{digest[:8]}", path.stem, None, _pauli(ansatz), path.absolute(), settings, names)
         )
     if len({cell.name for cell in found}) < len(found):
         raise UsageError("a circuit is named twice: name each once")

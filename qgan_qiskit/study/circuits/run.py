@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from qgan_qiskit.circuits import ParameterNames
 from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.study import study_file
 from qgan_qiskit.study.cell_runs import Say, carry_out
@@ -21,7 +22,12 @@ Study = StudyFile[CircuitsConfig]
 
 
 def prepare(
-    files: Sequence[Path], choice: CircuitsChoice, settings: CircuitsConfig, outdir: Path, command: str
+    files: Sequence[Path],
+    choice: CircuitsChoice,
+    settings: CircuitsConfig,
+    outdir: Path,
+    command: str,
+    names: ParameterNames | None = None,
 ) -> tuple[Study, list[Cell]]:
     """Return a study and its circuits; what cannot work is refused, nothing is written.
 
@@ -31,13 +37,14 @@ def prepare(
         settings: what all cells share.
         outdir: folder of the study, new or with a study of the same settings.
         command: the command line, for the report.
+        names: what the inputs and weights of files are called.
 
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
     check_matplotlib()
     root = outdir.absolute()
-    cells = cells_of_files(root, files, settings) if files else cells_of_family(root, choice, settings)
+    cells = cells_of_files(root, files, settings, names) if files else cells_of_family(root, choice, settings)
     return study_file.begin(KIND, root, settings, [cell.name for cell in cells], command), cells
 
 

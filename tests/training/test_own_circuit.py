@@ -1,0 +1,153 @@
+"""A run of a user's circuit keeps the file as it was, trains what it says, and goes on from its own copy."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from qiskit import qasm3
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp, Statevector
+from test_resume_exact import Killed, cut_before, silent
+from tiny_runs import fingerprint
+
+from qgan_qiskit.circuits import Ansatz, ParameterNames, ansatz_to_qasm, circuit_digest, hybridq_ansatz, read_ansatz
+from qgan_qiskit.errors import CheckpointError, CircuitError
+from qgan_qiskit.experiment import fit, fit_into, resume
+from qgan_qiskit.simulation import ExactEstimator
+
+# Own gates called twice, with twice the angle and with the arguments in another order; qubits in several registers.
+TEXT = """OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] _x_0_;
+input float[64] _θ_10_;
+input float[64] _θ_2_;
+gate rzz(p0) a, b { cx a, b; rz(p0) b; cx a, b; }
+gate block(p10, p2) a, b { ry(p10) a; rzz(2*p2) b, a; }
+qubit alone;
+qubit[2] q;
+ry(_x_0_) alone;
+h q;
+block(_θ_2_, _θ_10_) q[0], alone;
+block(_θ_10_, _x_0_) q[1], q[0];
+"""
+CARD = '{"observables": [{"IIX": 1.0}, {"ZYI": 0.5}]}\n'
+NAMES = {"input_names": "_x_*", "weight_names": "_θ_*"}
+
+
+def given(x, first, second):
+    """The same circuit in Qiskit, its weights in the order 2, 10."""
+    circuit = QuantumCircuit(3)
+    circuit.ry(x, 0)
+    circuit.h([1, 2])
+    circuit.ry(first, 1)
+    circuit.rzz(2 * second, 0, 1)
+    circuit.ry(second, 2)
+    circuit.rzz(2 * x, 1, 2)
+    return circuit
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mine.qasm"
+    path.write_bytes(TEXT.encode("utf-8-sig").replace(b"\n", b"\r\n"))
+    path.with_suffix(".json").write_text(CARD)
+    return path
+
+
+def only_run(folder):
+    (run,) = folder.iterdir()
+    return run
+
+
+def test_what_is_trained_is_what_was_given(tiny, file, tmp_path):
+    config = tiny(model={"ansatz": str(file), **NAMES}, training={"steps": 1})
+    said = []
+    fit(config, tmp_path / "out", said.append)
+    assert "weights in order: _θ_2_, _θ_10_" in said
+    run = only_run(tmp_path / "out")
+    assert (run / "circuit_original.qasm").read_bytes() == file.read_bytes()
+    assert (run / "circuit_original.json").read_text() == CARD
+    model = json.loads((run / "config.json").read_text())["model"]
+    assert (model["ansatz"], model["input_names"], model["weight_names"]) == ("circuit.qasm", None, None)
+    card = json.loads((run / "circuit.json").read_text())
+    assert card["original_weight_names"] == ["_θ_2_", "_θ_10_"]
+    trained = read_ansatz(run / "circuit.qasm")
+    values = np.random.default_rng(0).uniform(-3, 3, 3)
+    parameters = (*trained.input_parameters, *trained.weight_parameters)
+    bound = trained.circuit.assign_parameters(dict(zip(parameters, values, strict=True)))
+    found = ExactEstimator().run([(bound, list(trained.observables))]).result()[0].data.evs
+    state = Statevector(given(*values))
+    expected = [state.expectation_value(SparsePauliOp(["IIX"])).real]
+    expected.append(state.expectation_value(SparsePauliOp(["ZYI"], [0.5])).real)
+    np.testing.assert_allclose(np.asarray(found).ravel(), expected, atol=1e-9)
+    assert circuit_digest(trained) == circuit_digest(
+        read_ansatz(file, names=ParameterNames(NAMES["input_names"], NAMES["weight_names"]))
+    )
+
+
+def test_a_cut_run_goes_on_from_its_copy(tiny, file, tmp_path, monkeypatch):
+    config = tiny(model={"ansatz": str(file), **NAMES})
+    fit(config, tmp_path / "uncut", silent)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        cut_before(3, patch)
+        fit(config, tmp_path / "cut", silent)
+    file.write_text("gone")
+    run = only_run(tmp_path / "cut")
+    resume(run, {}, silent)
+    assert fingerprint(run) == fingerprint(only_run(tmp_path / "uncut"))
+
+
+def test_the_same_command_goes_on_with_the_users_file(tiny, file, tmp_path, monkeypatch):
+    config = tiny(model={"ansatz": str(file), **NAMES})
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        cut_before(3, patch)
+        fit_into(config, tmp_path / "run", silent)
+    fit_into(config, tmp_path / "run", silent)
+    file.with_suffix(".json").write_text(CARD.replace("0.5", "0.6"))
+    with pytest.raises(CheckpointError, match=r"model\.ansatz is "):
+        fit_into(config, tmp_path / "run", silent)
+
+
+def test_checkpoints_with_the_digest_of_the_file_are_gone_on_with(tiny, tmp_path, monkeypatch):
+    """As runs of earlier versions have them, whose circuit Qiskit's exporter wrote."""
+    path = tmp_path / "mine.qasm"
+    path.write_text(ansatz_to_qasm(hybridq_ansatz(2, 1)))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        cut_before(3, patch)
+        fit(tiny(model={"ansatz": str(path)}), tmp_path / "out", silent)
+    run = only_run(tmp_path / "out")
+    (run / "circuit_original.qasm").unlink()
+    circuit = run / "circuit.qasm"
+    circuit.write_text(qasm3.dumps(read_ansatz(circuit).circuit) + "\n")
+    from qgan_qiskit import experiment
+
+    digest = hashlib.sha256(circuit.read_bytes()).hexdigest()
+    load = experiment.checkpoint.load_newest
+
+    def load_old(folder):
+        path, tensors, values, complaints = load(folder)
+        values["settings"]["model"]["ansatz"] = digest
+        del values["settings"]["model"]["input_names"], values["settings"]["model"]["weight_names"]
+        return path, tensors, values, complaints
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment.checkpoint, "load_newest", load_old)
+        resume(run, {}, silent)
+    circuit.write_text(circuit.read_text() + "\nx q[0];")
+    with monkeypatch.context() as patch, pytest.raises(CheckpointError, match=r"model\.ansatz is "):
+        patch.setattr(experiment.checkpoint, "load_newest", load_old)
+        resume(run, {}, silent)
+
+
+@pytest.mark.parametrize("mode", ["image", "latent", "fusion"])
+def test_a_circuit_without_inputs_is_refused_before_a_folder_is_made(tiny, tmp_path, mode):
+    weights = [Parameter("theta_000"), Parameter("theta_001")]
+    circuit = QuantumCircuit(2)
+    circuit.ry(weights[0], 0)
+    circuit.ry(weights[1], 1)
+    path = tmp_path / "mine.qasm"
+    path.write_text(ansatz_to_qasm(Ansatz("mine", circuit, (), weights, [SparsePauliOp("ZZ")])))
+    with pytest.raises(CircuitError, match=r"mine\.qasm: has no inputs, so every image would be the same"):
+        fit(tiny(model={"ansatz": str(path), "mode": mode}), tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
