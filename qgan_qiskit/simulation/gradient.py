@@ -111,5 +111,5 @@ def _gradients(circuit: QuantumCircuit, observables: Sequence[BaseOperator], val
             evs = engine.expectations(torch.zeros(1, len(chunk), 0, dtype=torch.float64), weights)[0]
             # Row n depends on binding n only, so the gradient of this sum is the gradient of each row's own value.
             total = evs.gather(1, wanted[:, None]).sum()
-        parts.append(torch.autograd.grad(total, weights)[0])
+        parts.append(torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True)[0])
     return torch.cat(parts).numpy()

@@ -1,6 +1,7 @@
 """QuantumCircuit -> a flat list of three kinds of operation that the engine knows.
 
-Every gate becomes one-qubit rotations (about x, y or z, by an angle affine in the parameters and in further columns), fixed one-qubit matrices, and *monomial*
+Every gate becomes one-qubit rotations (about x, y or z, by an angle that is affine in the parameters or in one that stands
+for an expression of them, see ``expressions``), fixed one-qubit matrices, and *monomial*
 gates: fixed gates whose matrix has one non-zero entry per row, such as CX, CZ, SWAP or CCX. Whatever is none of these is
 replaced by its Qiskit definition until it is. Global phases are dropped: no expectation depends on them.
 
