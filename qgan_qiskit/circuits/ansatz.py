@@ -19,7 +19,7 @@ class Ansatz:
 
     Attributes:
         name: short name for messages and files.
-        circuit: unitary circuit without classical bits; every angle is affine in the parameters (radians).
+        circuit: unitary circuit without classical bits; every angle is a differentiable expression (radians).
         input_parameters: parameters that carry data, in the order of the columns of the inputs (batch, num_inputs).
         weight_parameters: trained parameters, in the order of the weight vector (num_weights,).
         observables: what is measured, one expectation each, with real coefficients, on all qubits of the circuit.

@@ -9,7 +9,7 @@ import numpy as np
 from qiskit.circuit import Gate, Instruction, Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits.affine import affine_form
+from qgan_qiskit.circuits.expressions import angle_form
 from qgan_qiskit.circuits.gates import definition_of, free_angles, is_elementary, unannotated
 from qgan_qiskit.errors import CircuitError
 
@@ -18,11 +18,11 @@ _ROUNDING = 1e-12
 
 
 def check_gates(circuit: QuantumCircuit) -> None:
-    """Refuse whatever is not a unitary gate, and angles that are not affine in the parameters.
+    """Refuse whatever is not a unitary gate, and angles without value or derivative.
 
     Raises:
         CircuitError: on no qubits, classical bits or variables, measurements, resets, control flow, gates without a
-            definition, and non-affine angles (also inside user-defined gates).
+            definition, and angles that are not real or not differentiable (also inside user-defined gates).
     """
     if circuit.num_qubits == 0:
         raise CircuitError("the circuit has no qubits; give it at least one")
@@ -36,13 +36,13 @@ def check_gates(circuit: QuantumCircuit) -> None:
 
 
 def _check_instructions(circuit: QuantumCircuit, inside: str) -> None:
-    affine_form(circuit.global_phase, f"the global phase{inside}")
+    angle_form(circuit.global_phase, f"the global phase{inside}")
     for instruction in circuit.data:
         qubits = ", ".join(str(circuit.find_bit(qubit).index) for qubit in instruction.qubits)
         place = f"on qubit {qubits}{inside}"
         operation = unannotated(instruction.operation, place)
         for angle in free_angles(operation):
-            affine_form(angle, f"gate '{operation.name}' {place}")
+            angle_form(angle, f"gate '{operation.name}' {place}")
         if not is_elementary(operation):
             _check_instructions(_definition(operation, place), f" in '{operation.name}'{inside}")
 

@@ -19,8 +19,8 @@ from openqasm3 import ast
 from qiskit.circuit import Barrier, Parameter, QuantumCircuit
 from qiskit.circuit.library import GlobalPhaseGate
 
-from qgan_qiskit.circuits.expressions import CONSTANTS, Value, value_of, whole_number
 from qgan_qiskit.circuits.modifiers import controlled, inverted, powered
+from qgan_qiskit.circuits.qasm_expressions import CONSTANTS, Value, value_of, whole_number
 from qgan_qiskit.circuits.standard import LARGEST, STANDARD, SYNONYMS, Step, circuit_of, too_large
 from qgan_qiskit.errors import CircuitError
 

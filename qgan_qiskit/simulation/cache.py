@@ -14,11 +14,13 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits import Ansatz
 from qgan_qiskit.circuits.checks import check_listed_once
+from qgan_qiskit.circuits.expressions import Expression
 from qgan_qiskit.circuits.gates import definition_of, is_standard
 from qgan_qiskit.errors import CircuitError, UsageError
 from qgan_qiskit.simulation import native
 from qgan_qiskit.simulation.engine import Engine
-from qgan_qiskit.simulation.lowering import constant_matrix
+from qgan_qiskit.simulation.expressions import Columns, ExpressionEngine
+from qgan_qiskit.simulation.lowering import constant_matrix, lower
 from qgan_qiskit.simulation.portable.engine import PortableEngine
 from qgan_qiskit.simulation.portable.program import compile_circuit
 
@@ -60,14 +62,39 @@ def engine_for(
         engine = _engines.pop(key, None)
         if engine is None:
             check_listed_once(inputs, weights)
-            if kind == "native":
-                engine = native.compiled_engine(circuit, inputs, weights, observables, dtype)
-            else:
-                engine = PortableEngine(compile_circuit(circuit, inputs, weights, observables), dtype, device)
-            engine.num_inputs, engine.num_weights = len(inputs), len(weights)
+            engine = _compiled(circuit, inputs, weights, observables, dtype, device, kind)
         _engines[key] = engine
         while len(_engines) > _MAX_ENGINES:
             _engines.popitem(last=False)
+    return engine
+
+
+def _compiled(
+    circuit: QuantumCircuit,
+    inputs: Sequence[Parameter],
+    weights: Sequence[Parameter],
+    observables: Sequence[SparsePauliOp],
+    dtype: torch.dtype,
+    device: torch.device,
+    kind: str,
+) -> Engine:
+    expressions: dict[Parameter, Expression] = {}
+    lower(circuit, expressions)
+    image = [e for e in expressions.values() if not set(inputs).isdisjoint(e.leaves)]
+    rest = [e for e in expressions.values() if set(inputs).isdisjoint(e.leaves)]
+    by_image = Columns(image, [*inputs, *weights]) if image else None
+    by_instance = Columns(rest, weights) if rest else None
+    all_inputs = [*inputs, *(by_image.parameters if by_image else ())]
+    all_weights = [*weights, *(by_instance.parameters if by_instance else ())]
+    engine: Engine
+    if kind == "native":
+        engine = native.compiled_engine(circuit, all_inputs, all_weights, observables, dtype)
+    else:
+        engine = PortableEngine(compile_circuit(circuit, all_inputs, all_weights, observables), dtype, device)
+    engine.num_inputs, engine.num_weights = len(all_inputs), len(all_weights)
+    if expressions:
+        engine = ExpressionEngine(engine, by_image, by_instance)
+        engine.num_inputs, engine.num_weights = len(inputs), len(weights)
     return engine
 
 

@@ -59,9 +59,10 @@ def _run(pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
         # An EstimatorQNN sends the same circuit once per observable; describe it once.
         if id(pub.circuit) not in keys:
             keys[id(pub.circuit)] = circuit_key(pub.circuit)
-        groups.setdefault((keys[id(pub.circuit)], _values(pub).tobytes(), pub.parameter_values.shape), []).append(
-            number
-        )
+        # Values come in the circuit's order of parameters, which a global phase decides too.
+        order = tuple(pub.circuit.parameters)
+        group = keys[id(pub.circuit)], order, _values(pub).tobytes(), pub.parameter_values.shape
+        groups.setdefault(group, []).append(number)
     results: list[PubResult | None] = [None] * len(pubs)
     for members in groups.values():
         for number, result in zip(members, _run_group([pubs[n] for n in members]), strict=True):
@@ -92,7 +93,10 @@ def _run_group(pubs: list[EstimatorPub]) -> list[PubResult]:
                 operators.append(_operator(observable, circuit.num_qubits))
             column[index] = distinct[key]
         columns.append(column)
-    evs_NO = expectation_values(circuit, operators, values)
+    if circuit.num_qubits:
+        evs_NO = expectation_values(circuit, operators, values)
+    else:  # the state is the number 1
+        evs_NO = np.tile([operator.coeffs.sum().real for operator in operators], (len(values), 1))
     results = []
     for pub, column in zip(pubs, columns, strict=True):
         rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
@@ -106,6 +110,8 @@ def _run_group(pubs: list[EstimatorPub]) -> list[PubResult]:
 
 def _operator(observable: dict[str, float], num_qubits: int) -> SparsePauliOp:
     """Write a PUB's observable (Paulis and the projectors 0 1 + - r l) as a Pauli sum."""
+    if not num_qubits:
+        return SparsePauliOp([""], [sum(observable.values())])
     if not observable:
         return SparsePauliOp("I" * num_qubits, [0.0])
     paulis = SparseObservable.from_list(list(observable.items())).as_paulis()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
@@ -58,7 +58,7 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
             # The same object stands in the list once per image and observable; describe it once.
             if id(circuit) not in keys:
                 keys[id(circuit)] = circuit_key(circuit)
-            groups.setdefault(keys[id(circuit)], []).append(number)
+            groups.setdefault((keys[id(circuit)], tuple(circuit.parameters)), []).append(number)
         gradients: list[np.ndarray] = [np.empty(0)] * len(circuits)
         for members in groups.values():
             circuit = circuits[members[0]]
@@ -74,6 +74,21 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
         return EstimatorGradientResult(gradients=gradients, metadata=metadata, options=self._default_options)
 
 
+def _pauli_sum(observable: object) -> SparsePauliOp:
+    match observable:
+        case SparsePauliOp():
+            return observable
+        case SparseObservable():
+            return SparsePauliOp.from_sparse_observable(observable.as_paulis())
+        case Pauli() | PauliList() | str():
+            return SparsePauliOp(observable)
+        case Mapping():
+            return _pauli_sum(SparseObservable.from_list(list(observable.items())))
+        case BaseOperator():
+            return SparsePauliOp.from_operator(Operator(observable))
+    raise UsageError(f"observable is a {type(observable).__name__}; give a SparsePauliOp")
+
+
 def _gradients(circuit: QuantumCircuit, observables: Sequence[BaseOperator], values_NK: np.ndarray) -> np.ndarray:
     """Return d<O_n>/d(parameter k) at binding n, shape (N, K); each row has its own observable."""
     distinct: list[SparsePauliOp] = []
@@ -81,7 +96,7 @@ def _gradients(circuit: QuantumCircuit, observables: Sequence[BaseOperator], val
     seen: dict[int, int] = {}
     for observable in observables:
         if id(observable) not in seen:
-            operator = observable if isinstance(observable, SparsePauliOp) else SparsePauliOp(observable)
+            operator = _pauli_sum(observable)
             seen[id(observable)] = len(distinct)
             distinct.append(operator)
         columns.append(seen[id(observable)])
@@ -96,5 +111,5 @@ def _gradients(circuit: QuantumCircuit, observables: Sequence[BaseOperator], val
             evs = engine.expectations(torch.zeros(1, len(chunk), 0, dtype=torch.float64), weights)[0]
             # Row n depends on binding n only, so the gradient of this sum is the gradient of each row's own value.
             total = evs.gather(1, wanted[:, None]).sum()
-        parts.append(torch.autograd.grad(total, weights)[0])
+        parts.append(torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True)[0])
     return torch.cat(parts).numpy()

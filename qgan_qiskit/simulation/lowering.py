@@ -1,11 +1,12 @@
 """QuantumCircuit -> a flat list of three kinds of operation that the engine knows.
 
-Every gate becomes one-qubit rotations (about x, y or z, by an affine angle), fixed one-qubit matrices, and *monomial*
+Every gate becomes one-qubit rotations (about x, y or z, by an angle that is affine in the parameters or in one that stands
+for an expression of them, see ``expressions``), fixed one-qubit matrices, and *monomial*
 gates: fixed gates whose matrix has one non-zero entry per row, such as CX, CZ, SWAP or CCX. Whatever is none of these is
 replaced by its Qiskit definition until it is. Global phases are dropped: no expectation depends on them.
 
-A ``PauliEvolutionGate`` is simulated as it is synthesised, by default as one Trotter step, as a machine would run it, and not
-as the exact exponential that its matrix is.
+A ``PauliEvolutionGate`` is the exact exponential, as in Qiskit's ``StatevectorEstimator``: its synthesis is used where its terms
+commute, its matrix where they do not and its time is a number.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from qiskit.circuit import (
     QuantumCircuit,
 )
 from qiskit.circuit import Operation as CircuitOperation
-from qiskit.circuit.library import PauliEvolutionGate
+from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate
+from qiskit.quantum_info import PauliList, SparseObservable, SparsePauliOp
 
-from qgan_qiskit.circuits.affine import affine_form
+from qgan_qiskit.circuits.expressions import Expression, angle_form
 from qgan_qiskit.circuits.gates import definition_of, free_angles, is_standard, unannotated
 from qgan_qiskit.errors import CircuitError
 
@@ -69,25 +71,30 @@ class Monomial:
 Operation = Rotation | Fixed | Monomial
 
 
-def lower(circuit: QuantumCircuit) -> list[Operation]:
+def lower(circuit: QuantumCircuit, expressions: dict[Parameter, Expression] | None = None) -> list[Operation]:
     """Flatten a circuit into rotations, fixed one-qubit gates and monomial gates, in circuit order.
 
     Args:
-        circuit: any unitary circuit; its free parameters may enter angles affinely only.
+        circuit: any unitary circuit.
+        expressions: gets the angles that are not affine, by the parameters that stand for them in the rotations.
 
     Raises:
         CircuitError: names the first instruction or angle that cannot be simulated, and why.
     """
-    return list(_lower(circuit, range(circuit.num_qubits)))
+    return list(_lower(circuit, range(circuit.num_qubits), {} if expressions is None else expressions))
 
 
-def _lower(circuit: QuantumCircuit, qubits: Sequence[int]) -> Iterator[Operation]:
+def _lower(
+    circuit: QuantumCircuit, qubits: Sequence[int], expressions: dict[Parameter, Expression]
+) -> Iterator[Operation]:
     for item in circuit.data:
         targets = tuple(qubits[circuit.find_bit(qubit).index] for qubit in item.qubits)
-        yield from _lower_instruction(item.operation, targets)
+        yield from _lower_instruction(item.operation, targets, expressions)
 
 
-def _lower_instruction(operation: CircuitOperation, qubits: tuple[int, ...]) -> Iterator[Operation]:
+def _lower_instruction(
+    operation: CircuitOperation, qubits: tuple[int, ...], expressions: dict[Parameter, Expression]
+) -> Iterator[Operation]:
     place = f"on qubits {list(qubits)}"
     gate = unannotated(operation, place)
     if gate.name in _REFUSED:
@@ -100,19 +107,45 @@ def _lower_instruction(operation: CircuitOperation, qubits: tuple[int, ...]) -> 
     rotations = _rotations(gate)
     if rotations is not None:
         for axis, angle in rotations:
-            yield Rotation(axis, qubits[0], *affine_form(angle))
+            form = angle_form(angle, f"gate '{gate.name}' {place}")
+            if isinstance(form, Expression):
+                expressions[form.parameter] = form
+                form = {form.parameter: 1.0}, 0.0
+            yield Rotation(axis, qubits[0], *form)
         return
     matrix = constant_matrix(gate)
     if matrix is None:
-        definition = definition_of(gate, place)
+        definition = _definition(gate, place)
         if definition is None:
             raise CircuitError(f"cannot simulate '{gate.name}' {place}: the gate has no definition")
-        yield from _lower(definition, qubits)
+        yield from _lower(definition, qubits, expressions)
     elif len(matrix) == 2:
         yield Fixed(qubits[0], matrix)
     else:
         source = np.argmax(matrix != 0, axis=1)
         yield Monomial(qubits, source, matrix[np.arange(len(source)), source])
+
+
+def _definition(gate: Instruction, place: str) -> QuantumCircuit | None:
+    """Return what a gate is made of; of an evolution whose terms do not commute, what its matrix is made of."""
+    if not isinstance(gate, PauliEvolutionGate) or _terms_commute(gate):
+        return definition_of(gate, place)
+    if free_angles(gate) or gate.num_qubits > _MAX_MONOMIAL_QUBITS:
+        raise CircuitError(
+            f"'{gate.name}' {place} has terms that do not commute, so its synthesis {type(gate.synthesis).__name__} is not "
+            "its exponential; to simulate the synthesis, write it out with circuit.decompose()"
+        )
+    return UnitaryGate(gate.to_matrix()).definition
+
+
+def _terms_commute(gate: PauliEvolutionGate) -> bool:
+    operators = gate.operator if isinstance(gate.operator, list) else [gate.operator]
+    sums = [
+        SparsePauliOp.from_sparse_observable(o.as_paulis()) if isinstance(o, SparseObservable) else SparsePauliOp(o)
+        for o in operators
+    ]
+    paulis = PauliList([label for operator in sums for label in operator.paulis.to_labels()])
+    return all(bool(paulis.commutes(pauli).all()) for pauli in paulis)
 
 
 def _rotations(gate: Instruction) -> list[tuple[str, ParameterExpression | float]] | None:

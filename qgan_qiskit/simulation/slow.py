@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import Parameter, ParameterExpression, QuantumCircuit
 from qiskit.quantum_info import Pauli, SparsePauliOp
 
+from qgan_qiskit.circuits.expressions import Expression
 from qgan_qiskit.simulation.lowering import Fixed, Monomial, Operation, Rotation, lower
 
 _PAULIS = {letter: Pauli(letter).to_matrix() for letter in "IXYZ"}
@@ -45,7 +46,11 @@ class SlowEngine:
     @cached_property
     def operations(self) -> list[Operation]:
         """The circuit as rotations, fixed one-qubit gates and monomial gates."""
-        return lower(self.circuit)
+        return lower(self.circuit, self._expressions)
+
+    @cached_property
+    def _expressions(self) -> dict[Parameter, Expression]:
+        return {}
 
     def state(self, inputs_Q: np.ndarray, weights_K: np.ndarray) -> np.ndarray:
         """Return the final amplitudes, shape (D,), up to the global phase; qubit 0 is the lowest bit of the index.
@@ -84,11 +89,18 @@ class SlowEngine:
                     for parameter, coefficient in operation.coefficients.items():
                         gradient[parameter] += coefficient * slope
             lambdas = [_apply(undo, qubits, lambda_) for lambda_ in lambdas]
+        for parameter, expression in self._expressions.items():
+            for leaf in set(expression.leaves):
+                slope = _at(expression.source.gradient(leaf), values).real
+                for gradient in gradients:
+                    gradient[leaf] += slope * gradient[parameter]
         rows = np.array([list(gradient.values()) for gradient in gradients])
-        return rows[:, : len(self.inputs)], rows[:, len(self.inputs) :]
+        return rows[:, : len(self.inputs)], rows[:, len(self.inputs) : len(self.inputs) + len(self.weights)]
 
     def _values(self, inputs_Q: np.ndarray, weights_K: np.ndarray) -> dict[Parameter, float]:
-        return dict(zip([*self.inputs, *self.weights], [*inputs_Q, *weights_K], strict=True))
+        values = dict(zip([*self.inputs, *self.weights], [*inputs_Q, *weights_K], strict=True))
+        _ = self.operations  # reading the circuit finds its expressions
+        return values | {p: _at(e.source, values).real for p, e in self._expressions.items()}
 
     def _final_state(self, values: dict[Parameter, float]) -> np.ndarray:
         state = np.zeros((2,) * self.circuit.num_qubits, dtype=complex)
@@ -96,6 +108,12 @@ class SlowEngine:
         for operation in self.operations:
             state = _apply(*_gate(operation, values), state)
         return state
+
+
+def _at(expression: ParameterExpression | complex, values: dict[Parameter, float]) -> complex:
+    if not isinstance(expression, ParameterExpression):
+        return complex(expression)
+    return complex(expression.bind({p: values[p] for p in expression.parameters}).numeric())
 
 
 def _gate(operation: Operation, values: dict[Parameter, float]) -> tuple[np.ndarray, tuple[int, ...]]:

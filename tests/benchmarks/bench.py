@@ -1,6 +1,7 @@
 """The benchmarks: what a generator step costs here and on other simulators, in time and memory, and how that grows.
 
-    python tests/benchmarks/bench.py [--only step,mediq,mediq_training,memory,growth,training] [--skip stock,…] [--out FOLDER]
+    python tests/benchmarks/bench.py [--only step,expressions,mediq,mediq_training,memory,growth,training]
+        [--skip stock,…] [--out FOLDER]
 
 Writes ``bench.json``, ``table.md`` and plots. Parts that are not run keep their figures in an existing ``bench.json``, each
 with its own date and command. Thread counts are left as each library sets them.
@@ -13,6 +14,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import expressions
 import growth
 import mediq
 import mediq_training
@@ -27,7 +29,7 @@ from report import report
 
 from qgan_qiskit.training.compute import keep_freed_memory
 
-PARTS = {module.__name__: module for module in (step, mediq, mediq_training, memory, growth, training)}
+PARTS = {module.__name__: module for module in (step, expressions, mediq, mediq_training, memory, growth, training)}
 PEERS = sorted({peer.key for peer in (*STEP_PEERS, *MEDIQ_PEERS)})
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -71,11 +71,11 @@ REFUSED_GATES = {
     "rv": (lambda c: c.append(RVGate(T, 0, 0), [0]), r"gate 'rv' on qubit 0 has no definition .*standard gates"),
     "root": (root, r"PowerModifier\(power=0.5\) cannot be applied to gate 'mine' on qubit 1 .*; write it out"),
     "clifford": (lambda c: c.append(Clifford(np.eye(4)), [1, 0]), r"'clifford' on qubit 1, 0 .* to_instruction\(\)"),
-    "product": (lambda c: c.rz(X * T, 1), r"angle .* of gate 'rz' on qubit 1 is not affine in 'theta_000'"),
-    "sine": (lambda c: c.cp(X.sin(), 0, 1), r"gate 'cp' on qubit 0, 1 is not affine in 'x_000'"),
-    "inner": (lambda c: c.append(gate_with(T * T), [0]), r"'rz' on qubit 0 in 'mine' is not affine in 'theta_000'"),
+    "product": (lambda c: c.rz((X * T).sign(), 1), r"angle .* of gate 'rz' on qubit 1 uses 'sign'"),
+    "sine": (lambda c: c.cp(X.sign(), 0, 1), r"gate 'cp' on qubit 0, 1 uses 'sign'"),
+    "inner": (lambda c: c.append(gate_with(T.sign()), [0]), r"'rz' on qubit 0 in 'mine' uses 'sign'"),
     "complex": (lambda c: c.append(Gate("p", 1, [1j * T]), [0]), r"gate 'p' on qubit 0 is not a finite real number"),
-    "phase": (lambda c: setattr(c, "global_phase", T * T), r"the global phase is not affine in 'theta_000'"),
+    "phase": (lambda c: setattr(c, "global_phase", T.sign()), r"the global phase uses 'sign'"),
 }
 
 

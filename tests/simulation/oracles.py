@@ -67,7 +67,7 @@ def _aer():
 def parameter_shift(circuit, inputs, weights, observables, x_BPQ, w_PK, cotangent_BPO):
     """Gradient of sum(cotangent * values) by shifting every *gate angle*: exact, and independent of the engine's backward.
 
-    Each parametrised one-qubit rotation of the transpiled circuit gets an angle of its own; the chain rule is affine.
+    Each parametrised one-qubit rotation of the transpiled circuit gets an angle of its own; the chain rule is Qiskit's.
     """
     basis = _to_rotations().run(circuit)
     parameters = [*inputs, *weights]
@@ -80,7 +80,7 @@ def parameter_shift(circuit, inputs, weights, observables, x_BPQ, w_PK, cotangen
             continue
         expression = item.operation.params[0]
         free = getattr(expression, "parameters", set())
-        gradient = [float(expression.gradient(p)) if p in free else 0.0 for p in parameters]
+        gradient = [expression.gradient(p) if p in free else 0.0 for p in parameters]
         angle = Parameter(f"g_{len(angles):04d}")
         angles.append((expression, gradient))
         getattr(own, item.operation.name)(angle, qubits[0])
@@ -90,7 +90,8 @@ def parameter_shift(circuit, inputs, weights, observables, x_BPQ, w_PK, cotangen
         base = [_number(expression, binding) for expression, _ in angles]
         total = np.zeros(len(parameters))
         for number, (_, gradient) in enumerate(angles):
-            if not any(gradient):
+            slopes = np.array([_number(slope, binding) for slope in gradient])
+            if not slopes.any():
                 continue
             shifted = []
             for sign in (1, -1):
@@ -99,7 +100,7 @@ def parameter_shift(circuit, inputs, weights, observables, x_BPQ, w_PK, cotangen
                 state = Statevector(own.assign_parameters(moved))
                 values_O = [state.expectation_value(o).real for o in observables]
                 shifted.append(cotangent_BPO[b, p] @ values_O)
-            total += (shifted[0] - shifted[1]) / 2 * np.array(gradient)
+            total += (shifted[0] - shifted[1]) / 2 * slopes
         grad_x[b, p] += total[: len(inputs)]
         grad_w[p] += total[len(inputs) :]
     return grad_x, grad_w

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
 from random_circuits import random_circuit, random_observables, values
@@ -83,3 +83,15 @@ def test_what_cannot_be_simulated_is_named():
     circuit.measure(0, 0)
     with pytest.raises(CircuitError, match="measure"):
         ExactEstimator().run([(circuit, "Z")]).result()
+
+
+def test_pubs_with_equal_gates_and_another_order_of_parameters_and_no_qubits():
+    first, second, angle = (Parameter(name) for name in ("A0", "b", "a"))
+    pubs = [(QuantumCircuit(0), "")]
+    for phase in (first, second):
+        circuit = QuantumCircuit(1, global_phase=phase)
+        circuit.ry(angle, 0)
+        pubs.append((circuit, "Z", [0.1, 0.9]))
+    exact, reference = ExactEstimator().run(pubs).result(), StatevectorEstimator().run(pubs).result()
+    for found, expected in zip(exact, reference, strict=True):
+        np.testing.assert_allclose(found.data.evs, expected.data.evs, atol=1e-12)
