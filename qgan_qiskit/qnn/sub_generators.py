@@ -6,10 +6,11 @@ Shape letters: B batch · P sub-generators · Q inputs of one circuit · O obser
 from __future__ import annotations
 
 import math
+import numbers
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import cast
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -21,10 +22,14 @@ from torch import Tensor, nn
 
 from qgan_qiskit.circuits import Ansatz
 from qgan_qiskit.errors import UsageError
+from qgan_qiskit.qnn.exact_qnn import ExactQNN
+from qgan_qiskit.qnn.uncompiled import uncompiled
 from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
 from qgan_qiskit.simulation.cache import engine_for_ansatz
-from qgan_qiskit.simulation.engine import Engine
+from qgan_qiskit.simulation.engine import Engine, check_angles
 
+# How the sub-generators are evaluated on the exact estimator: all in one call, or each through its connector.
+Execution = Literal["fused", "connectors"]
 # What a device makes of an ansatz, inputs (B, P, Q) and weights (P, K), both in radians: expectations (B, P, O).
 Device = Callable[[Ansatz, np.ndarray, np.ndarray], np.ndarray]
 
@@ -34,7 +39,14 @@ class SubGenerators(nn.Module):
 
     ``connectors`` holds the P ``TorchConnector`` objects; their weights are this module's parameters. On an
     :class:`~qgan_qiskit.simulation.ExactEstimator` all of them and the whole batch are evaluated, and differentiated by one
-    vector-Jacobian product, in one call of the engine; on any other estimator the connectors are called one by one.
+    vector-Jacobian product, in one call of the engine; on any other estimator, and with ``execution="connectors"``, the
+    connectors are called one by one.
+
+    Circuits are differentiated once: a second derivative, and forward mode, raise ``UsageError``. ``torch.compile`` breaks its
+    graph here. A module can be copied, pickled and saved whole.
+
+    Attributes:
+        execution: ``fused``, or ``connectors`` to call them on the exact estimator as well.
     """
 
     def __init__(
@@ -46,6 +58,7 @@ class SubGenerators(nn.Module):
         gradient: Callable[[BaseEstimatorV2], BaseEstimatorGradient] | None = None,
         precision: float = 0.015625,
         generator: torch.Generator | None = None,
+        execution: Execution = "fused",
     ) -> None:
         """Build the connectors.
 
@@ -58,14 +71,20 @@ class SubGenerators(nn.Module):
                 cache their circuits by a key that does not tell two connectors apart.)
             precision: target precision handed to an estimator that samples (1/64 is 4,096 shots).
             generator: source of the initial weights, uniform in [-pi, pi) radians; None for torch's own.
+            execution: ``fused``, or ``connectors`` to evaluate and differentiate each sub-generator through its own connector.
 
         Raises:
-            UsageError: count is below 1.
+            UsageError: count is no integer or below 1, or execution is something else.
         """
         super().__init__()
+        if execution not in get_args(Execution):
+            raise UsageError(f"execution is {execution!r}: 'fused' or 'connectors' is possible")
+        if isinstance(count, bool) or not isinstance(count, numbers.Integral):
+            raise UsageError(f"count of sub-generators is {count!r}: an integer is needed")
         if count < 1:
             raise UsageError(f"count of sub-generators is {count}: at least 1 is needed")
         self.ansatz = ansatz
+        self.execution = execution
         self._engines: dict[tuple[torch.dtype, torch.device], Engine] = {}
         self._device: Device | None = None
         self.estimator = estimator if estimator is not None else ExactEstimator()
@@ -97,16 +116,18 @@ class SubGenerators(nn.Module):
         precision: float,
         generator: torch.Generator | None,
     ) -> TorchConnector:
-        qnn = EstimatorQNN(
-            circuit=self.ansatz.circuit,
-            estimator=self.estimator,
-            observables=list(self.ansatz.observables),
-            input_params=list(self.ansatz.input_parameters),
-            weight_params=list(self.ansatz.weight_parameters),
-            gradient=make_gradient(self.estimator),
-            input_gradients=True,
-            default_precision=precision,
-        )
+        gradient = make_gradient(self.estimator)
+        parts: dict[str, Any] = {
+            "circuit": self.ansatz.circuit,
+            "observables": list(self.ansatz.observables),
+            "input_params": list(self.ansatz.input_parameters),
+            "weight_params": list(self.ansatz.weight_parameters),
+            "input_gradients": True,
+        }
+        if isinstance(self.estimator, ExactEstimator) and isinstance(gradient, AdjointEstimatorGradient):
+            qnn: EstimatorQNN = ExactQNN(estimator=self.estimator, **parts)
+        else:
+            qnn = EstimatorQNN(estimator=self.estimator, gradient=gradient, default_precision=precision, **parts)
         weights_K = (torch.rand(self.ansatz.num_weights, generator=generator) * 2 - 1) * math.pi
         return TorchConnector(qnn, initial_weights=weights_K.numpy())
 
@@ -117,34 +138,61 @@ class SubGenerators(nn.Module):
     @property
     def fused(self) -> bool:
         """Whether the connectors are evaluated together instead of one by one."""
-        return self._exact and all(isinstance(gradient, AdjointEstimatorGradient) for gradient in self._gradients())
+        return (
+            self.execution == "fused"
+            and self._exact
+            and all(isinstance(gradient, AdjointEstimatorGradient) for gradient in self._gradients())
+        )
 
     def weights_PK(self) -> Tensor:
         """Return the weights of all sub-generators in radians, shape (P, K); gradients flow back to the connectors."""
         return torch.stack([cast(TorchConnector, connector).weight for connector in self.connectors])
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the engines, which hold addresses of this process, and a device that is lent for a ``with`` block."""
+        return self.__dict__ | {"_engines": {}, "_device": None}
+
+    @uncompiled
     def forward(self, angles_BPQ: Tensor) -> Tensor:
         """Evaluate every circuit for every image.
 
         Args:
-            angles_BPQ: input angles in radians, float32 or float64.
+            angles_BPQ: input angles in radians, shape (B, P, Q), of a real type, on the device of the weights. float16 and
+                bfloat16 are computed in float32.
 
         Returns:
             Expectations in [-1, 1] for observables of eigenvalues ±1, shape (B, P, O), in the dtype of the angles (the
-            connectors one by one: float32).
+            connectors one by one compute in float32 at best); under ``torch.autocast`` never narrower than float32.
 
         Raises:
-            UsageError: the shape of the angles does not fit.
+            UsageError: the angles are of another shape, kind or device.
         """
+        check_angles(angles_BPQ, "angles")
         expected = (len(self.connectors), self.ansatz.num_inputs)
         if angles_BPQ.dim() != 3 or tuple(angles_BPQ.shape[1:]) != expected:
             raise UsageError(
                 f"angles have shape {tuple(angles_BPQ.shape)}, expected (batch, {expected[0]}, {expected[1]})"
             )
+        narrow = angles_BPQ.dtype in (torch.float16, torch.bfloat16)
+        place = angles_BPQ.device
+        for connector in self.connectors:
+            weight = cast(TorchConnector, connector).weight
+            check_angles(weight, "weights")
+            if weight.device != place:
+                raise UsageError(f"angles are on {place} and weights on {weight.device}: move one of them with .to()")
+        mixed = torch.is_autocast_enabled(place.type)
+        with torch.autocast(place.type, enabled=False) if mixed else nullcontext():
+            values_BPO = self._expectations(angles_BPQ.float() if narrow else angles_BPQ)
+            return values_BPO if mixed else values_BPO.to(angles_BPQ.dtype)
+
+    def _expectations(self, angles_BPQ: Tensor) -> Tensor:
+        """Do it, for angles in single or double precision."""
         if self._device is not None:
             values = [tensor.detach().double().cpu().numpy() for tensor in (angles_BPQ, self.weights_PK())]
             return torch.from_numpy(self._device(self.ansatz, *values)).to(angles_BPQ)
         if not self.fused:
+            if not len(angles_BPQ):
+                return angles_BPQ.new_zeros(0, len(self.connectors), self.ansatz.num_observables)
             outputs = [connector(angles_BPQ[:, p]) for p, connector in enumerate(self.connectors)]
             return torch.stack(outputs, dim=1).to(angles_BPQ.dtype)
         # The ansatz does not change: describing its circuit again at every step would only find the same engine.

@@ -45,13 +45,15 @@ class Engine(ABC):
             weights_PK: weight angles in radians, in the engine's dtype; one tensor, or one of shape (K,) per instance.
 
         Raises:
-            UsageError: angles of another shape or dtype; the message states what is expected.
+            UsageError: angles of another shape, dtype, device or kind; the message states what is expected.
             MemoryNeededError: there is not enough memory; the message states the bytes needed.
         """
         tensors = (weights_PK,) if isinstance(weights_PK, Tensor) else tuple(weights_PK)
         self._check(inputs_BPQ, tensors)
+        inputs_BPQ, *others = map(_recordable, (inputs_BPQ, *tensors))
+        tensors = tuple(others)
         batch, instances = inputs_BPQ.shape[:2]
-        gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (inputs_BPQ, *tensors))
+        gradient = wants_gradient(inputs_BPQ, *tensors)
         needed = self.bytes_needed(instances, batch, gradient)
         memory.require(
             needed, f"simulating {self.num_qubits} qubits for {batch} images x {instances} circuits", self.device
@@ -59,6 +61,9 @@ class Engine(ABC):
         return self._expectations(inputs_BPQ, tensors)
 
     def _check(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> None:
+        check_angles(inputs_BPQ, "inputs")
+        for tensor in weights:
+            check_angles(tensor, "weights")
         inputs, found = tuple(inputs_BPQ.shape), [tuple(tensor.shape) for tensor in weights]
         if len(found) == 1 and len(found[0]) == 2:
             instances, fits = found[0][0], found[0][1] == self.num_weights
@@ -76,6 +81,12 @@ class Engine(ABC):
                 f"inputs are {inputs_BPQ.dtype} and weights {', '.join(types)}, expected {self.dtype} as compiled"
             )
 
+        places = {tensor.device for tensor in (inputs_BPQ, *weights)}
+        if places != {self.device}:
+            raise UsageError(
+                f"angles are on {', '.join(sorted(map(str, places)))}, expected {self.device} as compiled: move them with .to()"
+            )
+
     def instances_within(self, size: int, gradient: bool) -> int:
         """Return how many instances of one image to evaluate at a time, so that they take about ``size`` bytes."""
         return max(1, size * 64 // self.bytes_needed(64, 1, gradient))
@@ -87,3 +98,41 @@ class Engine(ABC):
     @abstractmethod
     def _expectations(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         """Do it, with weights as one tensor (P, K) or as P of shape (K,)."""
+
+
+def check_angles(angles: object, name: str) -> None:
+    """Do nothing if angles are an ordinary tensor of real numbers.
+
+    Args:
+        angles: from a user.
+        name: what the message calls them.
+
+    Raises:
+        UsageError: they are no tensor, integers, complex, quantized, sparse, of a subclass, or without numbers (meta).
+    """
+    if not isinstance(angles, Tensor):
+        raise UsageError(f"{name} are of type {type(angles).__name__}: a torch.Tensor is needed")
+    if type(angles) not in (Tensor, torch.nn.Parameter):
+        raise UsageError(
+            f"{name} are of type {type(angles).__name__}, a subclass of torch.Tensor: use .as_subclass(torch.Tensor)"
+        )
+    if angles.layout != torch.strided:
+        raise UsageError(f"{name} are laid out as {angles.layout}: use .to_dense()")
+    if angles.dtype not in _REAL:
+        raise UsageError(f"{name} are {angles.dtype}, and angles are real numbers in radians: use .float()")
+    if angles.is_meta:
+        raise UsageError(f"{name} are on the device meta, which keeps no numbers: move them to a device that does")
+
+
+# What angles may come in; the narrow ones are cast by whoever chooses an engine.
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def wants_gradient(*tensors: Tensor) -> bool:
+    """Say whether torch will want to go back to one of these."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def _recordable(tensor: Tensor) -> Tensor:
+    """Copy what was made in inference mode: torch does not keep such a tensor for backward."""
+    return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor

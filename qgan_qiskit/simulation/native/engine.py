@@ -5,11 +5,15 @@ Shape letters: P instances · B batch · Q inputs · K weights · O observables 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from qgan_qiskit.simulation.engine import Engine
+from qgan_qiskit.simulation.differentiable import Call, Expectations
+from qgan_qiskit.simulation.engine import Engine, wants_gradient
+from qgan_qiskit.simulation.native import evaluate
 from qgan_qiskit.simulation.native.coefficients import (
     Coefficients,
     sums,
@@ -18,7 +22,7 @@ from qgan_qiskit.simulation.native.coefficients import (
     taking_inputs,
     unpack,
 )
-from qgan_qiskit.simulation.native.evaluate import Evaluate, keeps_states
+from qgan_qiskit.simulation.native.evaluate import keeps_states
 from qgan_qiskit.simulation.native.host import vector_unit
 from qgan_qiskit.simulation.native.plan import Plan, plan, turned_angles
 from qgan_qiskit.simulation.native.program import Barrier, NativeProgram
@@ -71,8 +75,26 @@ class NativeEngine(Engine):
             return (inputs_BPQ.sum() + sum(tensor.sum() for tensor in weights)) * inputs_BPQ.new_zeros(
                 batch, instances, len(self.combination_OT)
             )
-        # Within the function torch says nothing about whether gradients are wanted.
-        return Evaluate.apply(self, torch.is_grad_enabled(), inputs_BPQ, *weights)
+        return Expectations.apply(self, Call(wants_gradient(inputs_BPQ, *weights)), inputs_BPQ, *weights)
+
+    def evaluate(self, call: Call, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        """Return expectations (B, P, O)."""
+        return evaluate.evaluate(self, call, inputs_BPQ, weights)
+
+    def pullback(
+        self,
+        call: Call,
+        needed: tuple[bool, ...],
+        cotangent_BPO: Tensor,
+        inputs_BPQ: Tensor,
+        weights: tuple[Tensor, ...],
+    ) -> tuple[Tensor, ...]:
+        """Return the gradients by the inputs and by each tensor of weights, only those that are needed."""
+        return evaluate.pullback(self, call, needed, cotangent_BPO, inputs_BPQ, weights)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the plans: they hold addresses of this process."""
+        return self.__dict__ | {"_plans": {}}
 
     def reads(self, inputs_QPB: np.ndarray, weights_KP: np.ndarray) -> tuple[Plan, Tensor]:
         """Return a plan that the angles permit, and what its kernels read, shape (tiles, rows, lanes)."""

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qgan_qiskit.simulation.engine import Engine
+from qgan_qiskit.simulation.differentiable import Call, Expectations
+from qgan_qiskit.simulation.engine import Engine, wants_gradient
 from qgan_qiskit.simulation.portable.evolution import Monomial, Move
 from qgan_qiskit.simulation.portable.expectation import PATH_BYTES, Expectation, Plan
 from qgan_qiskit.simulation.portable.matrices import block_matrices, rotation_matrices, slot_matrices
@@ -93,6 +94,35 @@ class PortableEngine(Engine):
         return states * (4 if gradient else 2) + (PATH_BYTES if gradient else 0) + 6 * instances * size * blocks
 
     def _expectations(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        return Expectations.apply(self, Call(wants_gradient(inputs_BPQ, *weights)), inputs_BPQ, *weights)
+
+    def evaluate(self, call: Call, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        """Return expectations (B, P, O), and keep the graph that leads to them if a backward is expected."""
+        if not call.keeps:
+            return self._values(inputs_BPQ, weights)
+        leaves = [tensor.detach().requires_grad_() for tensor in (inputs_BPQ, *weights)]
+        with torch.enable_grad():
+            values_BPO = self._values(leaves[0], tuple(leaves[1:]))
+        call.kept = leaves, values_BPO
+        return values_BPO.detach()
+
+    def pullback(
+        self,
+        call: Call,
+        needed: tuple[bool, ...],
+        cotangent_BPO: Tensor,
+        inputs_BPQ: Tensor,
+        weights: tuple[Tensor, ...],
+    ) -> tuple[Tensor, ...]:
+        """Return the gradients by the inputs and by each tensor of weights, only those that are needed."""
+        if call.kept is None:
+            self.evaluate(call := Call(keeps=True), inputs_BPQ, weights)
+        (leaves, values_BPO), call.kept = call.kept, None
+        wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if need]
+        with torch.enable_grad():
+            return torch.autograd.grad(values_BPO, wanted, cotangent_BPO, allow_unused=True, materialize_grads=True)
+
+    def _values(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         weights_PK = weights[0] if weights[0].dim() == 2 else torch.stack(weights)
         shared_PS22, own_PBS22 = self._slots(inputs_BPQ, weights_PK)
         upper_PUB, lower_PVB = self._product_state(shared_PS22, own_PBS22, len(weights_PK), len(inputs_BPQ))
