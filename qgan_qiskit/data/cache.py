@@ -25,7 +25,7 @@ import numpy as np
 from qgan_qiskit.data.image_set import ImageSet
 
 # Raise it whenever the same files would give other pixels, labels or notes.
-FORMAT = 1
+FORMAT = 2
 STAGE = ".stage-"
 
 
@@ -95,6 +95,8 @@ def _load(entry: Path) -> ImageSet:
         names=tuple(index["names"]),
         groups=tuple(index["groups"]),
         notes=tuple(index["notes"]),
+        splits=tuple(index["splits"]),
+        layout=index["layout"],
     )
     images.__dict__["digest"] = index["digest"]  # Where cached_property keeps it: saves hashing at every start.
     return images
@@ -116,6 +118,8 @@ def _store(entry: Path, images: ImageSet) -> None:
         "names": images.names,
         "groups": images.groups,
         "notes": images.notes,
+        "splits": images.splits,
+        "layout": images.layout,
     }
     stage = Path(tempfile.mkdtemp(prefix=STAGE, dir=entry.parent))
     try:

@@ -71,6 +71,8 @@ def decode_all(files: Files, listing: Listing, resolution: int, skip_bad: bool) 
         names=good_names,
         groups=tuple(listing.groups[row] for row in good),
         notes=(*listing.notes, *notes, *_copies(images_NHWC, good_names)),
+        splits=tuple(listing.splits[row] for row in good),
+        layout=listing.layout,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.decode import square_pixels
-from qgan_qiskit.data.image_set import ImageSet, class_index, first_of_each
+from qgan_qiskit.data.image_set import ImageSet, class_index, first_of_each, means_all
 
 NAME = "sklearn:digits"
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -33,8 +33,8 @@ def read_digits(config: DataConfig) -> ImageSet:
 
     levels_NHW, labels_N = load_digits().images, load_digits().target.astype(np.int64)
     classes, kept_M = CLASSES, np.arange(len(labels_N))
-    if config.class_name is not None and config.class_name.casefold() != "all":
-        index = class_index(CLASSES, config.class_name)
+    if not means_all(config.class_name, CLASSES):
+        index = class_index(CLASSES, str(config.class_name))
         classes, kept_M = (CLASSES[index],), np.flatnonzero(labels_N == index)
     if config.limit is not None:
         kept_M = kept_M[first_of_each(labels_N[kept_M], config.limit)]

@@ -46,9 +46,14 @@ def unit_of(name: str, group: str) -> str:
 def select_part(images: ImageSet, config: DataConfig) -> ImageSet:
     """Return the images of ``config.part``, with a note of how many there are; classes without any are left out.
 
+    A source's own splits decide where it has any, else the division by lesion.
+
     Raises:
         DataError: there are none.
     """
+    own = sorted(set(images.splits) - {""})
+    if own:
+        return _own_part(images, str(config.part), own)
     units = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
     parts = {unit: part_of(unit, config) for unit in dict.fromkeys(units)}
     rows_M = np.array([row for row, unit in enumerate(units) if parts[unit] == config.part], np.int64)
@@ -63,10 +68,8 @@ def select_part(images: ImageSet, config: DataConfig) -> ImageSet:
             f"none of the {len(images):,} images ({len(parts):,} lesions) of class {', '.join(images.classes)} is in the "
             f"{config.part} part: {remedy}, or give more images"
         )
-    classes = tuple(images.classes[label] for label in np.unique(images.labels_N[rows_M]))
-    index_of = {images.classes.index(name): index for index, name in enumerate(classes)}
-    labels_M = np.array([index_of[int(label)] for label in images.labels_N[rows_M]], np.int64)
-    part = images.rows(rows_M, labels_M, classes)
+    part = _of_rows(images, rows_M)
+    classes = part.classes
     notes = [
         f"{config.part} part: {len(rows_M):,} of {len(images):,} images, {chosen:,} of {len(parts):,} lesions "
         f"(split seed {config.split_seed})"
@@ -77,3 +80,28 @@ def select_part(images: ImageSet, config: DataConfig) -> ImageSet:
     lost = [name for name in images.classes if name not in classes]
     notes += [f"class {name} has no images in the {config.part} part" for name in lost]
     return replace(part, notes=(*part.notes, *notes))
+
+
+def _own_part(images: ImageSet, wanted: str, own: list[str]) -> ImageSet:
+    """Return the images that the source itself puts into a part."""
+    rows_M = np.array([row for row, split in enumerate(images.splits) if split == wanted], np.int64)
+    if not len(rows_M):
+        raise DataError(
+            f"the source has its own splits ({', '.join(own)}), and the {wanted} part of class "
+            f"{', '.join(images.classes)} has no image: give --part {own[0]} or --part all, or another source"
+        )
+    part = _of_rows(images, rows_M)
+    notes = [f"{wanted} part: {len(rows_M):,} of {len(images):,} images, by the source's own splits ({', '.join(own)})"]
+    without = sum(not split for split in images.splits)
+    if without:
+        notes.append(f"{without:,} images are in none of the source's own splits and so in no part")
+    notes += [f"class {name} has no images in the {wanted} part" for name in images.classes if name not in part.classes]
+    return replace(part, notes=(*part.notes, *notes))
+
+
+def _of_rows(images: ImageSet, rows_M: np.ndarray) -> ImageSet:
+    """Return the images of some rows and the classes that occur among them."""
+    classes = tuple(images.classes[label] for label in np.unique(images.labels_N[rows_M]))
+    index_of = {images.classes.index(name): index for index, name in enumerate(classes)}
+    labels_M = np.array([index_of[int(label)] for label in images.labels_N[rows_M]], np.int64)
+    return images.rows(rows_M, labels_M, classes)
