@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from qgan_qiskit.config.settings import Settings
 
-
 Layout = Literal[
     "auto", "folders", "flat", "table", "isic2018", "isic2019", "isic2020", "ham10000", "pad-ufes-20", "fitzpatrick17k",
     "odir5k", "cifar10", "huggingface", "stylegan",

@@ -77,7 +77,7 @@ def _read(files: Files) -> tuple[Listing, np.ndarray]:
         notes=_notes({batch: len(rows) for batch, rows in records.items()}),
         splits=["test" if name.startswith("test_batch") else "train" for name in names],
         layout=LAYOUT,
-    )
+    ).settled()
     return listing, records_NR[:, 1:].reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
 
 

@@ -143,6 +143,11 @@ def _labels(files: Files, below: dict[str, list[str]], own_name: str) -> list[st
                 files,
                 f"{shown(top)} holds images and the folder {_listed(sorted(nested[top]))} of images, among {found}",
             )
+    spaced = [top for top in tops if top != top.strip() and top.strip() in tops]
+    if spaced:
+        raise DataError(
+            f"the class folders {spaced[0]!r} and {spaced[0].strip()!r} differ only in spaces: rename or merge them"
+        )
     shared = sorted(name for name, count in inner.items() if count > 1)
     if shared:
         raise _ambiguous(files, f"{found} hold folders of equal names ({_listed(shared)}): either may be the classes")

@@ -63,10 +63,11 @@ def _list(
     class_of: dict[str, str] = {}
     split_of: dict[str, str] = {}
     notes: list[str] = []
-    found_tables = []
+    found_tables: list[tuple[str, list[dict[str, str]]]] = []
     by_stem, doubles = images_by_stem(files)
     for split, table_name in tables.items():
-        found = read_table(files, table_name)
+        # HAM10000's own copy of ISIC 2018's test table has the same name and other columns.
+        found = read_table(files, table_name, header_has="" if title == "ISIC 2019" else "AKIEC")
         if found is None:
             continue
         table, rows = found

@@ -25,7 +25,6 @@ class Listing:
         classes: every class with at least one image, in the source's order.
         notes: sentences for the user.
         splits: N times the source's own ``train``, ``validation`` or ``test``, ``""`` where unknown; empty for all unknown.
-            A source of training images alone has no splits.
         layout: what the source was recognised as.
     """
 
@@ -38,9 +37,13 @@ class Listing:
     layout: str = ""
 
     def __post_init__(self) -> None:
-        # Training images alone are no division: they can be divided by lesion, as any others.
-        if not self.splits or set(self.splits) <= {"train", ""}:
+        if not self.splits:
             object.__setattr__(self, "splits", [""] * len(self.names))
+
+    def settled(self, *notes: str) -> Listing:
+        """Return the whole listing with further notes; training images alone are no division and lose their split."""
+        splits = [] if set(self.splits) <= {"train", ""} else self.splits
+        return replace(self, splits=splits, notes=(*self.notes, *notes))
 
     def take(self, rows: Sequence[int], order: Sequence[str], *notes: str) -> Listing:
         """Return some rows, with the classes that occur among them in the order given, and further notes."""

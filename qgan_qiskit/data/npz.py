@@ -49,7 +49,7 @@ def list_npz(path: Path) -> Listing:
         classes=tuple(name_of[value] for value in values),
         splits=splits,
         layout="npz of MedMNIST's keys" if "train_" in prefixes else "npz",
-    )
+    ).settled()
 
 
 def read_npz(path: Path, config: DataConfig) -> ImageSet:
@@ -106,7 +106,7 @@ def _pixels(path: Path, key: str) -> np.ndarray:
 
 
 def _check_archive(path: Path) -> list[str]:
-    """Return the prefixes of the keys that are used (``train_``, ``val_``, ``test_``, or nothing); refuse an exploding archive."""
+    """Return the prefixes of the keys that are used (``train_``, ``val_``, ``test_``, or nothing); refuse a hostile archive."""
     with open_zip(path) as archive:
         for entry in archive.infolist():
             check_size(path, entry, MAX_ARRAY_BYTES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,16 +175,14 @@ def list_images(files: Files, config: DataConfig) -> Listing:
         DataError: no layout fits, or the one that fits is inconsistent.
     """
     chosen = ChosenFiles(files, config)
-    listing = _list(chosen, config)
-    return replace(listing, notes=(*listing.notes, *chosen.left_out))
+    return _list(chosen, config).settled(*chosen.left_out)
 
 
 def _decoded(files: Files, config: DataConfig) -> ImageSet:
     """Return the images of :func:`list_images` that settings ask for."""
-    if config.layout in ("auto", "cifar10") and config.table is None and cifar.has_batches(files):
-        if config.layout == "cifar10" or list_images(files, config).layout == cifar.LAYOUT:
-            return cifar.read_cifar(files, config)  # Its images are no files of their own.
     listing = list_images(files, config)
+    if listing.layout == cifar.LAYOUT:
+        return cifar.read_cifar(files, config)  # Its images are no files of their own.
     return decode_all(files, listing.narrowed(config.class_name, config.limit), config.resolution, config.skip_bad)
 
 

@@ -13,8 +13,31 @@ _WORDS = {
 }  # fmt: skip
 # Words that may stand beside the split's own and change nothing: train_images, TestingData, val_set_2019.
 _BESIDE = frozenset(
-    "set sets data dataset images image img imgs input inputs split splits folder files photos pictures pics samples part "
-    "jpg jpeg png the".split()
+    [
+        "set",
+        "sets",
+        "data",
+        "dataset",
+        "images",
+        "image",
+        "img",
+        "imgs",
+        "input",
+        "inputs",
+        "split",
+        "splits",
+        "folder",
+        "files",
+        "photos",
+        "pictures",
+        "pics",
+        "samples",
+        "part",
+        "jpg",
+        "jpeg",
+        "png",
+        "the",
+    ]
 )
 _FOLD = re.compile(
     r"(k?[ _-]?folds?|cv|split|splits|cross[ _-]?val(idation)?)[ _-]?\d+([ _-]?of[ _-]?\d+)?", re.IGNORECASE
@@ -29,9 +52,42 @@ _PATIENT = re.compile(
     re.IGNORECASE,
 )
 _CONTAINERS = frozenset(
-    "images image imgs img photos photo pictures pics jpg jpeg jpegs png pngs tif tiff data dataset datasets raw input inputs "
-    "labels label annotations annotation metadata meta train_data original originals processed preprocessed files "
-    "source".split()
+    [
+        "images",
+        "image",
+        "imgs",
+        "img",
+        "photos",
+        "photo",
+        "pictures",
+        "pics",
+        "jpg",
+        "jpeg",
+        "jpegs",
+        "png",
+        "pngs",
+        "tif",
+        "tiff",
+        "data",
+        "dataset",
+        "datasets",
+        "raw",
+        "input",
+        "inputs",
+        "labels",
+        "label",
+        "annotations",
+        "annotation",
+        "metadata",
+        "meta",
+        "train_data",
+        "original",
+        "originals",
+        "processed",
+        "preprocessed",
+        "files",
+        "source",
+    ]
 )
 
 

@@ -57,8 +57,8 @@ def list_records(files: Files, config: DataConfig, name: str, rows: list[dict[st
         said.append("no --group-column: each image counts as a patient of its own")
     found = [
         Row(
-            row.get(image, ""),
-            row.get(label, ""),
+            row.get(str(image), ""),
+            row.get(str(label), ""),
             row.get(group, "") if group else "",
             row.get(split, "") if split else "",
         )
