@@ -134,6 +134,7 @@ def fit_into(config: RunConfig, path: Path, say: Say = print) -> Path:
     Raises:
         QganError: with one line that names the culprit and the remedy; also when the folder holds a run of other settings.
     """
+    config = config.updated({"data": {"part": resolved_part(config.data)}})
     if (path / "config.json").is_file():
         training, evaluation = config.training.model_dump(), config.evaluation.model_dump()
         longer = {name: training[name] for name in RESUMABLE}

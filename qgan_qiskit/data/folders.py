@@ -112,8 +112,8 @@ def _take_splits(files: Files, below: dict[str, list[str]]) -> tuple[list[str], 
     rest = {name: parts[:depth] + parts[depth + 1 :] for name, parts in below.items()}
     # images/ inside each split holds what lies there, and is no class.
     while all(len(parts) > 1 for parts in rest.values()):
-        tops = {parts[0] for parts in rest.values()}
-        if len(tops) > 1 or not (is_container(min(tops)) or all(len(parts) > 2 for parts in rest.values())):
+        folders = {parts[0] for parts in rest.values()}
+        if len(folders) > 1 or not (is_container(min(folders)) or all(len(parts) > 2 for parts in rest.values())):
             break
         rest = {name: parts[1:] for name, parts in rest.items()}
     return splits, rest
