@@ -195,7 +195,10 @@ def _job(config: RunConfig, say: Say) -> tuple[RunConfig, Batches]:
     """Return a configuration of one class with its images, all read and found good."""
     images = _images(config, say)
     training, data = config.training, config.data
-    return config, Batches(images, training.images_per_step, training.seed, data.augment, data.channels)
+    batches = Batches(images, training.images_per_step, training.seed, data.augment, data.channels)
+    for line in summary_lines(images):
+        say(line)
+    return config, batches
 
 
 def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> Path:
@@ -225,8 +228,6 @@ def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> 
 
 def _images(config: RunConfig, say: Say) -> ImageSet:
     images = selected(config, config.data, config.training.seed)
-    for line in summary_lines(images):
-        say(line)
     for note in images.notes:
         say(f"note: {note}")
     return images
