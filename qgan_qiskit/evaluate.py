@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
 from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import ImageSet, cache_folder, read_images
+from qgan_qiskit.data.image_set import means_all
 from qgan_qiskit.errors import DataError, StorageError, UsageError
 from qgan_qiskit.experiment import generated, keep_to_class, open_generator, run_of, selected
 from qgan_qiskit.metrics import Evaluator, Figure, open_network
@@ -193,7 +194,7 @@ def _check_targets(runs: list[_Run], output: Path | None) -> None:
 def real_images(data: DataConfig, seed: int) -> ImageSet:
     """Return the images of a class of a data source, as a run of that seed reads them."""
     images = read_images(data, seed)
-    everything = data.class_name is None or data.class_name.casefold() == "all"
+    everything = means_all(data.class_name, images.classes)
     return images if everything else images.select(str(data.class_name))
 
 

@@ -19,7 +19,17 @@ from torch import Tensor, nn
 from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, circuit_digest, exporter_note
 from qgan_qiskit.circuits.card import card_of, card_text
 from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, HybridQConfig, RunConfig, is_conditional
-from qgan_qiskit.data import Batches, ImageSet, absolute_source, cache_folder, class_names, read_images, to_uint8
+from qgan_qiskit.data import (
+    Batches,
+    ImageSet,
+    absolute_source,
+    cache_folder,
+    class_names,
+    read_images,
+    resolved_part,
+    to_uint8,
+)
+from qgan_qiskit.data.summary import summary_lines, summary_of
 from qgan_qiskit.errors import CheckpointError, DataError, QganError, UsageError
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator, ansatz_of, build, parameter_count, quantum_counts
@@ -52,16 +62,31 @@ def classes_to_train(config: RunConfig) -> tuple[str, ...]:
     """
     names = class_names(config.data)
     spelled = {name.casefold(): name for name in names}
+    if config.data.class_name is not None and config.data.class_name.casefold() in spelled:
+        # A class may be called 'all' or have a comma in its name.
+        return (_conditional_name(config, spelled[config.data.class_name.casefold()]),)
     wanted = tuple(spelled.get(name.casefold(), name) for name in config.data.class_list()) or names
     if is_conditional(config.model):
         if len(set(wanted)) < len(wanted):
             raise UsageError(f"--class {config.data.class_name} names a class twice; name each once")
+        for name in wanted:
+            _conditional_name(config, name)
         return (",".join(wanted),)
     if config.data.class_list():
         # Of other models a class is what was asked for, commas included: a folder may have one in its name.
         name = str(config.data.class_name)
         return (spelled.get(name.casefold(), name),)
     return names
+
+
+def _conditional_name(config: RunConfig, name: str) -> str:
+    """Refuse the name of a class that a list of classes cannot hold, where the model has such a list."""
+    if is_conditional(config.model) and ("," in name or name.casefold() == "all"):
+        raise UsageError(
+            f"class '{name}': a conditional model lists its classes with commas between them, and 'all' means every class; "
+            "rename the class, or take another model"
+        )
+    return name
 
 
 def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
@@ -109,6 +134,7 @@ def fit_into(config: RunConfig, path: Path, say: Say = print) -> Path:
     Raises:
         QganError: with one line that names the culprit and the remedy; also when the folder holds a run of other settings.
     """
+    config = config.updated({"data": {"part": resolved_part(config.data)}})
     if (path / "config.json").is_file():
         training, evaluation = config.training.model_dump(), config.evaluation.model_dump()
         longer = {name: training[name] for name in RESUMABLE}
@@ -142,6 +168,10 @@ def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Gene
     if config.data.path is not None:
         # The run may be gone on with from another folder.
         config = config.updated({"data": {"path": absolute_source(config.data.path)}})
+        if config.data.table is not None and Path(config.data.table).expanduser().is_file():
+            config = config.updated({"data": {"table": str(Path(config.data.table).expanduser().absolute())}})
+    # A run says which part it was trained on, whatever a later version takes without being told.
+    config = config.updated({"data": {"part": resolved_part(config.data)}})
     config = config.model_copy(update={"evaluation": config.evaluation.with_absolute_weights()})
     for field in MODEL_FILES:
         named = getattr(config.model, field, None)
@@ -193,7 +223,10 @@ def _job(config: RunConfig, say: Say) -> tuple[RunConfig, Batches]:
     """Return a configuration of one class with its images, all read and found good."""
     images = _images(config, say)
     training, data = config.training, config.data
-    return config, Batches(images, training.images_per_step, training.seed, data.augment, data.channels)
+    batches = Batches(images, training.images_per_step, training.seed, data.augment, data.channels)
+    for line in summary_lines(images):
+        say(line)
+    return config, batches
 
 
 def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> Path:
@@ -255,7 +288,7 @@ def _describe(run: RunFolder, config: RunConfig, images: ImageSet) -> None:
         run.write_text("circuit.json", card_text(card_of(ansatz)))
         run.write_text("circuit.qasm", ansatz_to_qasm(ansatz))
         run.write_config(run.config())
-    summary = {"counts": images.counts(), "digest": images.digest, "notes": list(images.notes)}
+    summary = {**summary_of(images), "digest": images.digest, "notes": list(images.notes)}
     run.write_text("data.json", json.dumps(summary, indent=1) + "\n")
 
 

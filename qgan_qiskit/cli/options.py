@@ -122,12 +122,17 @@ def _option(section: str, name: str, field: FieldInfo, users: str, instead: str 
             if default is None
             else f"{default:g}"
             if isinstance(default, float)
+            else "none"
+            if default == ()
             else default
         )
         text += f" [default: {shown}]"
     kind = _plain_type(field)
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", f"{section}__{name}", default=None, help=text)
+    if get_origin(kind) is tuple:
+        # Given again and again, one value at a time.
+        return click.option(flag, f"{section}__{name}", multiple=True, help=text)
     return click.option(flag, f"{section}__{name}", type=_click_type(kind, field), default=None, help=text)
 
 
@@ -160,7 +165,7 @@ def given(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the options that were given, as ``{section: {field: value}}``."""
     changes: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
-        if value is not None:
+        if value is not None and value != ():
             section, _, name = key.partition("__")
             changes.setdefault(section, {})[name] = value
     return changes

@@ -129,7 +129,7 @@ def command(
     # Here, as what is refused above need not wait for it.
     from qgan_qiskit.study.compare.run import compare, prepare, states
 
-    wanted = None if classes is None or classes.casefold() == "all" else [part.strip() for part in classes.split(",")]
+    wanted = None if classes is None else [part.strip() for part in classes.split(",")]
     shown = shlex.join(["python", "-m", "qgan_qiskit.cli", *sys.argv[1:]])
     study, cells = prepare(settings, entries, wanted, seed_list, outdir, shown)
     if dry_run:

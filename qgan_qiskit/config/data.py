@@ -8,6 +8,11 @@ from pydantic import Field, model_validator
 
 from qgan_qiskit.config.settings import Settings
 
+Layout = Literal[
+    "auto", "folders", "flat", "table", "isic2018", "isic2019", "isic2020", "ham10000", "pad-ufes-20", "fitzpatrick17k",
+    "odir5k", "cifar10", "huggingface", "stylegan",
+]  # fmt: skip
+
 
 class DataConfig(Settings):
     """Where the real images come from and how they are brought to one shape."""
@@ -46,10 +51,23 @@ class DataConfig(Settings):
         description="Use only N images of each class, of the part that is used: drawn at random by lesion (ODIR-5k: patient), "
         "the same ones for the same --split-seed; a larger N adds to them.",
     )
-    part: Literal["all", "train", "validation", "test"] = Field(
-        "all",
-        description="Part of the images to use; images of one lesion, and images that show the same picture, are always in "
-        "one part (by name where the lesion is unknown).",
+    layout: Layout = Field(
+        "auto", description="What the source holds; 'folders': the folders at the top are classes, 'flat': one class."
+    )
+    table: str | None = Field(None, description="Table of labels for the images: .csv, .tsv, .json or .jsonl.")
+    image_column: str | None = Field(None, description="Column of --table that names the images.")
+    label_column: str | None = Field(None, description="Column of --table (or of ISIC 2020's) with the class.")
+    group_column: str | None = Field(
+        None, description="Column of --table with what must stay in one part, such as the patient."
+    )
+    split_column: str | None = Field(None, description="Column of --table with train, validation or test.")
+    include: tuple[str, ...] = Field((), description="Use only images that a pattern such as 'a/*.png' names.")
+    exclude: tuple[str, ...] = Field((), description="Leave out images that a pattern such as '*_old.png' names.")
+    part: Literal["all", "train", "validation", "test"] | None = Field(
+        None,
+        description="Part of the images to use, by the source's own splits where it has any; else images of one lesion, and images that "
+        "show the same picture, are always in one part (by name where the lesion is unknown). [default: train with own splits, "
+        "else all]",
     )
     validation_share: float = Field(
         0.05, ge=0, lt=1, description="Share of the lesions (ODIR-5k: patients) in the validation part."
@@ -74,6 +92,17 @@ class DataConfig(Settings):
         if self.class_name is None or self.class_name.casefold() == "all":
             return ()
         return tuple(name.strip() for name in self.class_name.split(","))
+
+    @model_validator(mode="after")
+    def _check_table(self) -> DataConfig:
+        columns = [name for name in ("image_column", "group_column", "split_column") if getattr(self, name) is not None]
+        if columns and self.table is None:
+            raise ValueError(f"data.{columns[0]} names a column of data.table, which is not given")
+        if self.table is not None and self.layout not in ("auto", "table", "stylegan"):
+            raise ValueError(f"data.table is a layout of its own: leave data.layout {self.layout} out")
+        if self.layout == "table" and self.table is None:
+            raise ValueError("data.layout table needs data.table")
+        return self
 
     @property
     def channels(self) -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from qgan_qiskit.data.image_set import ImageSet
 from qgan_qiskit.data.made_lesions import make_lesions
-from qgan_qiskit.data.read import absolute_source, cache_folder, class_names, read_images
+from qgan_qiskit.data.read import absolute_source, cache_folder, class_names, read_images, resolved_part
 
 if TYPE_CHECKING:
     from qgan_qiskit.data.batches import Batches, to_uint8, to_unit
@@ -33,6 +33,7 @@ __all__ = [
     "class_names",
     "make_lesions",
     "read_images",
+    "resolved_part",
     "to_uint8",
     "to_unit",
 ]

@@ -36,4 +36,13 @@ def read_rows(pixels_NHWC: np.ndarray, whole: Listing, config: DataConfig) -> Im
             np.ascontiguousarray(np.broadcast_to(pixels_HWC, (*pixels_HWC.shape[:2], 3))), config.resolution, config.fit
         )
     labels_N = np.array([listing.classes.index(label) for label in listing.labels], np.int64)
-    return ImageSet(squares_NHWC, labels_N, listing.classes, tuple(listing.names), tuple(listing.groups), listing.notes)
+    return ImageSet(
+        squares_NHWC,
+        labels_N,
+        listing.classes,
+        tuple(listing.names),
+        tuple(listing.groups),
+        listing.notes,
+        tuple(listing.splits),
+        listing.layout,
+    )

@@ -28,7 +28,7 @@ from qgan_qiskit.data.room import require_room
 from qgan_qiskit.errors import DataError
 
 # Raise it whenever the same files would give other pixels, labels, notes or pairs.
-FORMAT = 2
+FORMAT = 3
 STAGE = ".stage-"
 
 
@@ -129,6 +129,8 @@ def _load(entry: Path) -> ImageSet:
         names=tuple(index["names"]),
         groups=tuple(index["groups"]),
         notes=tuple(index["notes"]),
+        splits=tuple(index["splits"]),
+        layout=index["layout"],
     )
     images.__dict__["digest"] = index["digest"]  # Where cached_property keeps it: saves hashing at every start.
     return images
@@ -150,6 +152,8 @@ def _store(entry: Path, images: ImageSet) -> None:
         "names": images.names,
         "groups": images.groups,
         "notes": images.notes,
+        "splits": images.splits,
+        "layout": images.layout,
     }
     stage = Path(tempfile.mkdtemp(prefix=STAGE, dir=entry.parent))
     try:

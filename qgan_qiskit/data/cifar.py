@@ -20,6 +20,7 @@ from qgan_qiskit.errors import DataError
 BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 NAMES = "batches.meta.txt"
 NUMBER_OF_CLASSES = 10
+LAYOUT = "CIFAR-10"
 OFFICIAL_RECORDS = 10_000
 _SIDE = 32
 _RECORD_BYTES = 1 + 3 * _SIDE**2
@@ -74,7 +75,9 @@ def _read(files: Files) -> tuple[Listing, np.ndarray]:
         groups=[""] * len(names),
         classes=tuple(class_names[label] for label in present),
         notes=_notes({batch: len(rows) for batch, rows in records.items()}),
-    )
+        splits=["test" if name.startswith("test_batch") else "train" for name in names],
+        layout=LAYOUT,
+    ).settled()
     return listing, records_NR[:, 1:].reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
 
 

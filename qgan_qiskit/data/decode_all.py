@@ -88,6 +88,8 @@ def decode_all(files: Files, listing: Listing, resolution: int, skip_bad: bool, 
         names=good_names,
         groups=tuple(listing.groups[row] for row in good),
         notes=(*listing.notes, *notes, *_shapes(seen, fit), *_depths(seen), *_copies(images_NHWC, good_names, labels)),
+        splits=tuple(listing.splits[row] for row in good),
+        layout=listing.layout,
     )
 
 

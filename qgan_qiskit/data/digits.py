@@ -10,7 +10,7 @@ import numpy as np
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.decode import square_pixels
 from qgan_qiskit.data.draw import draw_of_each
-from qgan_qiskit.data.image_set import ImageSet, class_index
+from qgan_qiskit.data.image_set import ImageSet, class_index, means_all
 from qgan_qiskit.data.room import require_room
 
 NAME = "sklearn:digits"
@@ -35,8 +35,8 @@ def read_digits(config: DataConfig) -> ImageSet:
 
     levels_NHW, labels_N = load_digits().images, load_digits().target.astype(np.int64)
     classes, kept_M = CLASSES, np.arange(len(labels_N))
-    if config.class_name is not None and config.class_name.casefold() != "all":
-        index = class_index(CLASSES, config.class_name)
+    if not means_all(config.class_name, CLASSES):
+        index = class_index(CLASSES, str(config.class_name))
         classes, kept_M = (CLASSES[index],), np.flatnonzero(labels_N == index)
     if config.limit is not None:
         names = [f"{NAME}[{row}]" for row in kept_M]

@@ -70,6 +70,7 @@ class FolderFiles(Files):
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._states: dict[str, tuple[int, int, int]] = {}
+        self._on_disk: dict[str, str] = {}
         try:
             self._scan(str(self.root), "", frozenset())
         except OSError as error:
@@ -88,11 +89,17 @@ class FolderFiles(Files):
             for entry in entries:
                 if hidden(entry.name):
                     continue
-                name = prefix + entry.name
+                name = prefix + readable(entry.name)
                 if entry.is_dir():
                     self._scan(entry.path, name + "/", above | {here})
                 else:
+                    if name in self._states:
+                        raise DataError(
+                            f"two files under {shown(str(self.root))} are both read as {shown(name)}: rename one"
+                        )
                     self._states[name] = _state(entry)
+                    if entry.path != f"{self.root}/{name}":
+                        self._on_disk[name] = entry.path
 
     def read(self, name: str) -> bytes:
         """Return the content of one file (see the base class)."""
@@ -104,7 +111,7 @@ class FolderFiles(Files):
         if size > MAX_FILE_BYTES:
             raise UnreadableError(f"{size / 2**20:,.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
         try:
-            return (self.root / name).read_bytes()
+            return Path(self._on_disk.get(name, f"{self.root}/{name}")).read_bytes()
         except OSError as error:
             raise UnreadableError((error.strerror or str(error)).lower()) from error
 
@@ -124,7 +131,21 @@ def _state(entry: os.DirEntry[str]) -> tuple[int, int, int]:
 
 def hidden(name: str) -> bool:
     """Whether a file or folder of this name is never looked at."""
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+    return name.startswith(".") or name in ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
+
+
+def readable(name: str) -> str:
+    """Return a file's name as text: bytes that are no UTF-8 are taken as Windows-1252, as Western archives have them."""
+    if name.isascii():
+        return name
+    content = os.fsencode(name)
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        try:
+            return content.decode("cp1252")
+        except UnicodeDecodeError:
+            return content.decode("latin-1")
 
 
 def base(name: str) -> str:

@@ -49,6 +49,7 @@ def list_fitzpatrick(files: Files, config: DataConfig) -> Listing | None:
         groups=[""] * len(chosen),
         classes=tuple(sorted(set(labels))),
         notes=tuple(notes),
+        layout="Fitzpatrick17k",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.files import Files, shown
-from qgan_qiskit.data.listing import Listing, check_columns, images_by_stem, read_table
+from qgan_qiskit.data.listing import Listing, check_columns, images_by_stem, not_listed, read_headed, read_table
 from qgan_qiskit.errors import DataError
 
 # Kaggle's copy ends in .csv, Harvard Dataverse's in .tab or in nothing.
@@ -15,10 +15,12 @@ CLASSES = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")
 def list_ham(files: Files, config: DataConfig) -> Listing | None:
     """List the images of HAM10000, or return None when ``files`` has no metadata table; lesion_id becomes the group.
 
+    The table is known by its name or, inside ``files``, by its columns.
+
     Raises:
         DataError: another header, an unknown diagnosis, an image listed twice, or no image at all.
     """
-    found = read_table(files, *TABLES)
+    found = read_table(files, *TABLES) or read_headed(files, ("lesion_id", "image_id", "dx"))
     if found is None:
         return None
     table, rows = found
@@ -50,5 +52,6 @@ def list_ham(files: Files, config: DataConfig) -> Listing | None:
         labels=[class_of[image] for image in chosen],
         groups=[row_of[image]["lesion_id"] for image in chosen],
         classes=tuple(name for name in CLASSES if name in present),
-        notes=(head + (f", {missing:,} have no file" if missing else ""), *notes),
+        notes=(head + (f", {missing:,} have no file" if missing else ""), *notes, *not_listed(by_stem, chosen)),
+        layout="HAM10000",
     )

@@ -30,6 +30,8 @@ class ImageSet:
         groups: what each image must not be split from (the lesion_id of ISIC and HAM10000, the patient of ODIR-5k); ``""`` where
             unknown.
         notes: sentences about what was found, left out or assumed while reading.
+        splits: the source's own ``train``, ``validation`` or ``test`` of each image, ``""`` where unknown (all, when empty).
+        layout: what the source was recognised as.
 
     Raises:
         ValueError: when the parts do not fit together (a mistake of the caller, not of the data).
@@ -41,8 +43,12 @@ class ImageSet:
     names: tuple[str, ...]
     groups: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    layout: str = ""
 
     def __post_init__(self) -> None:
+        if not self.splits:
+            object.__setattr__(self, "splits", ("",) * len(self.names))
         images, labels = self.images_NHWC, self.labels_N
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"images_NHWC must be uint8 of shape (N, H, W, 3), not {images.dtype} {images.shape}")
@@ -119,7 +125,13 @@ class ImageSet:
         require_room(len(rows_M), self.images_NHWC.shape[1])
         names = tuple(self.names[row] for row in rows_M.tolist())
         groups = tuple(self.groups[row] for row in rows_M.tolist())
-        return ImageSet(self.images_NHWC[rows_M], labels_M, classes, names, groups, self.notes)
+        splits = tuple(self.splits[row] for row in rows_M.tolist())
+        return ImageSet(self.images_NHWC[rows_M], labels_M, classes, names, groups, self.notes, splits, self.layout)
+
+
+def means_all(class_name: str | None, classes: Sequence[str]) -> bool:
+    """Whether ``class_name`` asks for every class: None, or ``all`` where no class has that name."""
+    return class_name is None or (class_name.casefold() == "all" and "all" not in {name.casefold() for name in classes})
 
 
 def class_index(classes: tuple[str, ...], class_name: str) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from qgan_qiskit.data.draw import draw_of_each
 from qgan_qiskit.data.files import Files, UnreadableError, base, is_image, shown, stem
-from qgan_qiskit.data.image_set import class_index
+from qgan_qiskit.data.image_set import class_index, means_all
 from qgan_qiskit.errors import DataError
 
 
@@ -25,6 +25,8 @@ class Listing:
         groups: N group names, ``""`` where unknown.
         classes: every class with at least one image, in the source's order.
         notes: sentences for the user.
+        splits: N times the source's own ``train``, ``validation`` or ``test``, ``""`` where unknown; empty for all unknown.
+        layout: what the source was recognised as.
     """
 
     names: Sequence[str]
@@ -32,6 +34,30 @@ class Listing:
     groups: Sequence[str]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    splits: Sequence[str] = ()
+    layout: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.splits:
+            object.__setattr__(self, "splits", [""] * len(self.names))
+
+    def settled(self, *notes: str) -> Listing:
+        """Return the whole listing with further notes; training images alone are no division and lose their split."""
+        splits = [] if set(self.splits) <= {"train", ""} else self.splits
+        return replace(self, splits=splits, notes=(*self.notes, *notes))
+
+    def take(self, rows: Sequence[int], order: Sequence[str], *notes: str) -> Listing:
+        """Return some rows, with the classes that occur among them in the order given, and further notes."""
+        labels = [self.labels[row] for row in rows]
+        return replace(
+            self,
+            names=[self.names[row] for row in rows],
+            labels=labels,
+            groups=[self.groups[row] for row in rows],
+            classes=tuple(name for name in order if name in set(labels)),
+            notes=(*self.notes, *notes),
+            splits=[self.splits[row] for row in rows],
+        )
 
     def narrowed(self, class_name: str | None, limit: int | None, seed: int) -> Listing:
         """Return the part that a run needs: one class or all, and of each class ``limit`` images drawn at random.
@@ -39,7 +65,7 @@ class Listing:
         The draw keeps lesions together. Near duplicates of different lesions are not known yet, as nothing is decoded.
 
         Args:
-            class_name: one of ``classes`` in any case; None or ``all`` for each.
+            class_name: one of ``classes`` in any case; None, or ``all`` where no class has that name, for each.
             limit: None for no limit.
             seed: of the draw.
 
@@ -49,7 +75,7 @@ class Listing:
         index_of = {name: index for index, name in enumerate(self.classes)}
         labels_N = np.array([index_of[label] for label in self.labels], np.int64)
         classes, kept_M = self.classes, np.arange(len(labels_N))
-        if class_name is not None and class_name.casefold() != "all":
+        if class_name is not None and not means_all(class_name, classes):
             index = class_index(self.classes, class_name)
             classes, kept_M = (self.classes[index],), np.flatnonzero(labels_N == index)
         if limit is not None:
@@ -63,6 +89,7 @@ class Listing:
             labels=[self.labels[row] for row in kept],
             groups=[self.groups[row] for row in kept],
             classes=classes,
+            splits=[self.splits[row] for row in kept],
         )
 
 
@@ -98,16 +125,80 @@ def read_table(files: Files, *table_names: str, header_has: str = "") -> tuple[s
             name, content = str(outer), outer.read_bytes()
         if header_has.encode() not in content.partition(b"\n")[0]:
             return None
-        text = content.decode("utf-8-sig")
-    except (UnreadableError, OSError, UnicodeDecodeError) as error:
+    except (UnreadableError, OSError) as error:
         raise DataError(f"cannot read the label table {shown(name or '')}: {error}") from error
-    return name, list(_rows(name, text))
+    return name, parse_table(name, content)
+
+
+def read_headed(files: Files, columns: Iterable[str]) -> tuple[str, list[dict[str, str]]] | None:
+    """Read the table inside ``files`` whose header has some columns, whatever its name is (the least deep one), or None.
+
+    Raises:
+        DataError: the table cannot be read, or two of the same depth have these columns.
+    """
+    columns = set(columns)
+    found = [name for name in table_names(files) if columns <= set(header(files, name))]
+    if not found:
+        return None
+    least = min(name.count("/") for name in found)
+    found = [name for name in found if name.count("/") == least]
+    if len(found) > 1:
+        raise DataError(
+            f"{shown(found[0])} and {shown(found[1])} are tables of one kind: name one with --table, or remove one"
+        )
+    return found[0], parse_table(found[0], files.read(found[0]))
+
+
+def table_names(files: Files) -> list[str]:
+    """Return the names of all files that may be tables of text."""
+    return [name for name in files.names if name.lower().endswith((".csv", ".tsv", ".tab"))]
+
+
+def header(files: Files, name: str) -> list[str]:
+    """Return the columns of a table of text; none where it cannot be read."""
+    try:
+        text = decode_text(name, files.read(name))
+    except (UnreadableError, DataError):
+        return []
+    first = text.lstrip("\n\r").partition("\n")[0].strip("\r")
+    return [cell.strip() for cell in next(csv.reader([first], delimiter=_delimiter(first)), [])]
+
+
+def decode_text(name: str, content: bytes) -> str:
+    """Decode the text of a table: UTF-8 or UTF-16, with or without a byte order mark for the first.
+
+    Raises:
+        DataError: it is neither.
+    """
+    kind = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return content.decode(kind)
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read the label table {shown(name)}: {error}; save it as UTF-8") from error
+
+
+def parse_table(name: str, content: bytes) -> list[dict[str, str]]:
+    """Return the rows of a table of text with a comma, semicolon or tab between cells.
+
+    Raises:
+        DataError: the text cannot be decoded, two columns have one name, or a row has another number of cells.
+    """
+    return list(_rows(name, decode_text(name, content)))
+
+
+def _delimiter(first_line: str) -> str:
+    return max("\t;,", key=first_line.count) if any(mark in first_line for mark in "\t;,") else ","
 
 
 def _rows(name: str, text: str) -> Iterator[dict[str, str]]:
     first_line = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first_line else ",")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(first_line))
     try:
+        columns = list(reader.fieldnames or ())
+        if len(set(columns)) < len(columns):
+            raise DataError(
+                f"{shown(name)} has two columns of one name in its header {shown(','.join(columns))}: rename one"
+            )
         for row in reader:
             # DictReader files surplus cells under None and gives None for missing ones.
             if None in row or None in row.values():
@@ -143,3 +234,11 @@ def images_by_stem(files: Files) -> tuple[dict[str, str], tuple[str, ...]]:
             doubles += 1
     note = f"{doubles:,} image files have the name of another in a different folder; the first by path is used"
     return by_stem, ((note,) if doubles else ())
+
+
+def not_listed(by_stem: dict[str, str], listed: Iterable[str]) -> tuple[str, ...]:
+    """Return a note on image files that a table does not list."""
+    others = sorted(set(by_stem) - set(listed))
+    return (
+        (f"left out {len(others):,} images that the table does not list, such as {shown(others[0])}",) if others else ()
+    )

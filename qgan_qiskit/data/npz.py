@@ -21,15 +21,64 @@ from qgan_qiskit.errors import DataError
 
 DERMAMNIST = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")
 MAX_ARRAY_BYTES = 64 * 2**30
+# Prefixes of the keys, and the split of the images under them.
+SPLITS = {"train_": "train", "val_": "validation", "test_": "test", "": ""}
 
 
 def list_npz(path: Path) -> Listing:
-    """List the training images of an npz archive, reading the labels only; names are ``train_images[7]``.
+    """List the images of all splits of an npz archive, reading the labels only; names are ``train_images[7]``.
 
     Raises:
         DataError: a missing key, or labels of another type or shape; the message names file and key.
     """
-    prefix, notes = _check_archive(path)
+    prefixes = _check_archive(path)
+    labels_of = {prefix: _labels(path, prefix) for prefix in prefixes}
+    values = [int(value) for value in np.unique(np.concatenate(list(labels_of.values())))]
+    name_of = {value: str(value) for value in values}
+    if path.name.lower().startswith("dermamnist") and set(values) <= set(range(len(DERMAMNIST))):
+        name_of = {value: DERMAMNIST[value] for value in values}
+    names, labels, splits = [], [], []
+    for prefix, labels_N in labels_of.items():
+        names += [f"{prefix}images[{row}]" for row in range(len(labels_N))]
+        labels += [name_of[int(value)] for value in labels_N]
+        splits += [SPLITS[prefix]] * len(labels_N)
+    return Listing(
+        names=names,
+        labels=labels,
+        groups=[""] * len(names),
+        classes=tuple(name_of[value] for value in values),
+        splits=splits,
+        layout="npz of MedMNIST's keys" if "train_" in prefixes else "npz",
+    ).settled()
+
+
+def read_npz(path: Path, config: DataConfig) -> ImageSet:
+    """Read the images of an npz archive, those of all its splits.
+
+    Args:
+        path: archive with ``train_images`` and ``train_labels`` (and ``val_``, ``test_``), or ``images`` and ``labels``: uint8
+            of shape (N, H, W, 3), (N, H, W, 1) or (N, H, W), and integers of shape (N,) or (N, 1). Grey is repeated to RGB.
+        config: ``class_name``, ``limit`` and ``resolution`` apply.
+
+    Raises:
+        DataError: a missing key, another type or shape, or a damaged file; the message names file and key.
+    """
+    whole = list_npz(path)
+    blocks = []
+    for key in dict.fromkeys(name.partition("[")[0] for name in whole.names):
+        images_NHWC = _pixels(path, key)
+        labelled = sum(name.partition("[")[0] == key for name in whole.names)
+        if len(images_NHWC) != labelled:
+            raise DataError(f"{shown(str(path))}, {key}: {len(images_NHWC):,} images, but {labelled:,} labels")
+        blocks.append(images_NHWC)
+    if len({block.shape[1:] for block in blocks}) > 1:
+        shapes = ", ".join(str(block.shape) for block in blocks)
+        raise DataError(f"{shown(str(path))}: the images of its splits have the shapes {shapes}: save them in one size")
+    return read_rows(np.concatenate(blocks) if len(blocks) > 1 else blocks[0], whole, config)
+
+
+def _labels(path: Path, prefix: str) -> np.ndarray:
+    """Return the integer labels of one split, of shape (N,)."""
     labels_N = _array(path, f"{prefix}labels")
     where = f"{shown(str(path))}, {prefix}labels"
     if labels_N.dtype.kind not in "iu":
@@ -38,32 +87,11 @@ def list_npz(path: Path) -> Listing:
         labels_N = labels_N[:, 0]
     if labels_N.ndim != 1 or not len(labels_N):
         raise DataError(f"{where}: labels must have the shape (N,) or (N, 1), not {labels_N.shape}")
-    values = [int(value) for value in np.unique(labels_N)]
-    name_of = {value: str(value) for value in values}
-    if path.name.lower().startswith("dermamnist") and set(values) <= set(range(len(DERMAMNIST))):
-        name_of = {value: DERMAMNIST[value] for value in values}
-    return Listing(
-        names=[f"{prefix}images[{row}]" for row in range(len(labels_N))],
-        labels=[name_of[int(value)] for value in labels_N],
-        groups=[""] * len(labels_N),
-        classes=tuple(name_of[value] for value in values),
-        notes=notes,
-    )
+    return labels_N
 
 
-def read_npz(path: Path, config: DataConfig) -> ImageSet:
-    """Read the training images of an npz archive (of MedMNIST's splits only ``train`` is used).
-
-    Args:
-        path: archive with ``train_images`` and ``train_labels``, or ``images`` and ``labels``: uint8 of shape
-            (N, H, W, 3), (N, H, W, 1) or (N, H, W), and integers of shape (N,) or (N, 1). Grey is repeated to RGB.
-        config: ``class_name``, ``limit`` and ``resolution`` apply.
-
-    Raises:
-        DataError: a missing key, another type or shape, or a damaged file; the message names file and key.
-    """
-    whole = list_npz(path)
-    key = whole.names[0].partition("[")[0]
+def _pixels(path: Path, key: str) -> np.ndarray:
+    """Return the uint8 pixels of one split, of shape (N, H, W, C)."""
     images_NHWC = _array(path, key)
     where = f"{shown(str(path))}, {key}"
     if images_NHWC.dtype != np.uint8:
@@ -74,19 +102,21 @@ def read_npz(path: Path, config: DataConfig) -> ImageSet:
         images_NHWC = images_NHWC[..., None]
     if images_NHWC.ndim != 4 or images_NHWC.shape[3] not in (1, 3) or 0 in images_NHWC.shape:
         raise DataError(f"{where}: images must have the shape (N, H, W, 3) or (N, H, W), not {images_NHWC.shape}")
-    if len(images_NHWC) != len(whole.names):
-        raise DataError(f"{where}: {len(images_NHWC):,} images, but {len(whole.names):,} labels")
-    return read_rows(images_NHWC, whole, config)
+    return images_NHWC
 
 
-def _check_archive(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the prefix of the keys that are used (``train_`` or nothing) and notes; refuse an exploding archive."""
+def _check_archive(path: Path) -> list[str]:
+    """Return the prefixes of the keys that are used (``train_``, ``val_``, ``test_``, or nothing); refuse a hostile archive."""
     with open_zip(path) as archive:
         for entry in archive.infolist():
             check_size(path, entry, MAX_ARRAY_BYTES)
         keys = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
-    prefix = "" if "images" in keys and "train_images" not in keys else "train_"
-    for key in (f"{prefix}images", f"{prefix}labels"):
+    prefixes = [prefix for prefix in SPLITS if prefix and f"{prefix}images" in keys]
+    if not prefixes:
+        prefixes = [""] if "images" in keys else ["train_"]
+    elif "train_" not in prefixes:
+        prefixes = ["train_", *prefixes]
+    for key in [f"{prefix}{kind}" for prefix in prefixes for kind in ("images", "labels")]:
         if key not in keys:
             raise DataError(
                 f"{shown(str(path))} has no array '{key}' (found {shown(', '.join(keys) or 'nothing')}): "
@@ -94,8 +124,7 @@ def _check_archive(path: Path) -> tuple[str, tuple[str, ...]]:
             )
         if keys.count(key) > 1:
             raise DataError(f"{shown(str(path))} has the array '{key}' twice: save it again")
-    others = [key for key in ("val_images", "test_images") if prefix and key in keys]
-    return prefix, ((f"of {path.name} only train_images is used, not {' and '.join(others)}",) if others else ())
+    return prefixes
 
 
 def _array(path: Path, key: str) -> np.ndarray:

@@ -58,6 +58,7 @@ def list_odir(files: Files, config: DataConfig) -> Listing | None:
             *notes,
             "both eyes of a patient are never parted: where notes count lesions, these are patients",
         ),
+        layout="ODIR-5k",
     )
 
 

@@ -42,6 +42,8 @@ def part_of(unit: str, config: DataConfig) -> str:
 def select_part(images: ImageSet, config: DataConfig, unit_of_name: Mapping[str, str] | None = None) -> ImageSet:
     """Return the images of ``config.part``, with a note of how many there are; classes without any are left out.
 
+    A source's own splits decide where it has any, else the division by lesion.
+
     Args:
         images: all images, of one class or of several.
         config: the part, and what the division goes by.
@@ -51,6 +53,9 @@ def select_part(images: ImageSet, config: DataConfig, unit_of_name: Mapping[str,
     Raises:
         DataError: there are none.
     """
+    splits = sorted(set(images.splits) - {""})
+    if splits:
+        return _own_part(images, str(config.part), splits)
     own = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
     units = [(unit_of_name or {}).get(name, unit) for name, unit in zip(images.names, own, strict=True)]
     several = {unit for unit, before in zip(units, own, strict=True) if unit != before}
@@ -67,14 +72,12 @@ def select_part(images: ImageSet, config: DataConfig, unit_of_name: Mapping[str,
             f"none of the {len(images):,} images ({len(parts):,} lesions) of class {', '.join(images.classes)} is in the "
             f"{config.part} part: {remedy}, or give more images"
         )
-    classes = tuple(images.classes[label] for label in np.unique(images.labels_N[rows_M]))
-    index_of = {images.classes.index(name): index for index, name in enumerate(classes)}
-    labels_M = np.array([index_of[int(label)] for label in images.labels_N[rows_M]], np.int64)
     groups = tuple(
         unit.removeprefix("lesion ") if unit in several else group
         for unit, group in zip(units, images.groups, strict=True)
     )
-    part = replace(images, groups=groups).rows(rows_M, labels_M, classes)
+    part = _of_rows(replace(images, groups=groups), rows_M)
+    classes = part.classes
     notes = [
         f"{config.part} part: {len(rows_M):,} of {len(images):,} images, {chosen:,} of {len(parts):,} lesions "
         f"(split seed {config.split_seed})"
@@ -85,3 +88,28 @@ def select_part(images: ImageSet, config: DataConfig, unit_of_name: Mapping[str,
     lost = [name for name in images.classes if name not in classes]
     notes += [f"class {name} has no images in the {config.part} part" for name in lost]
     return replace(part, notes=(*part.notes, *notes))
+
+
+def _own_part(images: ImageSet, wanted: str, own: list[str]) -> ImageSet:
+    """Return the images that the source itself puts into a part."""
+    rows_M = np.array([row for row, split in enumerate(images.splits) if split == wanted], np.int64)
+    if not len(rows_M):
+        raise DataError(
+            f"the source has its own splits ({', '.join(own)}), and the {wanted} part of class "
+            f"{', '.join(images.classes)} has no image: give --part {own[0]} or --part all, or another source"
+        )
+    part = _of_rows(images, rows_M)
+    notes = [f"{wanted} part: {len(rows_M):,} of {len(images):,} images, by the source's own splits ({', '.join(own)})"]
+    without = sum(not split for split in images.splits)
+    if without:
+        notes.append(f"{without:,} images are in none of the source's own splits and so in no part")
+    notes += [f"class {name} has no images in the {wanted} part" for name in images.classes if name not in part.classes]
+    return replace(part, notes=(*part.notes, *notes))
+
+
+def _of_rows(images: ImageSet, rows_M: np.ndarray) -> ImageSet:
+    """Return the images of some rows and the classes that occur among them."""
+    classes = tuple(images.classes[label] for label in np.unique(images.labels_N[rows_M]))
+    index_of = {images.classes.index(name): index for index, name in enumerate(classes)}
+    labels_M = np.array([index_of[int(label)] for label in images.labels_N[rows_M]], np.int64)
+    return images.rows(rows_M, labels_M, classes)

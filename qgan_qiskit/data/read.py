@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,32 +12,88 @@ import numpy as np
 import PIL
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import cifar, digits, duplicates, fitzpatrick, ham, isic, made_lesions, odir, skin
+from qgan_qiskit.data import (
+    cifar,
+    digits,
+    duplicates,
+    fitzpatrick,
+    ham,
+    huggingface,
+    isic,
+    isic2020,
+    made_lesions,
+    odir,
+    pad_ufes,
+    skin,
+    stylegan,
+)
 from qgan_qiskit.data.archive import ZipFiles
 from qgan_qiskit.data.cache import cached, default_folder, remembered
+from qgan_qiskit.data.chosen_files import ChosenFiles
 from qgan_qiskit.data.decode_all import decode_all
 from qgan_qiskit.data.draw import unit_of
 from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, FolderFiles, shown
-from qgan_qiskit.data.folders import list_folders
+from qgan_qiskit.data.folders import AmbiguousError, list_flat, list_folders, list_top_folders
 from qgan_qiskit.data.grey import to_grey
-from qgan_qiskit.data.image_set import ImageSet, class_index
+from qgan_qiskit.data.image_set import ImageSet, class_index, means_all
 from qgan_qiskit.data.listing import Listing
 from qgan_qiskit.data.npz import list_npz, read_npz
 from qgan_qiskit.data.parts import select_part
 from qgan_qiskit.data.room import require_room
+from qgan_qiskit.data.split_names import is_container, is_download_part
+from qgan_qiskit.data.table import list_table
+from qgan_qiskit.data.unknown_table import check_no_other_table
 from qgan_qiskit.errors import DataError
 
 # Tables that may lie beside the named folder: what they say decides the listing, so their state is in the cache's key.
-TABLES = (isic.TABLE, isic.METADATA, *ham.TABLES, fitzpatrick.TABLE, odir.TABLE)
+TABLES = (
+    isic.TABLE,
+    isic.METADATA,
+    isic.TEST_TABLE,
+    isic.TEST_METADATA,
+    *isic.TABLES_2018.values(),
+    isic.LESIONS_2018,
+    *ham.TABLES,
+    fitzpatrick.TABLE,
+    odir.TABLE,
+)
 # Settings that decide what is decoded from a file, so they are in the cache's key too.
-_DECIDING = {"resolution", "fit", "skip_bad", "drop_downsampled", "labels", "limit"}
+_DECIDING = {
+    "resolution",
+    "fit",
+    "skip_bad",
+    "drop_downsampled",
+    "labels",
+    "limit",
+    "layout",
+    "table",
+    "image_column",
+    "label_column",
+    "group_column",
+    "split_column",
+    "include",
+    "exclude",
+}
+_Lister = Callable[[Files, DataConfig], Listing | None]
+# Layouts with a table of labels of their own, in the order in which they are tried.
+_KNOWN: dict[str, _Lister] = {
+    "isic2019": isic.list_isic,
+    "isic2018": isic.list_isic2018,
+    "isic2020": isic2020.list_isic2020,
+    "pad-ufes-20": pad_ufes.list_pad_ufes,
+    "ham10000": ham.list_ham,
+    "fitzpatrick17k": fitzpatrick.list_fitzpatrick,
+    "odir5k": odir.list_odir,
+    "huggingface": huggingface.list_huggingface,
+    "stylegan": stylegan.list_stylegan,
+}
 
 
 def read_images(config: DataConfig, seed: int = 0) -> ImageSet:
     """Read, or make, all images that a run needs.
 
     ``config.path`` may be None (made lesions), ``sklearn:digits``, an .npz, a .zip, or a folder; folders and zips may
-    hold ISIC 2019, HAM10000, Fitzpatrick17k, ODIR-5k, CIFAR-10 or a folder per class. With ``config.class_name`` naming a
+    hold ISIC 2018 to 2020, HAM10000, Fitzpatrick17k, ODIR-5k, CIFAR-10 or a folder per class. With ``config.class_name`` naming a
     class, only that one is decoded and it is the only one in the result. All parts of a class share one entry of the cache.
 
     Args:
@@ -52,6 +108,9 @@ def read_images(config: DataConfig, seed: int = 0) -> ImageSet:
         DataError: nothing that fits, an inconsistent table, a hostile archive, unreadable images, no such class, or no
             image in the part.
     """
+    if config.part is None:
+        # Images that the source keeps for testing are never trained on unless they are asked for.
+        config = config.model_copy(update={"part": resolved_part(config)})
     if config.part == "all":
         images = _whole(config, seed)
     else:
@@ -79,7 +138,7 @@ def _units(config: DataConfig, seed: int) -> tuple[dict[str, str], tuple[str, ..
     pairs_P2, doubts = duplicates.believed(images.images_NHWC, pairs_P2)
     units = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
     decides = duplicates.joined(units, pairs_P2)
-    notes = duplicates.notes_on(images, pairs_P2, units, getattr(images, "splits", ()))
+    notes = duplicates.notes_on(images, pairs_P2, units, images.splits)
     return dict(zip(images.names, decides, strict=True)), (*notes, *doubts)
 
 
@@ -91,13 +150,14 @@ def _whole(config: DataConfig, seed: int) -> ImageSet:
         return digits.read_digits(config)
     path = existing_path(config.path)
     deciding = _DECIDING if config.limit is None else _DECIDING | {"split_seed"}
-    source = [str(path), (config.class_name or "all").casefold(), config.model_dump(include=deciding)]
+    source = [str(path), config.class_name and config.class_name.casefold(), config.model_dump(include=deciding)]
     folder = cache_folder(config)
     if path.suffix.lower() == ".npz":
         return cached(folder, source, [_state(path), PIL.__version__], lambda: read_npz(path, config))
     with _opened(path) as files:
         # Another Pillow may decode or filter a little differently.
         state = [PIL.__version__, files.stamp(), [_state(files.outer_folder / table) for table in TABLES]]
+        state.append(None if config.table is None else _state(Path(config.table).expanduser()))
         return cached(folder, source, state, lambda: _decoded(files, config))
 
 
@@ -111,11 +171,29 @@ def class_names(config: DataConfig) -> tuple[str, ...]:
         return made_lesions.CLASSES
     if config.path == digits.NAME:
         return digits.CLASSES
-    path = existing_path(config.path)
+    return _listed(config).classes
+
+
+def resolved_part(config: DataConfig) -> str:
+    """Return ``config.part``, or where it is None ``train`` for a source with splits of its own and ``all`` for others.
+
+    Raises:
+        DataError: as :func:`class_names`.
+    """
+    if config.part is not None:
+        return config.part
+    if config.path is None or config.path == digits.NAME:
+        return "all"
+    return "train" if any(_listed(config).splits) else "all"
+
+
+def _listed(config: DataConfig) -> Listing:
+    """List all images of a source with files."""
+    path = existing_path(str(config.path))
     if path.suffix.lower() == ".npz":
-        return list_npz(path).classes
+        return list_npz(path)
     with _opened(path) as files:
-        return list_images(files, config).classes
+        return list_images(files, config)
 
 
 def list_images(files: Files, config: DataConfig) -> Listing:
@@ -124,30 +202,75 @@ def list_images(files: Files, config: DataConfig) -> Listing:
     Raises:
         DataError: no layout fits, or the one that fits is inconsistent.
     """
-    listing = _list_table(files, config)
-    if listing is None:
-        listing = cifar.list_cifar(files) if cifar.has_batches(files) else list_folders(files, config)
-    return listing
+    chosen = ChosenFiles(files, config)
+    return _list(chosen, config).settled(*chosen.left_out)
 
 
 def _decoded(files: Files, config: DataConfig) -> ImageSet:
     """Return the images of :func:`list_images` that settings ask for."""
-    listing = _list_table(files, config)
-    if listing is None:
-        if cifar.has_batches(files):  # Its images are no files of their own.
-            return cifar.read_cifar(files, config)
-        listing = list_folders(files, config)
+    listing = list_images(files, config)
+    if listing.layout == cifar.LAYOUT:
+        return cifar.read_cifar(files, config)  # Its images are no files of their own.
     listing = listing.narrowed(config.class_name, config.limit, config.split_seed)
     return decode_all(files, listing, config.resolution, config.skip_bad, config.fit)
 
 
-def _list_table(files: Files, config: DataConfig) -> Listing | None:
-    """List the images of a data set that has a table of labels, or return None when there is no such table."""
-    for layout in (isic.list_isic, ham.list_ham, fitzpatrick.list_fitzpatrick, odir.list_odir):
-        listing = layout(files, config)
+def _list(files: ChosenFiles, config: DataConfig) -> Listing:
+    """List by what settings say the source is, or by what it looks like."""
+    if config.table is not None:
+        return list_table(files, config)
+    if config.layout == "folders":
+        return list_top_folders(files, config)
+    if config.layout == "flat":
+        return list_flat(files, config)
+    if config.layout == "cifar10" and cifar.has_batches(files):
+        return cifar.list_cifar(files)
+    if config.layout in _KNOWN:
+        listing = _KNOWN[config.layout](files, config)
         if listing is not None:
             return listing
-    return None
+    if config.layout != "auto":
+        raise DataError(
+            f"{shown(str(files.root))} is not of --layout {config.layout}: its tables or files are not there"
+        )
+    return _recognised(files, config)
+
+
+def _recognised(files: ChosenFiles, config: DataConfig) -> Listing:
+    """List by what the source looks like; the user's own folders of classes win over a table that was not asked for."""
+    plain: Listing | None = None
+    refusal: DataError | None = None
+    try:
+        plain = list_folders(files, config)
+    except DataError as error:
+        refusal = error
+    own = plain is not None and _own_folders(plain)
+    parts = isinstance(refusal, AmbiguousError) and refusal.parts
+    # Beside the source a table may lie that belongs to other folders: it decides only where folders say nothing.
+    files.tables_beside = parts or (plain is not None and not own and len(plain.classes) == 1)
+    if not own:
+        for lister in _KNOWN.values():
+            listing = lister(files, config)
+            if listing is not None:
+                return listing
+        if cifar.has_batches(files):
+            return cifar.list_cifar(files)
+    if plain is not None:
+        check_no_other_table(files, plain)
+        return plain
+    assert refusal is not None
+    if isinstance(refusal, AmbiguousError):
+        # What lies there may be explained by a table that must be named.
+        check_no_other_table(files, list_flat(files, config))
+    raise refusal
+
+
+def _own_folders(listing: Listing) -> bool:
+    """Whether folders are evidently classes that somebody made, not just places where images were put."""
+    folders = {part for name in listing.names for part in name.split("/")[:-1]}
+    if any(is_container(name) or is_download_part(name) for name in folders):
+        return False
+    return len(listing.classes) > 1 and all(len(name) > 1 for name in listing.classes)
 
 
 def absolute_source(text: str) -> str:
@@ -199,8 +322,8 @@ def _state(path: Path) -> Any:
 def _made(config: DataConfig, seed: int) -> ImageSet:
     """Make lesions: of all classes or of the one that is asked for."""
     classes: tuple[str, ...] = made_lesions.CLASSES
-    if config.class_name is not None and config.class_name.casefold() != "all":
-        classes = (classes[class_index(classes, config.class_name)],)
+    if not means_all(config.class_name, classes):
+        classes = (classes[class_index(classes, str(config.class_name))],)
     count = min(config.made_per_class, config.limit or config.made_per_class)
     require_room(count * len(classes), config.resolution)
     # The formulas' own text is the state: whoever edits them meets no images of the old ones.

@@ -38,9 +38,12 @@ def test_the_training_images_come_back_exactly(retina, settings):
         np.testing.assert_array_equal(images.labels_N, arrays["train_labels"][:, 0])
     assert images.classes == class_names(config) == GRADES
     assert images.names[7] == "train_images[7]" and set(images.groups) == {""}
-    assert images.notes == (f"of {path.name} only train_images is used, not val_images and test_images",)
+    whole = sum(SPLITS.values()) if side == 28 else sum(SPLITS.values()) // 10
+    own = "by the source's own splits (test, train, validation)"
+    assert images.notes == (f"train part: {len(images):,} of {whole:,} images, {own}",)
     again = read_images(config)
-    assert isinstance(again.images_NHWC, np.memmap) and again.digest == images.digest
+    assert isinstance(read_images(config.model_copy(update={"part": "all"})).images_NHWC, np.memmap)
+    assert again.digest == images.digest
 
 
 def test_grades_limits_parts_and_sizes(retina, settings):
@@ -54,12 +57,12 @@ def test_grades_limits_parts_and_sizes(retina, settings):
     assert four.classes == ("4",) and four.names == images.select("4").limit(6).names
     with pytest.raises(DataError, match="no class '5' in the data: choose one of 0, 1, 2, 3, 4, or 'all'"):
         read_images(settings(path, class_name="5"))
-    shares = {"validation_share": 0.3, "test_share": 0.3}
-    parts = [read_images(settings(path, part=part, **shares)) for part in ("train", "validation", "test")]
-    assert sorted(name for part in parts for name in part.names) == sorted(images.names)
-    assert all(len(part) > len(images) / 10 for part in parts)
-    limited = read_images(settings(path, part="test", limit=2, **shares))
-    assert limited.names == parts[2].limit(2).names
+    parts = [read_images(settings(path, part=part)) for part in ("train", "validation", "test")]
+    for key, part in zip(SPLITS, parts, strict=True):
+        assert set(part.names) == {f"{key}_images[{row}]" for row in range(len(part))}
+        with np.load(path) as arrays:
+            np.testing.assert_array_equal(part.labels_N, arrays[f"{key}_labels"][:, 0])
+    assert len(read_images(settings(path, part="all"))) == sum(map(len, parts))
 
 
 def test_a_gan_trains_on_a_grade_from_the_command_line(retina, main, tiny_options, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, class_names, read_images
-from qgan_qiskit.data.image_set import class_index
+from qgan_qiskit.data.image_set import class_index, means_all
 from qgan_qiskit.errors import DataError, UsageError
 
 PARTS = ("train", "validation", "test")
@@ -30,7 +30,7 @@ def classes_of(data: DataConfig, wanted: str | None) -> tuple[str, ...]:
         UsageError: fewer than two classes, or one named twice.
     """
     names = class_names(data)
-    if wanted is not None and wanted.casefold() != "all":
+    if wanted is not None and not means_all(wanted, names):
         names = tuple(names[class_index(names, part.strip())] for part in wanted.split(","))
     if len(set(names)) != len(names):
         raise UsageError(f"--class {wanted} names a class twice; name each once")

@@ -15,6 +15,7 @@ from qgan_qiskit.config import MODEL_FILES, DataConfig, EvaluationConfig, RunCon
 from qgan_qiskit.config.compare import CompareConfig
 from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import ImageSet, absolute_source, class_names, read_images
+from qgan_qiskit.data.image_set import means_all
 from qgan_qiskit.errors import CheckpointError, DataError, UsageError
 from qgan_qiskit.study.cells import RESULT, Row, result_of
 from qgan_qiskit.study.compare.entries import Entry
@@ -134,7 +135,7 @@ def classes_of(settings: CompareConfig, wanted: Sequence[str] | None) -> tuple[s
         UsageError: a class is named twice.
     """
     names = class_names(settings.data)
-    if wanted is None:
+    if wanted is None or (len(wanted) == 1 and means_all(wanted[0], names)):
         return names
     folded = {name.casefold(): name for name in names}
     missing = [name for name in wanted if name.casefold() not in folded]

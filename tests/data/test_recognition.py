@@ -1,0 +1,345 @@
+"""Which layout, class, split and group each image gets, against the generator of made-up copies; what is ambiguous is refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pictures import picture
+from PIL import Image
+
+from qgan_qiskit.config import DataConfig
+from qgan_qiskit.data import class_names, read_images, resolved_part
+from qgan_qiskit.data.folders import list_folders
+from qgan_qiskit.data.split_names import split_of
+from qgan_qiskit.errors import DataError
+
+
+def table(header: list[str], rows: list[list[object]], delimiter: str = ",") -> str:
+    stream = io.StringIO()
+    csv.writer(stream, delimiter=delimiter).writerows([header, *rows])
+    return stream.getvalue()
+
+
+def one_hot(classes: list[str], label: str) -> list[str]:
+    return ["1.0" if name == label else "0.0" for name in classes]
+
+
+C2018 = ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
+C2019 = ["MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK"]
+
+
+def made(kind: str, png) -> tuple[dict[str, object], dict[str, tuple[str, str, str]]]:
+    """Return the files of a small copy, and class, group and split of each image by its name."""
+    rng = random.Random(kind)
+    files: dict[str, object] = {}
+    truth: dict[str, tuple[str, str, str]] = {}
+    if kind in ("isic2018", "isic2019"):
+        classes = C2018 if kind == "isic2018" else C2019
+        splits = ("Training", "Validation", "Test") if kind == "isic2018" else ("Training", "Test")
+        head = "ISIC2018_Task3" if kind == "isic2018" else "ISIC_2019"
+        lesions = []
+        for number, split in enumerate(splits):
+            rows = []
+            for k in range(8):
+                image, label = f"ISIC_{number}{k:03}", rng.choice(classes)
+                lesion = f"L{k // 2}" if split == "Training" else ""
+                extra = ["0.5", "1.0"] if kind == "isic2019" and split == "Test" else []
+                rows.append([image, *one_hot(classes, label), *extra])
+                name = f"{head}_{split}_Input/{image}.jpg"
+                files[name] = png(100 * number + k)
+                truth[name] = (label, lesion, {"Training": "train", "Validation": "validation", "Test": "test"}[split])
+                lesions += [[image, lesion]] if lesion else []
+            extra = ["score_weight", "validation_weight"] if kind == "isic2019" and split == "Test" else []
+            files[f"{head}_{split}_GroundTruth.csv"] = table(["image", *classes, *extra], rows)
+        if kind == "isic2018":
+            lesions = [[image, lesion, "histopathology"] for image, lesion in lesions]
+            files[f"{head}_Training_LesionGroupings.csv"] = table(
+                ["image", "lesion_id", "diagnosis_confirm_type"], lesions
+            )
+        else:
+            files[f"{head}_Training_Metadata.csv"] = table(["image", "lesion_id"], lesions)
+            files[f"{head}_Test_Metadata.csv"] = table(["image", "age_approx", "sex"], [["ISIC_1000", "50", "male"]])
+    elif kind == "isic2020":
+        rows = []
+        for k in range(10):
+            label = rng.choice(["benign", "malignant"])
+            rows.append(
+                [f"ISIC_{k:07}", f"IP_{k // 3}", "male", "45", "torso", "unknown", label, int(label != "benign")]
+            )
+            files[f"train/ISIC_{k:07}.jpg"] = png(k)
+            truth[f"train/ISIC_{k:07}.jpg"] = (label, f"IP_{k // 3}", "")
+        header = "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis,benign_malignant,target"
+        files["train.csv"] = table(header.split(","), rows)
+    elif kind == "pad":
+        rows = []
+        for k in range(12):
+            label = rng.choice(["BCC", "NEV", "MEL"])
+            rows.append([f"PAT_{k // 4}", str(k), label, f"PAT_{k}_{k}.png"])
+            name = f"images/imgs_part_{k % 3 + 1}/PAT_{k}_{k}.png"
+            files[name], truth[name] = png(k), (label, f"PAT_{k // 4}", "")
+        files["metadata.csv"] = table(["patient_id", "lesion_id", "diagnostic", "img_id"], rows)
+    elif kind == "ham":
+        rows = []
+        for k in range(8):
+            label = rng.choice(["mel", "nv", "bcc"])
+            rows.append([f"HAM_{k // 2}", f"ISIC_{k}", label, "histo", "50.0", "male", "back"])
+            name = f"HAM10000_images_part_{k % 2 + 1}/ISIC_{k}.jpg"
+            files[name], truth[name] = png(k), (label.upper(), f"HAM_{k // 2}", "")
+        header = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
+        files["labels of dermatology.csv"] = table(header, rows)
+    elif kind == "stylegan":
+        labels = []
+        for k in range(8):
+            name = f"0000{k % 2}/img{k:08}.png"
+            files[name], truth[name] = png(k), (str(k * 7 % 3), "", "")
+            labels.append([name, k * 7 % 3])
+        files["dataset.json"] = json.dumps({"labels": labels})
+    elif kind in ("hf csv", "hf jsonl"):
+        for split in ("train", "test"):
+            rows = []
+            for k in range(5):
+                label = rng.choice(["mel", "nv"])
+                rows.append({"file_name": f"{k}.png", "label": label})
+                files[f"{split}/{k}.png"] = png(k + 50 * (split == "test"))
+                truth[f"{split}/{k}.png"] = (label, "", split)
+            if kind == "hf csv":
+                files[f"{split}/metadata.csv"] = table(["file_name", "label"], [list(row.values()) for row in rows])
+            else:
+                files[f"{split}/metadata.jsonl"] = "\n".join(map(json.dumps, rows))
+    return files, truth
+
+
+KINDS = ["isic2018", "isic2019", "isic2020", "pad", "ham", "stylegan", "hf csv", "hf jsonl"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+def test_each_image_has_the_class_group_and_split_of_its_table(kind, zipped, tree, settings, png, tmp_path):
+    files, truth = made(kind, png)
+    path = tree(files)
+    if zipped:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    images = read_images(settings(path, part="all"))
+    found = {
+        name: (images.classes[label], group, split)
+        for name, label, group, split in zip(images.names, images.labels_N, images.groups, images.splits, strict=True)
+    }
+    assert found == truth
+    own = {split for _, _, split in truth.values()} - {""}
+    assert resolved_part(settings(path)) == ("train" if own else "all")
+    trained = read_images(settings(path))
+    assert set(trained.names) == {name for name, (_, _, split) in truth.items() if split in ("", "train")}
+    for name, image_HWC in zip(images.names, images.images_NHWC, strict=True):
+        with Image.open(io.BytesIO(files[name])) as oracle:
+            np.testing.assert_array_equal(image_HWC, np.asarray(oracle.convert("RGB")))
+
+
+SPELLINGS = {
+    "train": ["train", "Training", "train_set", "trainset", "train_images", "TrainingData", "tr", "training-set"],
+    "validation": ["val", "valid", "validation", "validate", "val_set", "dev", "Validation_Images"],
+    "test": ["test", "testing", "test_set", "test_images", "holdout", "hold-out", "eval", "TestData"],
+}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_splits_of_any_spelling_depth_and_order_are_splits(seed):
+    rng = random.Random(seed)
+    spelled = {split: rng.choice(names) for split, names in SPELLINGS.items()}
+    used = rng.sample(sorted(spelled), rng.randint(2, 3))
+    classes = rng.choice([["mel", "nv"], ["benign", "malignant", "normal"], []])
+    outer = rng.choice(["", "data/", "set/set/"])
+    class_first = rng.random() < 0.5
+    truth = {}
+    for split in used:
+        for label in classes or [None]:
+            parts = [spelled[split]] + ([label] if label else [])
+            folder = "/".join(reversed(parts) if class_first else parts)
+            for k in range(2):
+                truth[f"{outer}{folder}/{split}{k}.png"] = (label, split)
+    listing = list_folders(SimpleNamespace(root=Path("/data/source"), names=sorted(truth)), DataConfig())
+    for name, label, split in zip(listing.names, listing.labels, listing.splits, strict=True):
+        assert (label if classes else None, split) == truth[name]
+    assert len(listing.names) == len(truth)
+
+
+@pytest.mark.parametrize(
+    "name", ["mel", "nevus", "trained", "attest", "contest", "normal", "evaluated nevus", "0", "IV"]
+)
+def test_names_of_classes_are_no_splits(name):
+    assert split_of(name) is None
+
+
+AMBIGUOUS = {
+    "folds": ["fold_0/a/1", "fold_1/a/2"],
+    "folds in classes": ["a/fold0/1", "b/fold1/2"],
+    "a class beside splits": ["train/a/1", "test/a/2", "other/3"],
+    "download parts": ["imgs_part_1/1", "imgs_part_2/2"],
+    "a nested copy": ["mel/1", "nv/2", "data/mel/1", "data/nv/2"],
+    "a class in itself": ["mel/1", "mel/mel/1", "nv/2"],
+    "loose images": ["mel/1", "nv/2", "montage"],
+    "several depths": ["mel/1", "mel/x/2", "nv/3"],
+    "patients": [f"P{k:03}/{k}" for k in range(9)],
+    "sites or classes": ["hospital_a/mel/1", "hospital_b/mel/2"],
+    "holders": ["images/1", "labels/2"],
+}
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_what_may_be_no_classes_is_refused_naming_the_option(case, tree, settings, png):
+    root = tree({f"{name}.png": png(k) for k, name in enumerate(AMBIGUOUS[case])})
+    for ask in (read_images, class_names):
+        with pytest.raises(DataError, match="--layout folders") as caught:
+            ask(settings(root))
+        assert "\n" not in str(caught.value)
+    tops = {name.partition("/")[0] for name in AMBIGUOUS[case] if "/" in name}
+    assert set(class_names(settings(root, layout="folders"))) == tops
+    assert read_images(settings(root, layout="flat")).counts() == {"source": len(AMBIGUOUS[case])}
+
+
+def test_val_and_test_without_train_are_trained_on_only_when_asked(tree, settings, png):
+    root = tree({f"{split}/{label}/1.png": png(1) for split in ("val", "test") for label in ("a", "b")})
+    with pytest.raises(DataError, match=r"own splits \(test, validation\)"):
+        read_images(settings(root))
+    assert set(read_images(settings(root, part="test")).names) == {"test/a/1.png", "test/b/1.png"}
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_table_by_its_columns(seed, tree, settings, png, tmp_path):
+    rng = random.Random(seed)
+    truth = {}
+    rows = []
+    for k in range(10):
+        name = f"{rng.choice(['x', 'y/z'])}/im_{k}.png"
+        truth[name] = (rng.choice(["naïve", "b, c", "7"]), f"p{k // 3}", rng.choice(["train", "test"]))
+        last = name.rpartition("/")[2]
+        cell = rng.choice([name, last, last[:-4], name.replace("/", "\\"), "C:\\old\\" + last, "./" + name])
+        rows.append([cell, *truth[name][:2], {"train": "Training", "test": "holdout"}[truth[name][2]]])
+    rows.append(["gone.png", "7", "p", "train"])
+    text = table(["pic", "what", "who", "set"], rows, rng.choice(",;\t"))
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text.encode(rng.choice(ENCODINGS)))
+    root = tree({**{name: png(k) for k, name in enumerate(truth)}, "x/extra.png": png(99)})
+    columns = {"image_column": "pic", "label_column": "what", "group_column": "who", "split_column": "set"}
+    images = read_images(settings(root, table=str(path), part="all", **columns))
+    found = {
+        name: (images.classes[label], group, split)
+        for name, label, group, split in zip(images.names, images.labels_N, images.groups, images.splits, strict=True)
+    }
+    if {split for _, _, split in truth.values()} == {"train"}:
+        truth = {name: (label, group, "") for name, (label, group, _) in truth.items()}
+    assert found == truth
+    assert any("1 rows name no image" in note for note in images.notes)
+    assert any("left out 1 images without a row" in note for note in images.notes)
+
+
+BAD_TABLES = {
+    "no column": ("a,b\n1,2\n", "has no column pic"),
+    "conflict": ("pic,what\n1,a\n1.png,b\n", "listed twice with another label"),
+    "case": ("pic,what\n1,a\n2,A\n", "differ only in case"),
+    "none there": ("pic,what\n7,a\n", "none of them"),
+    "latin-1": ("pic,what\n1,é\n".encode("latin-1"), "save it as UTF-8"),
+    "empty": ("pic,what\n", "no rows"),
+    "two columns": ("pic,pic,what\n1,1,a\n", "two columns of one name"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_a_bad_table_is_refused_in_one_line(case, tree, settings, png, tmp_path):
+    content, reason = BAD_TABLES[case]
+    path = tmp_path / "t.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    root = tree({"1.png": png(1), "2.png": png(2)})
+    with pytest.raises(DataError, match=reason) as caught:
+        read_images(settings(root, table=str(path), image_column="pic", label_column="what"))
+    assert "\n" not in str(caught.value) and "t.csv" in str(caught.value)
+
+
+def test_one_name_in_two_folders_must_be_named_with_its_folder(tree, settings, png):
+    root = tree({"a/1.png": png(1), "b/1.png": png(2), "t.csv": "file,label\n1.png,x\n"})
+    with pytest.raises(DataError, match=r"may be a/1\.png or b/1\.png"):
+        read_images(settings(root, table="t.csv"))
+    (root / "t.csv").write_text("file,label\na/1.png,x\nb/1.png,y\n")
+    assert read_images(settings(root, table="t.csv")).counts() == {"x": 1, "y": 1}
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.json", "x/labels.tsv"])
+def test_a_table_that_nobody_asked_for_is_not_ignored(name, tree, settings, png):
+    rows = [["im_1.png", "a"], ["im_2.png", "b"]]
+    text = json.dumps(dict(rows)) if name.endswith("json") else table(["f", "y"], rows, "\t")
+    root = tree({"x/im_1.png": png(1), "x/im_2.png": png(2), name: text})
+    with pytest.raises(DataError, match="--table"):
+        read_images(settings(root))
+    assert len(read_images(settings(root, layout="flat"))) == 2
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_own_folders_win_over_a_table_that_was_not_asked_for(beside, tree, settings, png):
+    files, _ = made("ham", png)
+    text = files["labels of dermatology.csv"]
+    root = tree(
+        {
+            f"mine/{split}/{label}/ISIC_{k}.jpg": png(k)
+            for split, label, k in (("train", "good", 0), ("train", "bad", 1), ("test", "good", 2), ("test", "bad", 3))
+        }
+    )
+    (root / ("" if beside else "mine") / "HAM10000_metadata.csv").write_text(text)
+    if beside:
+        assert read_images(settings(root / "mine")).counts() == {"bad": 1, "good": 1}
+    else:
+        with pytest.raises(DataError, match="--table"):
+            read_images(settings(root / "mine"))
+
+
+def test_masks_and_thumbnails_are_left_out_with_a_note_and_come_back_when_named(tree, settings, png):
+    names = [
+        "b/b (1).png",
+        "b/b (1)_mask.png",
+        "b/b (1)_mask_1.png",
+        "b/x_Segmentation.png",
+        "b/x_thumb.jpg",
+        "masks/y.png",
+    ]
+    root = tree({name: png(k) for k, name in enumerate(names)})
+    images = read_images(settings(root))
+    assert images.names == ("b/b (1).png",)
+    assert any("left out 4 masks" in note for note in images.notes)
+    assert any("left out 1 thumbnails" in note for note in images.notes)
+    assert set(read_images(settings(root, include=("*",), layout="flat")).names) == set(names)
+    assert read_images(settings(root, include=("masks/*",))).names == ("masks/y.png",)
+    assert len(read_images(settings(root, exclude=("*(1)*",), include=("b/*",)))) == 2
+    with pytest.raises(DataError, match="matches none of the 6 images"):
+        read_images(settings(root, exclude=("nothing*",)))
+
+
+@pytest.mark.parametrize("name", ["all", "ALL", "none", "auto"])
+def test_no_class_name_is_reserved(name, tree, settings, png):
+    root = tree({f"{name}/1.png": png(1), "other/2.png": png(2)})
+    assert read_images(settings(root)).counts() == {name: 1, "other": 1}
+    assert read_images(settings(root, class_name=name)).counts() == {name: 1}
+
+
+def test_a_folder_name_that_is_no_utf8_is_shown_as_windows_has_it(tree, settings, png, tmp_path):
+    root = tree({"nv/1.png": png(1)})
+    folder = bytes(root) + b"/m\xe9lanome"
+    import os
+
+    os.makedirs(folder)  # noqa: PTH103 - a name of bytes
+    with open(folder + b"/2.png", "wb") as file:  # noqa: PTH123
+        file.write(png(2))
+    images = read_images(settings(root))
+    assert images.counts() == {"mélanome": 1, "nv": 1} and images.names == ("mélanome/2.png", "nv/1.png")
+    np.testing.assert_array_equal(images.images_NHWC[0], np.asarray(picture(2)))
