@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from qgan_qiskit.circuits import ansatz_to_qasm
 from qgan_qiskit.circuits.card import card_of, card_text
 from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, RunConfig, is_conditional
+from qgan_qiskit.config.paths import expanded
 from qgan_qiskit.data import Batches, ImageSet, absolute_source, cache_folder, class_names, read_images, to_uint8
 from qgan_qiskit.errors import CheckpointError, DataError, QganError, UsageError
 from qgan_qiskit.metrics import Evaluator
@@ -132,7 +133,7 @@ def _checked(config: RunConfig) -> tuple[RunConfig, torch.device, Generator]:
     for field in MODEL_FILES:
         named = getattr(config.model, field, None)
         if named is not None:
-            config = config.updated({"model": {field: str(Path(named).expanduser().absolute())}})
+            config = config.updated({"model": {field: str(expanded(named).absolute())}})
     if config.training.tensorboard:
         check_tensorboard()
     if is_conditional(config.model) and not config.data.class_list():

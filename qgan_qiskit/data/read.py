@@ -11,6 +11,7 @@ import numpy as np
 import PIL
 
 from qgan_qiskit.config import DataConfig
+from qgan_qiskit.config.paths import expanded
 from qgan_qiskit.data import cifar, digits, fitzpatrick, ham, isic, made_lesions, odir, skin
 from qgan_qiskit.data.archive import ZipFiles
 from qgan_qiskit.data.cache import cached, default_folder
@@ -125,7 +126,7 @@ def _list_table(files: Files, config: DataConfig) -> Listing | None:
 
 def absolute_source(text: str) -> str:
     """Return ``config.path`` such that it names the same images from any working folder; the digits are no path."""
-    return text if text == digits.NAME else str(Path(text).expanduser().absolute())
+    return text if text == digits.NAME else str(expanded(text).absolute())
 
 
 def existing_path(text: str) -> Path:
@@ -134,7 +135,7 @@ def existing_path(text: str) -> Path:
     Raises:
         DataError: there is nothing of that name.
     """
-    path = Path(text).expanduser()
+    path = expanded(text)
     try:
         if not path.exists():
             raise DataError(f"no data at {shown(str(path))}: name a folder, .zip or .npz of images, or {digits.NAME}")
@@ -187,4 +188,4 @@ def _made(config: DataConfig, seed: int) -> ImageSet:
 
 def cache_folder(config: DataConfig) -> Path:
     """Return the folder of the cache that settings name, or the user's own."""
-    return Path(config.cache_dir).expanduser() if config.cache_dir is not None else default_folder()
+    return expanded(config.cache_dir) if config.cache_dir is not None else default_folder()
