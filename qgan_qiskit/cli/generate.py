@@ -33,13 +33,21 @@ MOST_IMAGES = 1_000_000
     "class_name",
     default=None,
     metavar="NAME",
-    help="Make images of this class only, of a run that has several. [default: all, each as likely]",
+    help="Make images of this class only, or of these (df,nv), of a run that has several. [default: all, each as likely]",
+)
+@click.option(
+    "--per-class",
+    type=click.IntRange(1, MOST_IMAGES),
+    default=None,
+    metavar="N",
+    help="Make N images of each class, seeds 0 to N-1, in place of -n. [default: none]",
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     default=None,
-    help="New folder, .zip or .npz for the images. [default: generated in the run folder, unless a picture is asked for]",
+    help="New folder, .zip or .npz for the images, or .png for one. [default: generated in the run folder, unless a picture "
+    "is asked for]",
 )
 @click.option(
     "--grid",
@@ -62,7 +70,8 @@ def command(
     number: int | None,
     seeds: str | None,
     class_name: str | None,
-    output: Path | None,
+    per_class: int | None,
+    output: str | None,
     grid: Path | None,
     interpolation: Path | None,
     frames: int,
@@ -72,9 +81,14 @@ def command(
 
     With --backend the circuits run on a device, and what it says is written beside the images.
     """
-    wanted = wanted_seeds(number, seeds)
+    if per_class is not None and number is not None:
+        raise UsageError("-n and --per-class exclude each other: give one")
+    if per_class is not None and seeds is not None:
+        raise UsageError("--seeds and --per-class exclude each other: give one")
+    wanted = wanted_seeds(per_class or number, seeds)
     if interpolation is not None and len(wanted) < 2:
         raise UsageError("--interpolation needs at least two seeds")
+    place = None if output is None else output_path(output)
     if grid is not None and grid.suffix.lower() != ".png":
         raise UsageError(f"--grid {grid}: is written as PNG; name a file ending in .png")
     if interpolation is not None and interpolation.suffix.lower() not in (".png", ".gif"):
@@ -83,9 +97,26 @@ def command(
     from qgan_qiskit.experiment import run_of
     from qgan_qiskit.generate import Wanted, make
 
-    if output is None and grid is None and interpolation is None:
-        output = run_of(source) / "generated"
-    make(source, wanted, Wanted(output, grid, interpolation, frames), say, hardware, class_name)
+    if place is None and grid is None and interpolation is None:
+        place = run_of(source) / "generated"
+    asked = Wanted(place, grid, interpolation, frames, per_class is not None)
+    make(source, wanted, asked, say, hardware, class_name)
+
+
+def output_path(text: str) -> Path:
+    """Return the path of ``--output``.
+
+    Raises:
+        UsageError: it is empty, or is marked as a folder and ends like a file.
+    """
+    if not text:
+        raise UsageError("--output is empty: name a folder, .zip or .npz, or for one image a .png")
+    path = Path(text)
+    if text.endswith(("/", "\\")) and path.suffix.lower() in (".png", ".zip", ".npz"):
+        raise UsageError(
+            f"--output {text}: ends like a file and like a folder; leave the last '{text[-1]}' or the ending out"
+        )
+    return path
 
 
 def wanted_seeds(number: int | None, seeds: str | None) -> list[int]:

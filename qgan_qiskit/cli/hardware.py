@@ -111,7 +111,7 @@ def status(submission: Path) -> None:
     "--output",
     type=click.Path(path_type=Path),
     default=None,
-    help="New folder, .zip or .npz for the images. [default: images in the submission]",
+    help="New folder, .zip or .npz for the images, or .png for one. [default: images in the submission]",
 )
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for jobs that are not done.")
 @_ATTEMPTS
@@ -121,12 +121,15 @@ def collect(submission: Path, output: Path | None, wait: bool, attempts: int) ->
     from qgan_qiskit.generate import check_output, write_collected
 
     output = output or submission / "images"
-    check_output(output)
+    from qgan_qiskit.hardware.submission import Submission
+
+    check_output(output, len(Submission.open(submission).described.seeds))
     opened, readings = remote.collect(submission, attempts, wait, say)
     if readings is None:
         say("not all is back; collect again later")
         return
-    write_collected(remote.images(opened, readings, say), opened.described.seeds, output, say)
+    described = opened.described
+    write_collected(remote.images(opened, readings, say), Path(described.run), described.seeds, output, say)
 
 
 @command.command()
