@@ -41,9 +41,8 @@ Say = Callable[[str], None]
 LABELS = "labels.csv"
 # What somebody who names such a file does not expect to be a folder.
 _OTHER_PICTURES = (".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".svg", ".pdf")
-_OTHER_FILES = tuple(
-    ".npy .h5 .hdf5 .mat .pt .pth .pkl .csv .json .parquet .tfrecord .tar .gz .tgz .bz2 .xz .7z .rar".split()
-)
+_OTHER_FILES = (".npy", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".pkl", ".csv", ".json", ".parquet", ".tfrecord")
+_PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _MOST_IN_A_LINE = 1000
 
 
@@ -185,7 +184,7 @@ def check_output(output: Path, count: int) -> None:
         raise UsageError(
             f"--output {output}: images are written as PNG; name a folder, .zip or .npz, or for one a .png"
         )
-    if suffix in _OTHER_FILES:
+    if suffix in _OTHER_FILES + _PACKED:
         raise UsageError(f"--output {output}: name a folder, .zip or .npz, or for one image a .png")
     if suffix == ".png" and count > 1:
         raise UsageError(

@@ -8,9 +8,10 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import given, problem_line, settings_options
+from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.config import HardwareConfig
+from qgan_qiskit.config.effects import without_effect
 from qgan_qiskit.errors import UsageError
 
 MOST_IMAGES = 1_000_000
@@ -130,16 +131,27 @@ def wanted_seeds(number: int | None, seeds: str | None) -> list[int]:
     return list(range(number or 64)) if seeds is None else parse_seeds(seeds)
 
 
-def hardware_settings(options: dict[str, Any]) -> HardwareConfig:
+def hardware_settings(options: dict[str, Any], kind: str | None = None) -> HardwareConfig:
     """Return the settings of ``hardware__field`` keyword arguments.
 
+    Args:
+        options: all of a command's.
+        kind: of what they are for, see :func:`without_effect`; None for that of the backend.
+
     Raises:
-        UsageError: a value is out of range or does not fit the others.
+        UsageError: a value is out of range, does not fit the others, or would change nothing.
     """
+    asked = given(options).get("hardware", {})
     try:
-        return HardwareConfig(**given(options).get("hardware", {}))
+        config = HardwareConfig(**asked)
     except ValidationError as error:
         raise UsageError(problem_line(error, options=True)) from None
+    idle = without_effect(config, asked, kind)
+    if idle:
+        why = next(iter(idle.values()))
+        named = ", ".join(option_name(name) for name, reason in idle.items() if reason == why)
+        raise UsageError(f"{named} has no effect {why}: leave it out")
+    return config
 
 
 def parse_seeds(text: str) -> list[int]:

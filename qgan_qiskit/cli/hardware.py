@@ -50,14 +50,15 @@ _ATTEMPTS = click.option(
 def _settings(
     number: int | None, seeds: str | None, options: dict[str, Any], *, simulated: bool = False
 ) -> tuple[list[int], HardwareConfig]:
-    wanted, config = wanted_seeds(number, seeds), hardware_settings(options)
-    if not simulated and not config.backend.startswith("ibm:"):
+    wanted, backend = wanted_seeds(number, seeds), str(options["hardware__backend"] or "exact")
+    if not simulated and backend.partition(":")[0] in ("exact", "shots", "aer", "fake"):
         raise UsageError(
             "--backend ibm:NAME or ibm:least-busy is needed; simulated devices are for `generate`, and fake:NAME also for "
             "`hardware cost`"
         )
-    if simulated and config.max_qpu_seconds is not None:
+    if simulated and options["hardware__max_qpu_seconds"] is not None:
         raise UsageError("--max-qpu-seconds limits what is sent to a device: leave it out with a simulated one")
+    config = hardware_settings(options, "cost" if simulated else None)
     return wanted, config
 
 

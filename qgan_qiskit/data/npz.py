@@ -40,7 +40,9 @@ def list_npz(path: Path) -> Listing:
         raise DataError(f"{where}: labels must have the shape (N,) or (N, 1), not {labels_N.shape}")
     values = [int(value) for value in np.unique(labels_N)]
     name_of = {value: str(value) for value in values}
-    if path.name.lower().startswith("dermamnist") and set(values) <= set(range(len(DERMAMNIST))):
+    if prefix == "" and (classes := _class_names(path)) and set(values) <= set(range(len(classes))):
+        name_of = {value: classes[value] for value in values}
+    elif path.name.lower().startswith("dermamnist") and set(values) <= set(range(len(DERMAMNIST))):
         name_of = {value: DERMAMNIST[value] for value in values}
     return Listing(
         names=[f"{prefix}images[{row}]" for row in range(len(labels_N))],
@@ -96,6 +98,16 @@ def _check_archive(path: Path) -> tuple[str, tuple[str, ...]]:
             raise DataError(f"{shown(str(path))} has the array '{key}' twice: save it again")
     others = [key for key in ("val_images", "test_images") if prefix and key in keys]
     return prefix, ((f"of {path.name} only train_images is used, not {' and '.join(others)}",) if others else ())
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    """Return the names in the array ``classes``, which generated images bring along; none without one."""
+    with open_zip(path) as archive:
+        if "classes.npy" not in archive.namelist():
+            return ()
+    names = _array(path, "classes")
+    texts = names.dtype.kind == "U" and names.ndim == 1 and len(set(names.tolist())) == len(names)
+    return tuple(names.tolist()) if texts else ()
 
 
 def _array(path: Path, key: str) -> np.ndarray:
