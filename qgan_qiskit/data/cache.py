@@ -64,9 +64,9 @@ def cached(folder: Path, source: Any, state: Any, make: Callable[[], ImageSet]) 
     except OSError as error:
         # NumPy's own error of a write that was cut short has neither number nor reason, only a text.
         reason = error.strerror or " ".join(str(error).split())
-        needed = f"{images.images_NHWC.nbytes:,} bytes are needed"
-        remedy = "the images are decoded anew at each start; free space, or name another folder with --cache-dir"
-        note += (f"the cache {folder} cannot be written ({reason}; {needed}): {remedy}",)
+        needed = f"{images.images_NHWC.nbytes:,} bytes are needed, and the images are decoded anew at each start"
+        remedy = "free space, or name another folder with --cache-dir"
+        note += (f"the cache {folder} cannot be written ({reason}): {needed}; {remedy}",)
     return replace(images, notes=(*images.notes, *note)) if note else images
 
 
