@@ -15,6 +15,7 @@ from qgan_qiskit.config.effects import without_effect
 from qgan_qiskit.errors import UsageError
 
 MOST_IMAGES = 1_000_000
+FRAMES = 8
 
 
 @click.command()
@@ -63,7 +64,7 @@ MOST_IMAGES = 1_000_000
     help="Picture (.png) or animation (.gif) of the way from each seed to the next. [default: none]",
 )
 @click.option(
-    "--frames", type=click.IntRange(2, 240), default=8, show_default=True, help="Images from one seed to the next."
+    "--frames", type=click.IntRange(2, 240), default=None, help="Images from one seed to the next. [default: 8]"
 )
 @settings_options("hardware", HardwareConfig)
 def command(
@@ -75,7 +76,7 @@ def command(
     output: str | None,
     grid: Path | None,
     interpolation: Path | None,
-    frames: int,
+    frames: int | None,
     **options: Any,
 ) -> None:
     """Make images from RUN, a run folder or a checkpoint in one; the same seed gives the same bytes.
@@ -89,6 +90,8 @@ def command(
     wanted = wanted_seeds(per_class or number, seeds)
     if interpolation is not None and len(wanted) < 2:
         raise UsageError("--interpolation needs at least two seeds")
+    if frames is not None and interpolation is None:
+        raise UsageError("--frames has no effect without --interpolation: leave it out")
     place = None if output is None else output_path(output)
     if grid is not None and grid.suffix.lower() != ".png":
         raise UsageError(f"--grid {grid}: is written as PNG; name a file ending in .png")
@@ -100,7 +103,7 @@ def command(
 
     if place is None and grid is None and interpolation is None:
         place = run_of(source) / "generated"
-    asked = Wanted(place, grid, interpolation, frames, per_class is not None)
+    asked = Wanted(place, grid, interpolation, frames or FRAMES, per_class is not None)
     make(source, wanted, asked, say, hardware, class_name)
 
 
