@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, circuit_digest, exporter_note
 from qgan_qiskit.circuits.card import card_of, card_text
 from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, HybridQConfig, RunConfig, is_conditional
+from qgan_qiskit.config.paths import expanded
 from qgan_qiskit.data import (
     Batches,
     ImageSet,
@@ -176,7 +177,7 @@ def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Gene
     for field in MODEL_FILES:
         named = getattr(config.model, field, None)
         if named is not None:
-            config = config.updated({"model": {field: str(Path(named).expanduser().absolute())}})
+            config = config.updated({"model": {field: str(expanded(named).absolute())}})
     if config.training.tensorboard:
         check_tensorboard()
     if is_conditional(config.model) and not config.data.class_list():
@@ -473,11 +474,21 @@ def open_generator(source: Path, say: Say = print) -> tuple[Generator, RunConfig
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    config, tensors = _opened(source, say)
+    generator, config, _ = open_with_digest(source, say)
+    return generator, config
+
+
+def open_with_digest(source: Path, say: Say = print) -> tuple[Generator, RunConfig, str]:
+    """Return what :func:`open_generator` does, and the SHA-256 of the weights' file ``ema.safetensors``.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    config, tensors, path = _opened(source, say)
     generator, _ = _networks(_from_checkpoint(config))
     place(generator, torch.device("cpu"))
     load_module(generator, checkpoint.part(tensors, "ema"), "ema")
-    return generator.eval(), config
+    return generator.eval(), config, checkpoint.digest_of(path, "ema")
 
 
 def open_discriminator(source: Path, say: Say = print) -> tuple[nn.Module, RunConfig]:
@@ -486,7 +497,7 @@ def open_discriminator(source: Path, say: Say = print) -> tuple[nn.Module, RunCo
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    config, tensors = _opened(source, say)
+    config, tensors, _ = _opened(source, say)
     _, discriminator = _networks(_from_checkpoint(config))
     load_module(discriminator, checkpoint.part(tensors, "discriminator"), "discriminator")
     return discriminator.eval(), config
@@ -497,33 +508,47 @@ def _from_checkpoint(config: RunConfig) -> RunConfig:
     return config.updated({"model": {"weights": None}}) if hasattr(config.model, "weights") else config
 
 
-def _opened(source: Path, say: Say) -> tuple[RunConfig, dict[str, dict[str, Tensor]]]:
+def _opened(source: Path, say: Say) -> tuple[RunConfig, dict[str, dict[str, Tensor]], Path]:
+    """Return settings, tensors by file, and the checkpoint they are from."""
     folder = run_of(source)
     run = RunFolder.open(folder)
     # Before the weights: they mean nothing without the settings.
     config = run.config()
     if folder != source:
-        tensors, _ = checkpoint.load(source)
+        path, (tensors, _) = source, checkpoint.load(source)
     else:
-        _, tensors, _, complaints = checkpoint.load_newest(run.checkpoints)
+        path, tensors, _, complaints = checkpoint.load_newest(run.checkpoints)
         for complaint in complaints:
             say(f"note: passed over {complaint}")
-    return config, tensors
+    return config, tensors, path
 
 
-def keep_to_class(generator: Generator, config: RunConfig, name: str) -> None:
-    """Let a conditional generator make images of one class only.
+def keep_to_class(generator: Generator, config: RunConfig, name: str) -> tuple[int, ...]:
+    """Let a conditional generator make images of some classes only.
+
+    Args:
+        generator: from :func:`open_generator`.
+        config: of its run.
+        name: of a class, or of several with commas between them.
+
+    Returns:
+        The rows of these classes, in the order given.
 
     Raises:
-        UsageError: it has no such class, or makes images of one class anyway.
+        UsageError: it has no such class, makes images of one class anyway, or a class is named twice.
     """
     if not generator.num_classes:
         raise UsageError(f"--class {name}: this run makes images of class {config.data.class_name} alone; leave it out")
     names = config.data.class_list()
     folded = [known.casefold() for known in names]
-    if name.casefold() not in folded:
+    wanted = [part.strip().casefold() for part in name.split(",")]
+    if any(part not in folded for part in wanted):
         raise UsageError(f"--class {name}: the run has {', '.join(names)}")
-    generator.keep_to(folded.index(name.casefold()))
+    if len(set(wanted)) < len(wanted):
+        raise UsageError(f"--class {name} names a class twice; name each once")
+    labels = tuple(folded.index(part) for part in wanted)
+    generator.keep_to(*labels)
+    return labels
 
 
 def latents(generator: Generator, seeds: Sequence[int]) -> Tensor:

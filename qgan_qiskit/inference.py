@@ -109,6 +109,16 @@ def inferred(
     return Inferred(decoded(generator, seeds, readings.evs_BPO), readings, config, device, seconds)
 
 
+def joined(parts: Sequence[Inferred]) -> Inferred:
+    """Return the images of several calls of :func:`infer` with the same settings as those of one."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    readings = Readings.joined([part.readings for part in parts], axis=0)
+    images_NCHW = torch.cat([part.images_NCHW for part in parts])
+    return Inferred(images_NCHW, readings, first.settings, first.device, sum(part.seconds for part in parts))
+
+
 def decoded(generator: Generator, seeds: Sequence[int], evs_NPO: np.ndarray) -> Tensor:
     """Return the images (N, C, H, W) in [-1, 1] of seeds with given expectations in the circuits' place."""
     latents_NZ = latents(generator, seeds).split(_BLOCK)

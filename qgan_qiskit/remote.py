@@ -27,7 +27,7 @@ from qgan_qiskit.hardware.jobs import Jobs
 from qgan_qiskit.hardware.layers import Layer, find_layers
 from qgan_qiskit.hardware.legacy import legacy_options
 from qgan_qiskit.hardware.names import snapshot
-from qgan_qiskit.hardware.options import check_noise_factors, estimator_options, learner_options, needs_noise_model
+from qgan_qiskit.hardware.options import estimator_options, learner_options
 from qgan_qiskit.hardware.overhead import pec_overhead
 from qgan_qiskit.hardware.packs import packed
 from qgan_qiskit.hardware.readings import Readings
@@ -110,7 +110,6 @@ def estimate_on_snapshot(generator: Generator, seeds: Sequence[int], config: Har
 
 def _check_options(config: HardwareConfig) -> None:
     """Refuse what IBM's Estimator would refuse."""
-    check_noise_factors(config)
     for options in (legacy_options,) if config.estimator == "legacy" else (estimator_options, learner_options):
         options(config, [])
 
@@ -120,7 +119,7 @@ def _estimated(
 ) -> tuple[list[PackedCircuit], list[Layer], Cost]:
     """Return the circuits on their places, the layers whose noise would be learned, and what all of it takes."""
     packs = packed(work.ansatz, work.weights_PK, backend.target, config.pack)
-    layers = [layer for layer, _ in find_layers(backend, config, packs)] if needs_noise_model(config) else []
+    layers = [layer for layer, _ in find_layers(backend, config, packs)] if config.learns_noise() else []
     estimate = cost(
         len(work.angles_BPQ),
         len(work.weights_PK),

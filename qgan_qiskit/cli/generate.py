@@ -8,12 +8,14 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import given, problem_line, settings_options
+from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.config import HardwareConfig
+from qgan_qiskit.config.effects import without_effect
 from qgan_qiskit.errors import UsageError
 
 MOST_IMAGES = 1_000_000
+FRAMES = 8
 
 
 @click.command()
@@ -33,13 +35,21 @@ MOST_IMAGES = 1_000_000
     "class_name",
     default=None,
     metavar="NAME",
-    help="Make images of this class only, of a run that has several. [default: all, each as likely]",
+    help="Make images of this class only, or of these (df,nv), of a run that has several. [default: all, each as likely]",
+)
+@click.option(
+    "--per-class",
+    type=click.IntRange(1, MOST_IMAGES),
+    default=None,
+    metavar="N",
+    help="Make N images of each class, seeds 0 to N-1, in place of -n. [default: none]",
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     default=None,
-    help="New folder, .zip or .npz for the images. [default: generated in the run folder, unless a picture is asked for]",
+    help="New folder, .zip or .npz for the images, or .png for one. [default: generated in the run folder, unless a picture "
+    "is asked for]",
 )
 @click.option(
     "--grid",
@@ -54,7 +64,7 @@ MOST_IMAGES = 1_000_000
     help="Picture (.png) or animation (.gif) of the way from each seed to the next. [default: none]",
 )
 @click.option(
-    "--frames", type=click.IntRange(2, 240), default=8, show_default=True, help="Images from one seed to the next."
+    "--frames", type=click.IntRange(2, 240), default=None, help="Images from one seed to the next. [default: 8]"
 )
 @settings_options("hardware", HardwareConfig)
 def command(
@@ -62,19 +72,27 @@ def command(
     number: int | None,
     seeds: str | None,
     class_name: str | None,
-    output: Path | None,
+    per_class: int | None,
+    output: str | None,
     grid: Path | None,
     interpolation: Path | None,
-    frames: int,
+    frames: int | None,
     **options: Any,
 ) -> None:
     """Make images from RUN, a run folder or a checkpoint in one; the same seed gives the same bytes.
 
     With --backend the circuits run on a device, and what it says is written beside the images.
     """
-    wanted = wanted_seeds(number, seeds)
+    if per_class is not None and number is not None:
+        raise UsageError("-n and --per-class exclude each other: give one")
+    if per_class is not None and seeds is not None:
+        raise UsageError("--seeds and --per-class exclude each other: give one")
+    wanted = wanted_seeds(per_class or number, seeds)
     if interpolation is not None and len(wanted) < 2:
         raise UsageError("--interpolation needs at least two seeds")
+    if frames is not None and interpolation is None:
+        raise UsageError("--frames has no effect without --interpolation: leave it out")
+    place = None if output is None else output_path(output)
     if grid is not None and grid.suffix.lower() != ".png":
         raise UsageError(f"--grid {grid}: is written as PNG; name a file ending in .png")
     if interpolation is not None and interpolation.suffix.lower() not in (".png", ".gif"):
@@ -83,9 +101,26 @@ def command(
     from qgan_qiskit.experiment import run_of
     from qgan_qiskit.generate import Wanted, make
 
-    if output is None and grid is None and interpolation is None:
-        output = run_of(source) / "generated"
-    make(source, wanted, Wanted(output, grid, interpolation, frames), say, hardware, class_name)
+    if place is None and grid is None and interpolation is None:
+        place = run_of(source) / "generated"
+    asked = Wanted(place, grid, interpolation, frames or FRAMES, per_class is not None)
+    make(source, wanted, asked, say, hardware, class_name)
+
+
+def output_path(text: str) -> Path:
+    """Return the path of ``--output``.
+
+    Raises:
+        UsageError: it is empty, or is marked as a folder and ends like a file.
+    """
+    if not text:
+        raise UsageError("--output is empty: name a folder, .zip or .npz, or for one image a .png")
+    path = Path(text)
+    if text.endswith(("/", "\\")) and path.suffix.lower() in (".png", ".zip", ".npz"):
+        raise UsageError(
+            f"--output {text}: ends like a file and like a folder; leave the last '{text[-1]}' or the ending out"
+        )
+    return path
 
 
 def wanted_seeds(number: int | None, seeds: str | None) -> list[int]:
@@ -99,16 +134,27 @@ def wanted_seeds(number: int | None, seeds: str | None) -> list[int]:
     return list(range(number or 64)) if seeds is None else parse_seeds(seeds)
 
 
-def hardware_settings(options: dict[str, Any]) -> HardwareConfig:
+def hardware_settings(options: dict[str, Any], kind: str | None = None) -> HardwareConfig:
     """Return the settings of ``hardware__field`` keyword arguments.
 
+    Args:
+        options: all of a command's.
+        kind: of what they are for, see :func:`without_effect`; None for that of the backend.
+
     Raises:
-        UsageError: a value is out of range or does not fit the others.
+        UsageError: a value is out of range, does not fit the others, or would change nothing.
     """
+    asked = given(options).get("hardware", {})
     try:
-        return HardwareConfig(**given(options).get("hardware", {}))
+        config = HardwareConfig(**asked)
     except ValidationError as error:
         raise UsageError(problem_line(error, options=True)) from None
+    idle = without_effect(config, asked, kind)
+    if idle:
+        why = next(iter(idle.values()))
+        named = ", ".join(option_name(name) for name, reason in idle.items() if reason == why)
+        raise UsageError(f"{named} has no effect {why}: leave it out")
+    return config
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -50,14 +50,15 @@ _ATTEMPTS = click.option(
 def _settings(
     number: int | None, seeds: str | None, options: dict[str, Any], *, simulated: bool = False
 ) -> tuple[list[int], HardwareConfig]:
-    wanted, config = wanted_seeds(number, seeds), hardware_settings(options)
-    if not simulated and not config.backend.startswith("ibm:"):
+    wanted, backend = wanted_seeds(number, seeds), str(options["hardware__backend"] or "exact")
+    if not simulated and backend.partition(":")[0] in ("exact", "shots", "aer", "fake"):
         raise UsageError(
             "--backend ibm:NAME or ibm:least-busy is needed; simulated devices are for `generate`, and fake:NAME also for "
             "`hardware cost`"
         )
-    if simulated and config.max_qpu_seconds is not None:
+    if simulated and options["hardware__max_qpu_seconds"] is not None:
         raise UsageError("--max-qpu-seconds limits what is sent to a device: leave it out with a simulated one")
+    config = hardware_settings(options, "cost" if simulated else None)
     return wanted, config
 
 
@@ -111,7 +112,7 @@ def status(submission: Path) -> None:
     "--output",
     type=click.Path(path_type=Path),
     default=None,
-    help="New folder, .zip or .npz for the images. [default: images in the submission]",
+    help="New folder, .zip or .npz for the images, or .png for one. [default: images in the submission]",
 )
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for jobs that are not done.")
 @_ATTEMPTS
@@ -121,12 +122,15 @@ def collect(submission: Path, output: Path | None, wait: bool, attempts: int) ->
     from qgan_qiskit.generate import check_output, write_collected
 
     output = output or submission / "images"
-    check_output(output)
+    from qgan_qiskit.hardware.submission import Submission
+
+    check_output(output, len(Submission.open(submission).described.seeds))
     opened, readings = remote.collect(submission, attempts, wait, say)
     if readings is None:
         say("not all is back; collect again later")
         return
-    write_collected(remote.images(opened, readings, say), opened.described.seeds, output, say)
+    described = opened.described
+    write_collected(remote.images(opened, readings, say), Path(described.run), described.seeds, output, say)
 
 
 @command.command()

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from qgan_qiskit.config.device import DeviceName
 from qgan_qiskit.config.settings import Settings
 
 # The exact permutation test walks through 2^seeds sign patterns.
@@ -63,7 +64,7 @@ class AugmentConfig(Settings):
     bootstrap: int = Field(
         1000, ge=100, le=100_000, description="Resamplings of the test lesions behind each interval."
     )
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where torch computes: cpu, cuda or cuda:N.")
+    device: DeviceName = Field("cpu", description="Where torch computes: cpu, cuda or cuda:N.")
     threads: int | None = Field(None, ge=1, le=1024, description="Processor threads. [default: all]")
 
     def alpha_values(self) -> tuple[float, ...]:

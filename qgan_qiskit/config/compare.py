@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from qgan_qiskit.config.data import DataConfig
+from qgan_qiskit.config.device import DeviceName
 from qgan_qiskit.config.evaluation import EvaluationConfig
 from qgan_qiskit.config.settings import Settings
 from qgan_qiskit.config.training import TrainingConfig
@@ -52,9 +53,7 @@ class CompareConfig(Settings):
         description="Turn real images at random while training: left-right flips, or all eight turns and flips of the "
         "square. [default: each preset's own]",
     )
-    device: str = Field(
-        _TRAINING["device"].default, pattern=r"^(cpu|cuda(:\d+)?)$", description=_TRAINING["device"].description
-    )
+    device: DeviceName = Field(_TRAINING["device"].default, description=_TRAINING["device"].description)
     threads: int | None = Field(None, ge=1, le=1024, description=_TRAINING["threads"].description)
     model_settings: dict[str, dict[str, str]] = Field(
         {},

@@ -65,9 +65,9 @@ class DataConfig(Settings):
     exclude: tuple[str, ...] = Field((), description="Leave out images that a pattern such as '*_old.png' names.")
     part: Literal["all", "train", "validation", "test"] | None = Field(
         None,
-        description="Part of the images to use, by the source's own splits where it has any; else images of one lesion, and images that "
-        "show the same picture, are always in one part (by name where the lesion is unknown). [default: train with own splits, "
-        "else all]",
+        description="Part of the images to use, by the source's own splits where it has any; else images of one lesion, and "
+        "images that show the same picture, are always in one part (by name where the lesion is unknown). [default: train "
+        "with own splits, else all]",
     )
     validation_share: float = Field(
         0.05, ge=0, lt=1, description="Share of the lesions (ODIR-5k: patients) in the validation part."

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self, get_args
 
 from pydantic import Field, field_validator
 
+from qgan_qiskit.config.paths import expanded
 from qgan_qiskit.config.settings import Settings
 
 MetricName = Literal["fid", "kid", "is", "ssim", "ms-ssim", "prdc", "memorisation"]
@@ -70,4 +70,4 @@ class EvaluationConfig(Settings):
         """Return the settings with the absolute path of the weights, which hold in other folders, too."""
         if self.fid_weights is None:
             return self
-        return self.model_copy(update={"fid_weights": str(Path(self.fid_weights).expanduser().absolute())})
+        return self.model_copy(update={"fid_weights": str(expanded(self.fid_weights).absolute())})

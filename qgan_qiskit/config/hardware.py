@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from qgan_qiskit.config.settings import Settings
 
@@ -18,6 +20,15 @@ EXTRAPOLATORS = (
 )
 
 
+# Noise factors that each of them needs at least.
+FACTORS_NEEDED = {
+    "linear": 2,
+    "exponential": 2,
+    "double_exponential": 4,
+    "fallback": 1,
+    **{f"polynomial_degree_{degree}": degree + 1 for degree in range(1, 8)},
+}
+
 # How often a job is sent at most, unless the user says otherwise.
 ATTEMPTS = 3
 
@@ -27,7 +38,6 @@ class HardwareConfig(Settings):
 
     backend: str = Field(
         "exact",
-        pattern=r"^(exact|shots|(aer|fake|ibm):[A-Za-z0-9_.-]+)$",
         description="Where circuits run: exact, shots (ideal, sampled), aer:NAME (Aer with a device's noise; aer:ibm_NAME: as "
         "calibrated now, needs an account), fake:NAME (a simulated device through IBM's Estimator), ibm:NAME or "
         "ibm:least-busy.",
@@ -70,8 +80,7 @@ class HardwareConfig(Settings):
     zne: bool | None = Field(None, description="Extrapolation to zero noise (ZNE). [default: by resilience level]")
     zne_factors: str = Field(
         "1,3,5",
-        pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)+$",
-        description="Noise factors of ZNE, at least two, from 1 on.",
+        description="Noise factors of ZNE, at least two, rising, from 1 on.",
     )
     zne_extrapolators: str = Field(
         "exponential,linear",
@@ -109,28 +118,87 @@ class HardwareConfig(Settings):
     )
     shot_seed: int = Field(0, ge=0, lt=2**31, description="Seed of simulated shots.")
 
+    @field_validator("backend")
+    @classmethod
+    def _check_backend(cls, text: str) -> str:
+        if text in ("exact", "shots"):
+            return text
+        kind, colon, name = text.partition(":")
+        if kind not in ("aer", "fake", "ibm") or not colon:
+            raise ValueError("a backend is exact, shots, aer:NAME, fake:NAME, ibm:NAME or ibm:least-busy")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            raise ValueError(f"the name of a device is of letters, digits and _ . - alone, as in {kind}:fez")
+        return text
+
+    @field_validator("zne_factors")
+    @classmethod
+    def _check_factors(cls, text: str) -> str:
+        parts = [part.strip() for part in text.split(",")]
+        if not all(re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", part) for part in parts):
+            raise ValueError("noise factors are numbers with commas between them, such as 1,3,5")
+        factors = [float(part) for part in parts]
+        if len(factors) < 2:
+            raise ValueError("an extrapolation needs at least two noise factors, such as 1,3,5")
+        if min(factors) < 1:
+            raise ValueError("noise factors are at least 1: less noise than the device has cannot be made")
+        if any(later <= earlier for earlier, later in itertools.pairwise(factors)):
+            raise ValueError("noise factors rise, and each stands once, as in 1,3,5")
+        return ",".join(parts)
+
     @model_validator(mode="after")
     def _check_combinations(self) -> HardwareConfig:
         unknown = [name for name in self.extrapolators() if name not in EXTRAPOLATORS]
         if unknown:
             raise ValueError(f"there is no extrapolator '{unknown[0]}'; there are {', '.join(EXTRAPOLATORS)}")
-        if min(self.factors()) < 1:
-            raise ValueError(f"zne_factors are at least 1, not {self.zne_factors}")
-        zne = self.zne or (self.zne is None and self.resilience_level == 2)
+        zne = self.extrapolates()
         if self.pec and zne:
             raise ValueError("pec and zne exclude each other: with resilience_level 2 and pec, switch zne off")
         # IBM's Estimator would switch them on again.
-        learned = self.pec or (zne and self.zne_amplifier == "pea")
+        learned = self.learns_noise()
         if learned and self.gate_twirling is False:
             raise ValueError("pec and pea twirl gates: leave gate_twirling on")
-        trex = self.resilience_level > 0 if self.measure_mitigation is None else self.measure_mitigation
+        trex = self.mitigates_readout()
         if self.measure_twirling is False and (learned or trex):
             raise ValueError(
                 "readout mitigation, pec and pea twirl readouts: leave measure_twirling on, or all of them out"
             )
+        needed = max(FACTORS_NEEDED[name] for name in self.extrapolators())
+        if zne and len(self.factors()) < needed:
+            name = next(name for name in self.extrapolators() if FACTORS_NEEDED[name] == needed)
+            raise ValueError(f"--zne-factors {self.zne_factors}: {name} requires at least {needed} noise_factors")
         if self.estimator == "legacy" and not self.backend.startswith("ibm:"):
             raise ValueError("estimator legacy runs at IBM alone: take it with backend ibm:NAME")
         return self
+
+    def kind(self) -> str:
+        """Return what kind of backend it is: exact, shots, aer, fake or ibm."""
+        return self.backend.partition(":")[0]
+
+    def extrapolates(self) -> bool:
+        """Return whether there is ZNE: as asked, or by the resilience level."""
+        return self.resilience_level == 2 if self.zne is None else self.zne
+
+    def learns_noise(self) -> bool:
+        """Return whether the noise of layers of gates has to be learned: for PEC, and for ZNE by PEA."""
+        return self.pec or (self.extrapolates() and self.zne_amplifier == "pea")
+
+    def mitigates_readout(self) -> bool:
+        """Return whether errors of readouts are mitigated: as asked, or by the resilience level."""
+        return self.resilience_level > 0 if self.measure_mitigation is None else self.measure_mitigation
+
+    def twirls_readout(self) -> bool:
+        """Return whether readouts are twirled: as asked, by the resilience level, or as mitigation needs it."""
+        asked = self.resilience_level > 0 if self.measure_twirling is None else self.measure_twirling
+        return asked or self.mitigates_readout() or self.learns_noise()
+
+    def twirls_gates(self) -> bool:
+        """Return whether gates are twirled: as asked, by the resilience level, or as PEC and PEA need it."""
+        asked = self.resilience_level == 2 if self.gate_twirling is None else self.gate_twirling
+        return asked or self.learns_noise()
+
+    def twirls(self) -> bool:
+        """Return whether anything is twirled."""
+        return self.twirls_readout() or self.twirls_gates()
 
     def factors(self) -> tuple[float, ...]:
         """Return the noise factors of ZNE."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from qgan_qiskit.config.device import DeviceName
 from qgan_qiskit.config.settings import Settings
 
 
@@ -69,7 +70,7 @@ class TrainingConfig(Settings):
     precision: Literal["fp32", "bf16", "auto"] = Field(
         "auto", description="Arithmetic of the convolutions; auto takes bf16 where the processor gains from it."
     )
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where torch computes: cpu, cuda or cuda:N.")
+    device: DeviceName = Field("cpu", description="Where torch computes: cpu, cuda or cuda:N.")
     devices: int = Field(
         1, ge=1, le=1024, description="Processes that share each batch, one device each (see strategy)."
     )

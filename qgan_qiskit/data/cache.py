@@ -30,6 +30,8 @@ from qgan_qiskit.errors import DataError
 # Raise it whenever the same files would give other pixels, labels, notes or pairs.
 FORMAT = 3
 STAGE = ".stage-"
+# Among temporary files, of a user who has no home folder.
+_HOMELESS = "qgan_qiskit-user-"
 
 
 class _DamagedError(Exception):
@@ -60,10 +62,16 @@ def cached(folder: Path, source: Any, state: Any, make: Callable[[], ImageSet]) 
     except Exception as error:  # Damaged bytes make NumPy and json raise nearly anything, and all of it means: again.
         note = (f"made a damaged cache entry again ({' '.join(str(error).split())})",)
     images = make()
+    if folder.name.startswith(_HOMELESS):
+        note += (f"no home folder is known: decoded images are kept in {folder}; name another with --cache-dir",)
     try:
         _store(entry, images)
     except OSError as error:
-        note = (f"the cache {folder} cannot be written ({error.strerror}): the images are decoded anew at each start",)
+        # NumPy's own error of a write that was cut short has neither number nor reason, only a text.
+        reason = error.strerror or " ".join(str(error).split())
+        needed = f"{images.images_NHWC.nbytes:,} bytes are needed, and the images are decoded anew at each start"
+        remedy = "free space, or name another folder with --cache-dir"
+        note += (f"the cache {folder} cannot be written ({reason}): {needed}; {remedy}",)
     return replace(images, notes=(*images.notes, *note)) if note else images
 
 
@@ -100,10 +108,28 @@ def _hash(key: Any) -> str:
 
 
 def default_folder() -> Path:
-    """Return ``$XDG_CACHE_HOME/qgan_qiskit``, or ``~/.cache/qgan_qiskit`` without that variable."""
+    """Return ``$XDG_CACHE_HOME/qgan_qiskit``, or ``~/.cache/qgan_qiskit`` without that variable.
+
+    A user without a home folder, as in a container that runs under a number alone, gets a folder of that number among the
+    temporary ones.
+    """
     given = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore relative paths.
-    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "qgan_qiskit"
+    if Path(given).is_absolute():
+        return Path(given) / "qgan_qiskit"
+    try:
+        return Path.home() / ".cache" / "qgan_qiskit"
+    except RuntimeError:
+        return _homeless_folder()
+
+
+def _homeless_folder() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"{_HOMELESS}{user}"
+    if folder.exists() and folder.lstat().st_uid not in (user, 0):
+        # Another user's, who could put there what they like.
+        return Path(tempfile.mkdtemp(prefix=_HOMELESS))
+    return folder
 
 
 def _load(entry: Path) -> ImageSet:
@@ -142,7 +168,9 @@ def _store(entry: Path, images: ImageSet) -> None:
     Raises:
         OSError: the folder cannot be written to, or the disk is full.
     """
-    entry.parent.mkdir(parents=True, exist_ok=True)
+    entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if shutil.disk_usage(entry.parent).free < images.images_NHWC.nbytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     index = {
         "shape": list(images.images_NHWC.shape),
         "crc32": zlib.crc32(np.ascontiguousarray(images.images_NHWC).data),

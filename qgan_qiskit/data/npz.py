@@ -35,7 +35,9 @@ def list_npz(path: Path) -> Listing:
     labels_of = {prefix: _labels(path, prefix) for prefix in prefixes}
     values = [int(value) for value in np.unique(np.concatenate(list(labels_of.values())))]
     name_of = {value: str(value) for value in values}
-    if path.name.lower().startswith("dermamnist") and set(values) <= set(range(len(DERMAMNIST))):
+    if (classes := _class_names(path)) and set(values) <= set(range(len(classes))):
+        name_of = {value: classes[value] for value in values}
+    elif path.name.lower().startswith("dermamnist") and set(values) <= set(range(len(DERMAMNIST))):
         name_of = {value: DERMAMNIST[value] for value in values}
     names, labels, splits = [], [], []
     for prefix, labels_N in labels_of.items():
@@ -125,6 +127,16 @@ def _check_archive(path: Path) -> list[str]:
         if keys.count(key) > 1:
             raise DataError(f"{shown(str(path))} has the array '{key}' twice: save it again")
     return prefixes
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    """Return the names in the array ``classes``, which generated images bring along; none without one."""
+    with open_zip(path) as archive:
+        if "classes.npy" not in archive.namelist():
+            return ()
+    names = _array(path, "classes")
+    texts = names.dtype.kind == "U" and names.ndim == 1 and len(set(names.tolist())) == len(names)
+    return tuple(names.tolist()) if texts else ()
 
 
 def _array(path: Path, key: str) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import PIL
 
 from qgan_qiskit.config import DataConfig
+from qgan_qiskit.config.paths import expanded
 from qgan_qiskit.data import (
     cifar,
     digits,
@@ -275,7 +276,7 @@ def _own_folders(listing: Listing) -> bool:
 
 def absolute_source(text: str) -> str:
     """Return ``config.path`` such that it names the same images from any working folder; the digits are no path."""
-    return text if text == digits.NAME else str(Path(text).expanduser().absolute())
+    return text if text == digits.NAME else str(expanded(text).absolute())
 
 
 def existing_path(text: str) -> Path:
@@ -284,7 +285,7 @@ def existing_path(text: str) -> Path:
     Raises:
         DataError: there is nothing of that name.
     """
-    path = Path(text).expanduser()
+    path = expanded(text)
     try:
         if not path.exists():
             raise DataError(f"no data at {shown(str(path))}: name a folder, .zip or .npz of images, or {digits.NAME}")
@@ -338,4 +339,4 @@ def _made(config: DataConfig, seed: int) -> ImageSet:
 
 def cache_folder(config: DataConfig) -> Path:
     """Return the folder of the cache that settings name, or the user's own."""
-    return Path(config.cache_dir).expanduser() if config.cache_dir is not None else default_folder()
+    return expanded(config.cache_dir) if config.cache_dir is not None else default_folder()

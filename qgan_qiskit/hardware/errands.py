@@ -23,7 +23,7 @@ from qgan_qiskit.hardware.isa import PackedCircuit
 from qgan_qiskit.hardware.layers import Layer, find_layers
 from qgan_qiskit.hardware.ledger import Ledger
 from qgan_qiskit.hardware.legacy import legacy_options
-from qgan_qiskit.hardware.options import estimator_options, learner_options, needs_noise_model
+from qgan_qiskit.hardware.options import estimator_options, learner_options
 from qgan_qiskit.hardware.readings import Readings, from_pub
 from qgan_qiskit.hardware.submission import Submission
 
@@ -128,7 +128,7 @@ class Shard(Errand):
         if described.settings.estimator == "legacy":
             return EstimatorV2(mode=mode, options=legacy_options(described.settings, self.tags())), pubs
         options = estimator_options(described.settings, self.tags())
-        if needs_noise_model(described.settings):
+        if described.settings.learns_noise():
             options.resilience.layer_noise_model = work.noise_model
         return Estimator(mode=mode, options=options), pubs
 

@@ -9,16 +9,16 @@ Shape letters: P sub-generators · Q inputs · K weights of one sub-generator ·
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import Parameter, ParameterExpression, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
-from qiskit_ibm_runtime.utils.utils import is_isa_circuit
 
 from qgan_qiskit.circuits import Ansatz
 from qgan_qiskit.errors import CircuitError
@@ -101,12 +101,25 @@ def pack(
     found = circuit.num_nonlocal_gates()
     if found > expected:
         raise CircuitError(f"{ansatz.name}: {found} two-qubit gates on the device instead of {expected}")
-    if problem := is_isa_circuit(circuit, target):
+    if problem := _unsupported(circuit, target):
         raise CircuitError(f"{ansatz.name}: the device cannot run the transpiled circuit ({problem})")
     if not circuit.parameters:
         raise CircuitError(f"{ansatz.name}: its inputs have no effect, so that all images would be the same")
     moved = tuple(observable.apply_layout(circuit.layout) for observable in observables)
     return PackedCircuit(tuple(members), tuple(map(tuple, places)), circuit, tuple(parameters), moved)
+
+
+def _unsupported(circuit: QuantumCircuit, target: Target) -> str:
+    """Return what of a circuit without control flow the device does not have; nothing if it has all."""
+    for item in circuit.data:
+        name, qubits = item.operation.name, tuple(circuit.find_bit(qubit).index for qubit in item.qubits)
+        if name != "barrier" and not target.instruction_supported(name, qubits):
+            return f"it has no {name} on qubits {qubits}"
+        angle = item.operation.params[0] if name == "rzz" else 0.0
+        # Calibrated for these angles only; a little more is a rounding error.
+        if not isinstance(angle, ParameterExpression) and not 0 <= angle <= math.pi / 2 + 1e-10:
+            return f"its rzz takes angles from 0 to pi/2, not {angle}"
+    return ""
 
 
 def _transpiled(logical: QuantumCircuit, layout: list[int], target: Target) -> QuantumCircuit:

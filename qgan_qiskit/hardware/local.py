@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -29,11 +30,14 @@ from qgan_qiskit.hardware.names import calibration_time, snapshot
 from qgan_qiskit.hardware.noise import DeviceNoise
 from qgan_qiskit.hardware.noisy_circuit import NoisyCircuit
 from qgan_qiskit.hardware.noisy_readings import noisy_readings
-from qgan_qiskit.hardware.options import Mitigation, estimator_options, needs_noise_model
+from qgan_qiskit.hardware.options import Mitigation, estimator_options
 from qgan_qiskit.hardware.packs import packed, placed
 from qgan_qiskit.hardware.parts import DevicePart, on_qubits, parts
 from qgan_qiskit.hardware.readings import Readings, from_pub
 from qgan_qiskit.hardware.service import IbmAccount
+
+# What a process takes until it can work: it loads Qiskit and torch.
+_SECONDS_TO_START = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,7 @@ def open_local(config: HardwareConfig) -> LocalDevice:
         RemoteError: the account has no such device, or cannot be opened.
     """
     kind, _, name = config.backend.partition(":")
-    if kind == "fake" and needs_noise_model(config):
+    if kind == "fake" and config.learns_noise():
         raise UsageError(
             f"--backend {config.backend}: pec and pea have no noise model there: take --backend aer:{name}"
         )
@@ -133,8 +137,12 @@ class LocalDevice:
         """
         tasks = list(self._tasks(ansatz, angles_BPQ, weights_PK))
         processes = min(self.config.processes or os.cpu_count() or 1, len(tasks))
-        with _executor(processes) as executor:
-            done = list(executor.map(_run, tasks)) if executor else [_run(task) for task in tasks]
+        done: list[Readings] = []
+        if self.config.processes is None:
+            done = _until_worth_it(tasks, processes)
+        rest = tasks[len(done) :]
+        with _executor(min(processes, len(rest))) as executor:
+            done += list(executor.map(_run, rest)) if executor else [_run(task) for task in rest]
         return Readings.joined(done, axis=1)
 
     def _tasks(self, ansatz: Ansatz, angles_BPQ: np.ndarray, weights_PK: np.ndarray) -> Iterator[_Task]:
@@ -176,9 +184,25 @@ class LocalDevice:
         return _Task(circuit, parameters, observables, angles_BQ, device, order, self.config, int(seed) % 2**31)
 
 
+def _until_worth_it(tasks: list[_Task], processes: int) -> list[Readings]:
+    """Run tasks here, one after the other, until starting processes for those left would be quicker.
+
+    What a task gives does not depend on where it runs.
+    """
+    done: list[Readings] = []
+    begun = time.monotonic()
+    while len(done) < len(tasks):
+        done.append(_run(tasks[len(done)]))
+        left = len(tasks) - len(done)
+        alone = left * (time.monotonic() - begun) / len(done)
+        if alone > _SECONDS_TO_START + alone / max(1, min(processes, left)):
+            break
+    return done
+
+
 @contextmanager
 def _executor(processes: int) -> Iterator[Executor | None]:
-    if processes == 1:
+    if processes <= 1:
         yield None
         return
     # Forked processes cannot use OpenMP that was in use before.

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from qiskit_ibm_runtime.exceptions import IBMInputValueError
-from qiskit_ibm_runtime.executor_estimator.finalize_options import finalize_estimator_options
-from qiskit_ibm_runtime.executor_estimator.utils import validate_noise_factors
 from qiskit_ibm_runtime.options_models import EstimatorOptions, NoiseLearnerV3Options
 
 from qgan_qiskit.config import HardwareConfig
@@ -29,18 +26,13 @@ class Mitigation:
 
     @classmethod
     def of(cls, config: HardwareConfig) -> Mitigation:
-        """Return what IBM's Estimator would do with our settings.
-
-        Raises:
-            UsageError: the installed client does not take a setting.
-        """
-        final = finalize_estimator_options(estimator_options(config))
+        """Return what IBM's Estimator does with our settings."""
         return cls(
-            measure=bool(final.resilience.measure_mitigation),
-            twirl_readout=bool(final.twirling.enable_measure),
-            twirl_gates=bool(final.twirling.enable_gates),
-            zne=bool(final.resilience.zne_mitigation),
-            pec=bool(final.resilience.pec_mitigation),
+            measure=config.mitigates_readout(),
+            twirl_readout=config.twirls_readout(),
+            twirl_gates=config.twirls_gates(),
+            zne=config.extrapolates(),
+            pec=config.pec,
         )
 
 
@@ -109,25 +101,6 @@ def learner_options(config: HardwareConfig, tags: Sequence[str]) -> NoiseLearner
             max_execution_time=config.max_execution_time,
             environment={"job_tags": list(tags)},
         )
-
-
-def needs_noise_model(config: HardwareConfig) -> bool:
-    """Return whether the noise of layers of gates has to be learned: for PEC, and for ZNE by PEA."""
-    mitigation = Mitigation.of(config)
-    return mitigation.pec or (mitigation.zne and config.zne_amplifier == "pea")
-
-
-def check_noise_factors(config: HardwareConfig) -> None:
-    """Refuse extrapolators that need more noise factors than there are, which IBM's Estimator does only as it sends.
-
-    Raises:
-        UsageError: one does.
-    """
-    if Mitigation.of(config).zne:
-        try:
-            validate_noise_factors(config.factors(), config.extrapolators())
-        except IBMInputValueError as error:
-            raise UsageError(f"--zne-factors {config.zne_factors}: {error.message}") from None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService
-from qiskit_ibm_runtime.accounts.exceptions import InvalidAccountError
+from qiskit_ibm_runtime.accounts import InvalidAccountError
 from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
 from urllib3.util import Retry
 
@@ -25,6 +25,8 @@ from qgan_qiskit.errors import QganError, RemoteError, UsageError
 Say = Callable[[str], None]
 
 _LONGEST = 300
+_CHANNELS = ("ibm_quantum_platform", "ibm_cloud")
+_CRN = r"crn:v1:[\w-]+:[\w-]+:[\w-]+:[\w-]*:a/\w+:[\w-]+:[^:\s]*:[^:\s]*"
 # What the service says, and what to do about it; the first that fits is taken.
 _REMEDIES = (
     (
@@ -122,6 +124,7 @@ class IbmAccount:
         Raises:
             RemoteError: no access.
         """
+        _check_environment()
         with remote("opening the account"):
             service = QiskitRuntimeService()
             return cls(service, _plan(service))
@@ -212,6 +215,28 @@ class IbmAccount:
         finally:
             for adapter, old in zip(adapters, before, strict=True):
                 adapter.max_retries = old
+
+
+def _check_environment() -> None:
+    """Refuse names that cannot be right before anybody is asked.
+
+    Raises:
+        UsageError: the channel or the instance that an environment variable names is none.
+    """
+    channel = os.environ.get("QISKIT_IBM_CHANNEL", "")
+    if channel not in ("", *_CHANNELS):
+        raise UsageError(f"QISKIT_IBM_CHANNEL is {channel!r}: the channels are {' and '.join(_CHANNELS)}")
+    instance = os.environ.get("QISKIT_IBM_INSTANCE", "")
+    if not instance:
+        return
+    if instance.casefold().startswith("crn"):
+        if not re.fullmatch(_CRN, instance):
+            raise UsageError(
+                f"QISKIT_IBM_INSTANCE is {instance!r}: a CRN has ten parts with colons between them, as in "
+                "crn:v1:bluemix:public:quantum-computing:us-east:a/ACCOUNT:INSTANCE::; copy it whole"
+            )
+    elif instance != instance.strip() or not instance.isprintable() or re.search(r"[:/\\]", instance):
+        raise UsageError(f"QISKIT_IBM_INSTANCE is {instance!r}: neither the name of an instance nor its CRN")
 
 
 def _known(backend: IBMBackend) -> IBMBackend:

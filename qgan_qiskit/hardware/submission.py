@@ -10,7 +10,6 @@ Shape letters: N images · P sub-generators · Q inputs · K weights · O observ
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import CheckpointError, StorageError
 from qgan_qiskit.hardware.ledger import Ledger, ShardState
 from qgan_qiskit.hardware.readings import Readings
+from qgan_qiskit.locks import FileLock, HeldError
 
 Noise = TypeVar("Noise")
 
@@ -105,7 +105,7 @@ class Submission:
             np.savez(staging / _WORK, angles=angles_NPQ, weights=weights_PK)
             (staging / _DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n")
             for file in (staging / _WORK, staging / _DESCRIPTION):
-                with file.open("rb") as written:
+                with file.open("r+b") as written:
                     os.fsync(written.fileno())
             staging.rename(path)
         except OSError as error:
@@ -232,16 +232,17 @@ class Submission:
         Raises:
             StorageError: another process holds it, or the folder cannot be written to.
         """
+        lock = FileLock(self.path / ".lock", wait=False)
         try:
-            lock = (self.path / ".lock").open("a+")
+            lock.acquire()
+        except HeldError as error:
+            raise StorageError(f"{self.path}: another command is at work on it ({error}); wait for it") from None
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be written to ({error.strerror})") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StorageError(f"{self.path}: another command is at work on it; wait for it") from None
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def _publish(path: Path, write: Callable[[IO[bytes]], object]) -> None:

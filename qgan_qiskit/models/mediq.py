@@ -70,7 +70,7 @@ class MediqGenerator(QuantumGenerator):
         super().__init__(math.pi)
         self.config, self.classes, self.num_classes = config, classes, len(classes)
         self.latent_size = config.latent_size + 2
-        self._only: int | None = None
+        self._kept: tuple[int, ...] = ()
         embedded = _EMBEDDED if config.prototypes else _EMBEDDED_ALONE
         self.embedding = nn.Embedding(len(classes), embedded)
         self.norm = nn.LayerNorm(embedded)
@@ -117,13 +117,14 @@ class MediqGenerator(QuantumGenerator):
         normal = torch.randn(count, self.config.latent_size, generator=generator)
         seeds = torch.randint(_NOISE_SEEDS, (count, 1), generator=generator)
         labels = torch.randint(self.num_classes, (count, 1), generator=generator)
-        if self._only is not None:
-            labels.fill_(self._only)
+        if self._kept:
+            # What is drawn stays the same, so that a seed gives the same noise whatever classes are asked for.
+            labels = torch.tensor(self._kept)[seeds % len(self._kept)]
         return torch.cat([normal, seeds.float(), labels.float()], dim=1)
 
-    def keep_to(self, label: int) -> None:
-        """From now on draw latents of one class only."""
-        self._only = label
+    def keep_to(self, *labels: int) -> None:
+        """From now on draw latents of some classes only, each as likely."""
+        self._kept = labels
 
     def of_classes(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
         """Return the same latents with other classes."""

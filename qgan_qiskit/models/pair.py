@@ -84,8 +84,12 @@ class Generator(nn.Module, ABC):
         """Return what the discriminator compares at one step; by default real images and generated ones."""
         return Pair(real_BCHW, self(z_BZ))
 
-    def keep_to(self, label: int) -> None:
-        """From now on draw latents of one class only; only conditional models have any."""
+    def keep_to(self, *labels: int) -> None:
+        """From now on draw latents of some classes only, each as likely; only conditional models have any."""
+        raise NotImplementedError(f"{type(self).__name__} makes images of one class")
+
+    def labels(self, z_BZ: Tensor) -> Tensor:
+        """Return the classes of latents, int64 (B,); only conditional models have any."""
         raise NotImplementedError(f"{type(self).__name__} makes images of one class")
 
     def of_classes(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ class ExactQNN(EstimatorQNN):
         with torch.no_grad():
             return self._exact_engine().expectations(inputs_BQ[:, None], weights_K[None])[:, 0].numpy()
 
-    def _backward(
+    def _backward(  # type: ignore[override]  # None without parameters, as the stock network returns
         self, input_data: np.ndarray | None, weights: np.ndarray | None
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         inputs_BQ, weights_K = self._angles(input_data, weights)

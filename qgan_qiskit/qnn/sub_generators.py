@@ -49,6 +49,11 @@ class SubGenerators(nn.Module):
         execution: ``fused``, or ``connectors`` to call them on the exact estimator as well.
     """
 
+    ansatz: Ansatz
+    connectors: nn.ModuleList
+    estimator: BaseEstimatorV2
+    execution: Execution
+
     def __init__(
         self,
         ansatz: Ansatz,

@@ -7,16 +7,15 @@ it goes with a process that dies.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from qgan_qiskit.errors import CheckpointError, QganError, StorageError
+from qgan_qiskit.locks import FileLock, HeldError, holder_of
 
 Row = dict[str, Any]
 RESULT = "cell.json"
@@ -58,48 +57,31 @@ def done_once(folder: Path, work: Callable[[Path], Row], wait: bool = True) -> R
         StorageError: the folder cannot be written.
         QganError: what ``work`` raises; nothing is kept then but what it wrote itself.
     """
+    lock = FileLock(folder / _LOCK, wait=wait)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("a+")
+        lock.acquire()
+    except HeldError as error:
+        # It may have ended, and been kept, between the two looks.
+        row = result_of(folder)
+        if row is None:
+            raise InWork(f"{folder}: {error} works on it; wait for it or stop it") from None
+        return row
     except OSError as error:
         raise _refused(folder, error) from None
-    with lock:
-        try:
-            _take(lock, folder, wait)
-        except InWork:
-            # It may have ended, and been kept, between the two looks.
-            row = result_of(folder)
-            if row is None:
-                raise
-            return row
+    try:
         row = result_of(folder)
         if row is None:
             row = work(folder)
             _publish(folder, row)
         return row
+    finally:
+        lock.release()
 
 
 def worker_on(folder: Path) -> str | None:
     """Return which process works on a cell now, None for nobody; changes nothing."""
-    try:
-        lock = (folder / _LOCK).open("r")
-    except OSError:
-        return None
-    with lock:
-        try:
-            # Shared, so that two that only look do not see each other.
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _holder(lock)
-        return None
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file for the length of a ``with`` block; wait while another process holds it."""
-    with path.open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return holder_of(folder / _LOCK)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -118,24 +100,6 @@ def write_whole(path: Path, data: bytes) -> None:
     except OSError:
         staging.unlink(missing_ok=True)
         raise
-
-
-def _take(lock: TextIO, folder: Path, wait: bool) -> None:
-    """Lock an open file, and say in it who has it. Closing it, or the end of the process, releases it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
-    except BlockingIOError:
-        raise InWork(f"{folder}: {_holder(lock)} works on it; wait for it or stop it") from None
-    except OSError as error:
-        raise _refused(folder, error) from None
-
-
-def _holder(lock: TextIO) -> str:
-    lock.seek(0)
-    return lock.read().strip() or "another process"
 
 
 def _publish(folder: Path, row: Row) -> None:

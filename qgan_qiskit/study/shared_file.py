@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
-from qgan_qiskit.study.cells import locked, write_whole
+from qgan_qiskit.locks import FileLock
+from qgan_qiskit.study.cells import write_whole
 
 NAME = "study.json"
 FORMAT = 1
@@ -64,7 +65,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / ".lock"):
+        with FileLock(folder / ".lock"):
             yield
     except OSError as error:
         raise StorageError(

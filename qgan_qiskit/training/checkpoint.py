@@ -139,6 +139,18 @@ def load(checkpoint: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     return tensors, values
 
 
+def digest_of(checkpoint: Path, name: str) -> str:
+    """Return the SHA-256 that a checkpoint's manifest has of a file of tensors, such as ``ema``.
+
+    Raises:
+        CheckpointError: the manifest is missing or damaged, or has no such file.
+    """
+    _, files = _manifest(checkpoint)
+    if f"{name}.safetensors" not in files:
+        raise CheckpointError(f"{checkpoint}: it has no {name}.safetensors; use another one")
+    return str(files[f"{name}.safetensors"]["sha256"])
+
+
 def part(tensors: dict[str, dict[str, Tensor]], name: str) -> dict[str, Tensor]:
     """Return the tensors of one file of a checkpoint.
 
@@ -207,6 +219,9 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(path: Path) -> None:
+    if os.name == "nt":
+        # Windows opens no folders; its file system keeps a journal of names.
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

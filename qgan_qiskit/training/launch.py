@@ -60,6 +60,8 @@ def check_launch(devices: int) -> None:
     Raises:
         UsageError: it cannot; the message says why.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        raise UsageError(f"--devices {devices} needs signals as POSIX systems have them: use --devices 1 on Windows")
     if importlib.util.find_spec("lightning_fabric") is None:
         raise UsageError(f"--devices {devices} needs Lightning Fabric: python -m pip install -e '.[distributed]'")
     process = multiprocessing.current_process()

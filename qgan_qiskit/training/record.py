@@ -16,7 +16,7 @@ from torch import Tensor
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import Generator
-from qgan_qiskit.training import checkpoint
+from qgan_qiskit.training import checkpoint, synthetic
 from qgan_qiskit.training.pictures import grid_picture
 from qgan_qiskit.training.progress import Progress
 from qgan_qiskit.training.randomness import seeded
@@ -58,7 +58,7 @@ class Record:
         self._settled: int | None = None
         if state.step == 0:
             run.write_picture("reals.png", grid_picture(_reals(real_batch)))
-            run.write_picture("fakes_init.png", grid_picture(self._fakes()))
+            self._write_fakes("fakes_init.png")
         self._progress = Progress(state.step, steps, config.training.images_per_step)
 
     def add_step(self, losses: StepLosses) -> None:
@@ -75,7 +75,7 @@ class Record:
             run.append_row(STATS, row)
             self._write_scalars(row)
         if last or step % training.grid_every == 0:
-            run.write_picture(f"fakes_{step:06d}.png", grid_picture(self._fakes()))
+            self._write_fakes(f"fakes_{step:06d}.png")
         if self.measure is not None and (last or step % self.config.evaluation.metrics_every == 0):
             with self._averaged() as generator:
                 figures = self.measure(generator)
@@ -106,11 +106,19 @@ class Record:
             self._writer.close()
 
     @torch.no_grad()
-    def _fakes(self) -> Tensor:
-        """Images from the same noise at every step; with an adaptive range it is stretched to the range of the step."""
+    def _write_fakes(self, name: str) -> None:
+        """Draw images from the same noise at every step; with an adaptive range it is stretched to the range of the step."""
+        config = self.config
         with self._averaged() as generator:
-            z_BZ = generator.sample_latent(GRID_IMAGES, seeded(self.config.training.seed, "grid"))
-            return generator(z_BZ.to(self.device))
+            z_BZ = generator.sample_latent(GRID_IMAGES, seeded(config.training.seed, "grid"))
+            images_BCHW = generator(z_BZ.to(self.device))
+        about: dict[str, object] = {"model": config.model.name, "preset": config.preset, "step": self.state.step}
+        about |= {"data": self.saved_values.get("data_digest"), "seed": config.training.seed}
+        about["class"] = config.data.class_name
+        if generator.num_classes:
+            names = config.data.class_list()
+            about["classes"] = [names[label] for label in generator.labels(z_BZ).tolist()]
+        self.run.write_bytes(name, synthetic.png(grid_picture(images_BCHW), about))
 
     @contextmanager
     def _averaged(self) -> Iterator[Generator]:

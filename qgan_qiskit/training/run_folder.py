@@ -8,12 +8,9 @@ TensorBoard events.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import platform
 import re
-import socket
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +21,7 @@ from pydantic import ValidationError
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.errors import CheckpointError, StorageError
+from qgan_qiskit.locks import FileLock, HeldError
 
 # Logs: a line per step that is reported, and a line per measurement.
 STATS, METRICS = "stats.jsonl", "metrics.jsonl"
@@ -47,7 +45,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         """Point to a folder that exists; see :meth:`create` and :meth:`open`."""
         self.path = path
-        self._lock: Any = None
+        self._lock = FileLock(path / ".lock", wait=False)
 
     @classmethod
     def create(cls, outdir: Path, config: RunConfig, label: str) -> RunFolder:
@@ -111,22 +109,11 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         path = self.path / ".lock"
         try:
-            lock = path.open("a+")
+            self._lock.acquire()
+        except HeldError as error:
+            raise StorageError(f"{self.path}: in use by {error}; wait for it or stop it") from None
         except OSError as error:
             raise StorageError(f"{path}: cannot be written ({error.strerror}); copy the run to another place") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-            lock.flush()
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            lock.close()
-            raise StorageError(f"{self.path}: in use by {holder}; wait for it or stop it") from None
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be locked ({error.strerror}); free space or move the run") from None
-        self._lock = lock
         # Nobody else writes here now: what a killed process left half written can go.
         for leftover in self.path.glob(f".*{_STAGED}"):
             leftover.unlink(missing_ok=True)
@@ -134,8 +121,7 @@ class RunFolder:
 
     def __exit__(self, *exc: object) -> None:
         # Closing releases the lock; the system does so too when the process dies, so a stale lock cannot stay.
-        self._lock.close()
-        self._lock = None
+        self._lock.release()
 
     @property
     def checkpoints(self) -> Path:

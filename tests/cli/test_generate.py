@@ -50,7 +50,7 @@ def read_all(path):
     """Seed -> pixels of a folder, zip or npz."""
     if path.suffix == ".npz":
         with np.load(path) as arrays:
-            assert set(arrays) == {"images", "seeds"}
+            assert set(arrays) == {"images", "seeds", "labels", "classes", "synthetic"}
             return dict(zip(arrays["seeds"].tolist(), arrays["images"], strict=True))
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:

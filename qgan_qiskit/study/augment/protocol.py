@@ -47,7 +47,6 @@ def prepare(
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    check_matplotlib()
     check_device(settings.device)
     names = classes_of(data, classes)
     build_classifier(settings, len(names), 0)
@@ -86,6 +85,7 @@ def augment(plan: Plan, executor: Executor, say: Say) -> list[Path]:
         Interrupted: a signal came; what is done is kept.
         QganError: cells could not be done; the others are, and are in the report.
     """
+    check_matplotlib()
     try:
         with interruptible():
             return _augment(plan, executor, say)

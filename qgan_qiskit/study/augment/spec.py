@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.config.augment import AugmentConfig
+from qgan_qiskit.config.paths import expanded
 from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import absolute_source
 from qgan_qiskit.errors import UsageError
@@ -75,11 +76,11 @@ def begin(
     if data.path is not None:
         changes["path"] = absolute_source(data.path)
     if data.cache_dir is not None:
-        changes["cache_dir"] = str(Path(data.cache_dir).expanduser().absolute())
+        changes["cache_dir"] = str(expanded(data.cache_dir).absolute())
     data = data.model_copy(update={**changes, "class_name": None, "part": "all"})
     digest = None
     if settings.weights is not None:
-        path = Path(settings.weights).expanduser().absolute()
+        path = expanded(settings.weights).absolute()
         settings = settings.model_copy(update={"weights": str(path)})
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -42,7 +42,6 @@ def prepare(
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    check_matplotlib()
     root = outdir.absolute()
     cells = cells_of_files(root, files, settings, names) if files else cells_of_family(root, choice, settings)
     return study_file.begin(KIND, root, settings, [cell.name for cell in cells], command), cells
@@ -55,6 +54,7 @@ def circuits(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) 
         Interrupted: a signal came; finished circuits are kept.
         QganError: a circuit could not be measured; the others are.
     """
+    check_matplotlib()
     joined = study_file.join(study)
     say(f"study: {joined.folder}")
     return carry_out(cells, work_on, executor, say, _said, lambda: write_report(joined, joined.rows()))

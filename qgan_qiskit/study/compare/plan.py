@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from qgan_qiskit.config import MODEL_FILES, DataConfig, EvaluationConfig, RunConfig, is_conditional
 from qgan_qiskit.config.compare import CompareConfig
+from qgan_qiskit.config.paths import expanded
 from qgan_qiskit.config.problem import first_problem
 from qgan_qiskit.data import ImageSet, absolute_source, class_names, read_images
 from qgan_qiskit.data.image_set import means_all
@@ -238,12 +239,9 @@ def absolute(settings: CompareConfig) -> CompareConfig:
     if data.path is not None:
         data = data.model_copy(update={"path": absolute_source(data.path)})
     if data.cache_dir is not None:
-        data = data.model_copy(update={"cache_dir": str(Path(data.cache_dir).expanduser().absolute())})
+        data = data.model_copy(update={"cache_dir": str(expanded(data.cache_dir).absolute())})
     models = {
-        model: {
-            name: str(Path(value).expanduser().absolute()) if name in MODEL_FILES else value
-            for name, value in own.items()
-        }
+        model: {name: str(expanded(value).absolute()) if name in MODEL_FILES else value for name, value in own.items()}
         for model, own in settings.model_settings.items()
     }
     return settings.model_copy(update={"data": data, "evaluation": evaluation, "model_settings": models})

@@ -45,7 +45,6 @@ def prepare(
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    check_matplotlib()
     _check_weights(settings)
     settings = absolute(settings)
     wanted = study_folder.begin(outdir, settings)
@@ -90,6 +89,7 @@ def compare(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -
         Interrupted: a signal came; what is done is kept.
         QganError: cells could not be done; the others are, and are in the report.
     """
+    check_matplotlib()
     finished: dict[str, object] = {}
     try:
         with interruptible():

@@ -27,6 +27,7 @@ from qgan_qiskit.study.compare import folder as study_folder
 from qgan_qiskit.study.compare.plan import Cell, images_of, settings_of
 from qgan_qiskit.study.compare.report import REALS, SAMPLES
 from qgan_qiskit.study.compare.seconds import timed, total
+from qgan_qiskit.training import synthetic
 from qgan_qiskit.training.randomness import seeded
 from qgan_qiskit.training.run_folder import METRICS, RunFolder, versions
 
@@ -133,7 +134,9 @@ def _work(cell: Cell, say: Say, wait: bool, folder: Path) -> Row:
         if cell.joint:
             keep_to_class(generator, config, cell.class_name)
         fake_NHWC = generated(generator, max(evaluator.number, SHOWN))
-        _write_row_of_images(folder / SAMPLES, fake_NHWC[:SHOWN])
+        _write_row_of_images(
+            folder / SAMPLES, fake_NHWC[:SHOWN], {"model": config.model.name, "class": cell.class_name}
+        )
         say(f"{cell}: measuring {evaluator.number} generated images")
         figures = [figure.as_dict() for figure in evaluator.measure(fake_NHWC[: evaluator.number])]
     _write_row_of_images(folder / REALS, _spread_out(images))
@@ -197,10 +200,11 @@ def _spread_out(images: ImageSet) -> np.ndarray:
     return images.images_NHWC[rows]
 
 
-def _write_row_of_images(path: Path, images_NHWC: np.ndarray) -> None:
-    """Write images side by side as PNG, without gaps, so that they can be cut apart again."""
+def _write_row_of_images(path: Path, images_NHWC: np.ndarray, about: synthetic.About | None = None) -> None:
+    """Write images side by side as PNG, without gaps, so that they can be cut apart again; ``about`` is for synthetic ones."""
     buffer = BytesIO()
-    Image.fromarray(np.concatenate(list(images_NHWC), axis=1)).save(buffer, format="PNG")
+    info = None if about is None else synthetic.png_info(about)
+    Image.fromarray(np.concatenate(list(images_NHWC), axis=1)).save(buffer, format="PNG", pnginfo=info)
     try:
         write_whole(path, buffer.getvalue())
     except OSError as error:

@@ -34,7 +34,6 @@ def prepare(sources: Sequence[Path], settings: GeometryConfig, outdir: Path, com
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    check_matplotlib()
     check_network(settings)
     settings = settings.model_copy(update={"evaluation": settings.evaluation.with_absolute_weights()})
     root = outdir.absolute()
@@ -49,6 +48,7 @@ def geometry(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) 
         Interrupted: a signal came; finished runs are kept.
         QganError: a run could not be looked at; the others are.
     """
+    check_matplotlib()
     joined = study_file.join(study)
     say(f"study: {joined.folder}")
     work = functools.partial(work_on, say=say)

@@ -38,6 +38,7 @@ from qgan_qiskit.study.geometry.plan import Cell
 from qgan_qiskit.study.geometry.smooth import noise_high, smooth_size, with_choices_of
 from qgan_qiskit.study.geometry.spectrum import matrix_summary, summary
 from qgan_qiskit.study.spread import geometric, interval
+from qgan_qiskit.training import synthetic
 from qgan_qiskit.training.pictures import grid_picture
 from qgan_qiskit.training.randomness import seeded
 
@@ -190,9 +191,7 @@ def _write_interpolation(generator: Generator, settings: GeometryConfig, folder:
     shares = torch.linspace(0, 1, settings.frames)
     with torch.no_grad():
         rows = [generator(torch.lerp(start, end, shares[:, None])) for start, end in zip(first, second, strict=True)]
-    picture = io.BytesIO()
-    grid_picture(torch.cat(rows), settings.frames).save(picture, format="PNG")
-    write_whole(folder / INTERPOLATION, picture.getvalue())
+    write_whole(folder / INTERPOLATION, synthetic.png(grid_picture(torch.cat(rows), settings.frames), {}))
 
 
 def check_network(settings: GeometryConfig) -> None:

@@ -53,7 +53,6 @@ def prepare(
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    check_matplotlib()
     folder = RunFolder.open(run_of(source))
     if run_of(source) == source:
         found, _, values, _ = checkpoint.load_newest(folder.checkpoints)
@@ -85,6 +84,7 @@ def noise(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> 
         Interrupted: a signal came; finished conditions are kept.
         QganError: a condition could not be done; the others are.
     """
+    check_matplotlib()
     for note in evaluator_of(study).notes:
         say(f"note: {note}")
     if lacking := study.settings.evaluation.lacking_weights():

@@ -29,6 +29,7 @@ from qgan_qiskit.simulation.estimator import expectation_values
 from qgan_qiskit.study.cells import Row, done_once, write_whole
 from qgan_qiskit.study.noise.absorbed import absorbed, recalibrated
 from qgan_qiskit.study.noise.plan import Cell, Study
+from qgan_qiskit.training import synthetic
 from qgan_qiskit.training.pictures import grid_picture
 
 READINGS, SAMPLES = "readings.npz", "samples.png"
@@ -141,10 +142,9 @@ def _measured(cell: Cell, say: Say, folder: Path) -> Row:
                 cell.hardware.shot_seed,
             ),
         }
-    picture, arrays = io.BytesIO(), io.BytesIO()
-    grid_picture(images_NCHW[:SHOWN], SHOWN).save(picture, format="PNG")
+    arrays = io.BytesIO()
     np.savez_compressed(arrays, evs=readings.evs_BPO, stds=readings.stds_BPO)
-    write_whole(folder / SAMPLES, picture.getvalue())
+    write_whole(folder / SAMPLES, synthetic.png(grid_picture(images_NCHW[:SHOWN], SHOWN), {}))
     write_whole(folder / READINGS, arrays.getvalue())
     return row
 

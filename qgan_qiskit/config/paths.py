@@ -1,0 +1,19 @@
+"""Paths as users write them, with ``~`` for a home folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qgan_qiskit.errors import UsageError
+
+
+def expanded(text: str | Path) -> Path:
+    """Return a path with ``~`` and ``~NAME`` replaced by the home folder that they stand for.
+
+    Raises:
+        UsageError: nobody knows that folder, as in a container whose user has no entry in the list of users.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{text}: there is no home folder that ~ could stand for; write the whole path") from None
