@@ -95,6 +95,8 @@ def test_circuits_sit_at_the_published_sites_and_leave_the_others_at_0():
 
 def test_normalised_angles_stay_where_a_circuit_is_smooth_however_large_the_features_are():
     stream = QuantumStream(4, 5, 16, 1, layer_norm=True)
+    for weight in (stream.cut.weight, stream.align.weight):
+        torch.nn.init.normal_(weight, std=0.1, generator=seeded(2))
     torch.nn.init.zeros_(stream.cut.bias)
     torch.nn.init.zeros_(stream.align.bias)
     # Large enough that what keeps the division from 0 says nothing.
