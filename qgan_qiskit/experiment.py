@@ -34,6 +34,7 @@ from qgan_qiskit.data.summary import summary_lines, summary_of
 from qgan_qiskit.errors import CheckpointError, DataError, QganError, UsageError
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator, ansatz_of, build, parameter_count, quantum_counts
+from qgan_qiskit.qnn import set_execution
 from qgan_qiskit.training import checkpoint
 from qgan_qiskit.training.compute import check_device, keep_freed_memory, place
 from qgan_qiskit.training.launch import check_launch, launch
@@ -211,7 +212,9 @@ def _device(config: RunConfig) -> torch.device:
 def _networks(config: RunConfig) -> tuple[Generator, nn.Module]:
     weights = seeded(config.training.seed, "weights")
     classes = config.data.class_list() if is_conditional(config.model) else ()
-    return build(config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes)
+    networks = build(config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes)
+    set_execution(config.training.execution, *networks)
+    return networks
 
 
 def _start(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say) -> None:
@@ -478,13 +481,21 @@ def open_generator(source: Path, say: Say = print) -> tuple[Generator, RunConfig
     return generator, config
 
 
-def open_with_digest(source: Path, say: Say = print) -> tuple[Generator, RunConfig, str]:
+def open_with_digest(source: Path, say: Say = print, execution: str | None = None) -> tuple[Generator, RunConfig, str]:
     """Return what :func:`open_generator` does, and the SHA-256 of the weights' file ``ema.safetensors``.
+
+    Args:
+        source: a run folder, or a checkpoint in one.
+        say: receives lines for a person.
+        execution: how circuits are simulated, ``fused`` or ``connectors``; None as the run was trained.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
+        UsageError: connectors are asked for, and the model has no circuits.
     """
     config, tensors, path = _opened(source, say)
+    if execution is not None:
+        config = config.updated({"training": {"execution": execution}})
     generator, _ = _networks(_from_checkpoint(config))
     place(generator, torch.device("cpu"))
     load_module(generator, checkpoint.part(tensors, "ema"), "ema")

@@ -73,6 +73,7 @@ def make(
     say: Say,
     hardware: HardwareConfig | None = None,
     class_name: str | None = None,
+    execution: str | None = None,
 ) -> None:
     """Generate images and write them; nothing is left of a write that fails.
 
@@ -84,6 +85,7 @@ def make(
         hardware: where the circuits run; None for the exact simulator. What a device said is written beside the images:
             ``readings.npz`` and ``hardware.json`` in a folder or zip, arrays of their names in an npz.
         class_name: the classes to make, of a conditional model, with commas between them; None for all.
+        execution: how circuits are simulated, ``fused`` or ``connectors``; None as the run was trained.
 
     Raises:
         UsageError: the output exists, or the device cannot run the circuits.
@@ -91,6 +93,8 @@ def make(
         StorageError: the disk refused.
     """
     exact = hardware is None or hardware.backend == "exact"
+    if execution is not None and not exact:
+        raise UsageError("--execution says how the exact simulator works: leave it or --backend out")
     if wanted.interpolation is not None and not exact:
         raise UsageError("--interpolation is drawn from the exact simulator: leave --backend out")
     remote = hardware is not None and hardware.backend.startswith("ibm:")
@@ -101,7 +105,7 @@ def make(
     output = None if wanted.output is None else wanted.output.absolute()
     if output is not None:
         check_output(output, len(seeds))
-    opened = Source.open(source, say, class_name, "exact" if hardware is None else hardware.backend)
+    opened = Source.open(source, say, class_name, "exact" if hardware is None else hardware.backend, execution)
     if wanted.per_class and not opened.generator.num_classes:
         raise UsageError(f"--per-class: this run makes images of class {opened.classes[0]} alone; take -n")
     count = len(seeds) * (len(opened.chosen) if wanted.per_class else 1)

@@ -52,7 +52,14 @@ class Source:
     backend: str = "exact"
 
     @classmethod
-    def open(cls, path: Path, say: Say, class_name: str | None = None, backend: str = "exact") -> Source:
+    def open(
+        cls,
+        path: Path,
+        say: Say,
+        class_name: str | None = None,
+        backend: str = "exact",
+        execution: str | None = None,
+    ) -> Source:
         """Open a run or checkpoint.
 
         Args:
@@ -60,12 +67,13 @@ class Source:
             say: receives lines for a person.
             class_name: the classes to make, with commas between them; None for all.
             backend: what runs its circuits.
+            execution: how they are simulated, ``fused`` or ``connectors``; None as the run was trained.
 
         Raises:
             CheckpointError: it cannot be used.
-            UsageError: there is no such class.
+            UsageError: there is no such class, or connectors are asked for and there are no circuits.
         """
-        generator, config, weights = open_with_digest(path, say)
+        generator, config, weights = open_with_digest(path, say, execution)
         if class_name is not None:
             chosen = keep_to_class(generator, config, class_name)
         else:

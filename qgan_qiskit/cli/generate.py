@@ -66,6 +66,12 @@ FRAMES = 8
 @click.option(
     "--frames", type=click.IntRange(2, 240), default=None, help="Images from one seed to the next. [default: 8]"
 )
+@click.option(
+    "--execution",
+    type=click.Choice(["fused", "connectors"]),
+    default=None,
+    help="Simulate all circuits together, or each through its own TorchConnector. [default: as the run was trained]",
+)
 @settings_options("hardware", HardwareConfig)
 def command(
     source: Path,
@@ -77,6 +83,7 @@ def command(
     grid: Path | None,
     interpolation: Path | None,
     frames: int | None,
+    execution: str | None,
     **options: Any,
 ) -> None:
     """Make images from RUN, a run folder or a checkpoint in one; the same seed gives the same bytes.
@@ -104,7 +111,7 @@ def command(
     if place is None and grid is None and interpolation is None:
         place = run_of(source) / "generated"
     asked = Wanted(place, grid, interpolation, frames or FRAMES, per_class is not None)
-    make(source, wanted, asked, say, hardware, class_name)
+    make(source, wanted, asked, say, hardware, class_name, execution)
 
 
 def output_path(text: str) -> Path:

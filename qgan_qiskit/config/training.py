@@ -70,6 +70,11 @@ class TrainingConfig(Settings):
     precision: Literal["fp32", "bf16", "auto"] = Field(
         "auto", description="Arithmetic of the convolutions; auto takes bf16 where the processor gains from it."
     )
+    execution: Literal["fused", "connectors"] = Field(
+        "fused",
+        description="How circuits are simulated: all together, or each sub-generator through its own TorchConnector and "
+        "EstimatorQNN, which is slower.",
+    )
     device: DeviceName = Field("cpu", description="Where torch computes: cpu, cuda or cuda:N.")
     devices: int = Field(
         1, ge=1, le=1024, description="Processes that share each batch, one device each (see strategy)."

@@ -124,9 +124,10 @@ class ExactQNN(EstimatorQNN):
             inputs_1NQ = inputs_BQ[images][None].requires_grad_(self._input_gradients)
             weights_NK = weights_K.repeat(len(images), 1).requires_grad_()
             with torch.enable_grad():
-                values_N = engine.expectations(inputs_1NQ, weights_NK)[0].gather(1, wanted[:, None])
+                # A TorchConnector calls this while gradients are off, so the sum too has to be recorded here.
+                total = engine.expectations(inputs_1NQ, weights_NK)[0].gather(1, wanted[:, None]).sum()
             leaves = [inputs_1NQ, weights_NK] if self._input_gradients else [weights_NK]
-            *first, last = torch.autograd.grad(values_N.sum(), leaves)
+            *first, last = torch.autograd.grad(total, leaves)
             by_weights.append(last)
             by_inputs += [gradient[0] for gradient in first]
         shape = len(inputs_BQ), observables

@@ -212,6 +212,25 @@ class SubGenerators(nn.Module):
         return f"{self.ansatz.name}, count={len(self.connectors)}, estimator={type(self.estimator).__name__}"
 
 
+def set_execution(execution: Execution, *networks: nn.Module) -> None:
+    """Let every :class:`SubGenerators` inside some networks be evaluated in one way.
+
+    Args:
+        execution: ``fused`` or ``connectors``.
+        networks: which may hold any number of them.
+
+    Raises:
+        UsageError: connectors are asked for, and there are no circuits.
+    """
+    found = [module for network in networks for module in network.modules() if isinstance(module, SubGenerators)]
+    if execution == "connectors" and not found:
+        raise UsageError(
+            "--execution connectors: this model has no circuits; leave it out, or take a quantum model without --twin"
+        )
+    for module in found:
+        module.execution = execution
+
+
 def _parameter_shift(estimator: BaseEstimatorV2) -> ParamShiftEstimatorGradient:
     with warnings.catch_warnings():
         # Qiskit Machine Learning warns that no pass manager was given; circuits for hardware are transpiled before this.
