@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import click
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from qgan_qiskit.config import (
@@ -201,7 +201,8 @@ def problem_line(error: ValidationError, *, options: bool) -> str:
     """Return one line for a validation error: which setting, what is wrong, what was given."""
     problem = first_problem(error)
     place = [part for part in problem.place if part not in _MODEL_NAMES]
-    if not place:
+    # What breaks a rule between settings of a section is the whole section, which nobody wants to read.
+    if not place or isinstance(problem.given, dict | BaseModel):
         return problem.message
     shown = option_name(place[-1]) if options else ".".join(place)
     return f"{shown}: {problem.message}, not {problem.given!r}"

@@ -26,6 +26,7 @@ from qgan_qiskit.qnn.exact_qnn import ExactQNN
 from qgan_qiskit.qnn.uncompiled import uncompiled
 from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
 from qgan_qiskit.simulation.cache import engine_for_ansatz
+from qgan_qiskit.simulation.differentiable import DifferentiatedOnce
 from qgan_qiskit.simulation.engine import Engine, check_angles
 
 # How the sub-generators are evaluated on the exact estimator: all in one call, or each through its connector.
@@ -198,8 +199,10 @@ class SubGenerators(nn.Module):
         if not self.fused:
             if not len(angles_BPQ):
                 return angles_BPQ.new_zeros(0, len(self.connectors), self.ansatz.num_observables)
-            outputs = [connector(angles_BPQ[:, p]) for p, connector in enumerate(self.connectors)]
-            return torch.stack(outputs, dim=1).to(angles_BPQ.dtype)
+            # A connector goes through NumPy, which has no views of negated numbers.
+            plain_BPQ = angles_BPQ.resolve_neg()
+            outputs = [connector(plain_BPQ[:, p]) for p, connector in enumerate(self.connectors)]
+            return DifferentiatedOnce.apply(torch.stack(outputs, dim=1)).to(angles_BPQ.dtype)
         # The ansatz does not change: describing its circuit again at every step would only find the same engine.
         place = (angles_BPQ.dtype, angles_BPQ.device)
         if place not in self._engines:

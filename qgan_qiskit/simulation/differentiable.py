@@ -131,6 +131,31 @@ class Pullback(torch.autograd.Function):
         return stacked, (0,) * len(stacked)
 
 
+class DifferentiatedOnce(torch.autograd.Function):
+    """``DifferentiatedOnce.apply(values) -> values``, the same, whose gradient cannot be differentiated again.
+
+    For functions whose backward torch does not see into, such as a ``TorchConnector``'s: a gradient of theirs with
+    ``create_graph`` would count as a constant, and a penalty on it would be lost.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Pass on."""
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        """Pass on, or refuse: gradients are recorded here only if they shall be differentiated."""
+        if torch.is_grad_enabled():
+            _refuse_second()
+        return cotangent
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> NoReturn:
+        """Refuse."""
+        _refuse_second()
+
+
 def _members(tensors: tuple[Tensor, ...], dims: tuple[int | None, ...], number: int) -> list[Tensor]:
     return [tensor if dim is None else tensor.select(dim, number) for tensor, dim in zip(tensors, dims, strict=True)]
 

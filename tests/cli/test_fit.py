@@ -114,7 +114,7 @@ BAD_FILES = {
 
 def one_line(err):
     """The error line: the only one besides notes, whole, and short enough to read."""
-    errors = [line for line in err.splitlines() if not line.startswith("note: ")]
+    errors = [line for line in err.splitlines() if not line.startswith(("note: ", "data: "))]
     assert len(errors) == 1, err
     assert errors[0].startswith("error: "), err
     assert len(errors[0]) < 400
@@ -269,6 +269,8 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "path": "p",
         "class_name": "c",
         "cache_dir": "d",
+        **dict.fromkeys(("table", "image_column", "label_column", "group_column", "split_column"), "t"),
+        **dict.fromkeys(("include", "exclude"), "*.png"),
         "device": "cuda:1",
         "diff_augment": "cutout",
         "metrics": "ssim",
@@ -282,6 +284,7 @@ def test_options_reach_the_settings_they_are_named_after(main):
     company = {
         **{name: ["--metrics", "ssim"] for name in EvaluationConfig.model_fields if name != "metrics"},
         **{name: ["--ansatz", "f"] for name in ("input_names", "weight_names")},
+        **{f"{name}_column": ["--table", "t"] for name in ("image", "label", "group", "split")},
         "diff_augment_from": ["--diff-augment", "cutout"],
         "num_ancillas": ["--num-qubits", "4"],
         "gp_weight": ["--loss", "wgan-gp", "--discriminator-norm", "spectral"],
@@ -311,7 +314,8 @@ def test_options_reach_the_settings_they_are_named_after(main):
         arguments += [flag if value else f"--no-{flag[2:]}"] if isinstance(value, bool) else [flag, value]
         status, text, err = main("fit", "-n", *arguments)
         assert (status, err) == (0, ""), err
-        assert json.loads(text)[section][name] == value, flag
+        # An option that can be given several times ends in a list.
+        assert json.loads(text)[section][name] == ([value] if name in ("include", "exclude") else value), flag
 
 
 @pytest.fixture(scope="module")

@@ -344,10 +344,20 @@ def test_refuses_classical_control(block):
     [lambda a, b: a**2, lambda a, b: a.sin(), lambda a, b: a * b, lambda a, b: a.exp(), lambda a, b: b / (a + 1)],
 )
 @pytest.mark.parametrize("gate", ["rx", "crz", "rzz"])
-def test_refuses_angles_that_are_not_affine(gate, angle):
+def test_angles_that_are_not_affine_give_the_values_of_statevector(gate, angle):
     a, b = Parameter("alpha"), Parameter("beta")
-    message = refused(lambda qc: getattr(qc, gate)(angle(a, b), *range(1 if gate == "rx" else 2)))
-    assert "is not affine in 'alpha'" in message
+    circuit = QuantumCircuit(2)
+    circuit.h([0, 1])
+    getattr(circuit, gate)(angle(a, b), *range(1 if gate == "rx" else 2))
+    circuit.rx(0.3, [0, 1])
+    observable = SparsePauliOp(["ZZ", "YI", "IX"], [1.0, 0.7, -0.2])
+    numbers = {parameter: {"alpha": 0.7, "beta": -0.4}[parameter.name] for parameter in circuit.parameters}
+    expected = Statevector(circuit.assign_parameters(numbers)).expectation_value(observable).real
+    engine = engine_for(circuit, (), tuple(numbers), [observable])
+    found = engine.expectations(
+        torch.zeros(1, 1, 0).double(), torch.tensor([list(numbers.values())], dtype=torch.float64)
+    )
+    assert abs(found.item() - expected) < 1e-10
 
 
 def test_twin_refuses_what_the_engine_refuses():
