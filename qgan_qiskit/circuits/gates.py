@@ -15,7 +15,8 @@ from qiskit.circuit import (
     QuantumCircuit,
 )
 from qiskit.circuit.annotated_operation import Modifier
-from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate, get_standard_gate_name_mapping
+from qiskit.quantum_info import Operator, PauliList, SparseObservable, SparsePauliOp
 
 from qgan_qiskit.errors import CircuitError
 
@@ -75,12 +76,38 @@ def _modified(gate: Instruction, modifier: Modifier) -> Instruction:
         case ControlModifier(num_ctrl_qubits=0):
             return gate
         case ControlModifier():
+            if not free_angles(gate) and _holds_inexact_evolution(gate):
+                # Qiskit would control the gates of the synthesis.
+                gate = UnitaryGate(Operator(gate))
             return gate.control(modifier.num_ctrl_qubits, ctrl_state=modifier.ctrl_state, annotated=False)
         case InverseModifier():
             return gate.inverse()
         case PowerModifier():
             return gate.power(modifier.power)
     raise TypeError("unknown modifier")
+
+
+def terms_commute(gate: PauliEvolutionGate) -> bool:
+    """Say whether the terms of an evolution commute, so that its synthesis is its exponential."""
+    operators = gate.operator if isinstance(gate.operator, list) else [gate.operator]
+    sums = [
+        SparsePauliOp.from_sparse_observable(o.as_paulis()) if isinstance(o, SparseObservable) else SparsePauliOp(o)
+        for o in operators
+    ]
+    paulis = PauliList([label for operator in sums for label in operator.paulis.to_labels()])
+    return all(bool(paulis.commutes(pauli).all()) for pauli in paulis)
+
+
+def _holds_inexact_evolution(gate: Operation) -> bool:
+    """Say whether the synthesis of an evolution inside a gate is not its exponential."""
+    if isinstance(gate, PauliEvolutionGate):
+        return not terms_commute(gate)
+    if isinstance(gate, AnnotatedOperation):
+        return _holds_inexact_evolution(gate.base_op)
+    if not isinstance(gate, Instruction) or is_standard(gate):
+        return False
+    definition = definition_of(gate, "")
+    return definition is not None and any(_holds_inexact_evolution(item.operation) for item in definition.data)
 
 
 def definition_of(operation: Instruction, place: str) -> QuantumCircuit | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from qiskit.primitives.containers import DataBin, EstimatorPubLike
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
+from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation.cache import circuit_key, engine_for
 
 # Bindings are simulated together as long as they stay within this many bytes.
@@ -45,11 +47,25 @@ class ExactEstimator(BaseEstimatorV2):
         Raises:
             CircuitError: from ``job.result()``, if a circuit is not unitary; the message names the instruction.
             ValueError: a PUB is malformed or the precision is negative.
+            UsageError: a PUB is one for a sampler, as a ``SamplerQNN`` sends.
         """
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
+        coerced = [EstimatorPub.coerce(_checked(pub), precision) for pub in pubs]
         job = PrimitiveJob(_run, coerced)
         job._submit()
         return job
+
+
+def _checked(pub: EstimatorPubLike) -> EstimatorPubLike:
+    """Return a PUB, unless numbers stand where its observables should: Qiskit's message would be of these numbers."""
+    first = pub[1] if isinstance(pub, tuple) and len(pub) > 1 else None
+    while (isinstance(first, list | tuple) or (isinstance(first, np.ndarray) and first.ndim)) and len(first):
+        first = first[0]
+    if isinstance(first, numbers.Number):
+        raise UsageError(
+            "ExactEstimator got parameter values in place of observables, as a SamplerQNN sends: it is no sampler; use "
+            "EstimatorQNN with projectors as observables, or a sampler of Qiskit's"
+        )
+    return pub
 
 
 def _run(pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:

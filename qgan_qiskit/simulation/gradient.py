@@ -11,6 +11,7 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
+from qiskit_machine_learning.algorithm_job import AlgorithmJob
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
 from qgan_qiskit.errors import UsageError
@@ -43,6 +44,26 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
                 "use ParamShiftEstimatorGradient with it"
             )
         super().__init__(estimator or ExactEstimator())
+
+    def run(
+        self,
+        circuits: Sequence[QuantumCircuit],
+        observables: Sequence[BaseOperator],
+        parameter_values: Sequence[Sequence[float]] | np.ndarray | None = None,
+        parameters: Sequence[Sequence[Parameter] | None] | None = None,
+        **options: Any,
+    ) -> AlgorithmJob:
+        """Start a job that differentiates, as Qiskit Machine Learning's gradients do.
+
+        Raises:
+            UsageError: there are no observables, as in the call of a ``SamplerQNN``.
+        """
+        if parameter_values is None:
+            raise UsageError(
+                "AdjointEstimatorGradient differentiates expectations, and no observables are given, as a SamplerQNN calls it: "
+                "use it with EstimatorQNN"
+            )
+        return super().run(circuits, observables, parameter_values, parameters, **options)
 
     def _run(
         self,

@@ -26,10 +26,9 @@ from qiskit.circuit import (
 )
 from qiskit.circuit import Operation as CircuitOperation
 from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate
-from qiskit.quantum_info import PauliList, SparseObservable, SparsePauliOp
 
 from qgan_qiskit.circuits.expressions import Expression, angle_form
-from qgan_qiskit.circuits.gates import definition_of, free_angles, is_standard, unannotated
+from qgan_qiskit.circuits.gates import definition_of, free_angles, is_standard, terms_commute, unannotated
 from qgan_qiskit.errors import CircuitError
 
 # A monomial gate on more qubits than this is decomposed instead of being looked at as a matrix.
@@ -128,7 +127,7 @@ def _lower_instruction(
 
 def _definition(gate: Instruction, place: str) -> QuantumCircuit | None:
     """Return what a gate is made of; of an evolution whose terms do not commute, what its matrix is made of."""
-    if not isinstance(gate, PauliEvolutionGate) or _terms_commute(gate):
+    if not isinstance(gate, PauliEvolutionGate) or terms_commute(gate):
         return definition_of(gate, place)
     if free_angles(gate) or gate.num_qubits > _MAX_MONOMIAL_QUBITS:
         raise CircuitError(
@@ -136,16 +135,6 @@ def _definition(gate: Instruction, place: str) -> QuantumCircuit | None:
             "its exponential; to simulate the synthesis, write it out with circuit.decompose()"
         )
     return UnitaryGate(gate.to_matrix()).definition
-
-
-def _terms_commute(gate: PauliEvolutionGate) -> bool:
-    operators = gate.operator if isinstance(gate.operator, list) else [gate.operator]
-    sums = [
-        SparsePauliOp.from_sparse_observable(o.as_paulis()) if isinstance(o, SparseObservable) else SparsePauliOp(o)
-        for o in operators
-    ]
-    paulis = PauliList([label for operator in sums for label in operator.paulis.to_labels()])
-    return all(bool(paulis.commutes(pauli).all()) for pauli in paulis)
 
 
 def _rotations(gate: Instruction) -> list[tuple[str, ParameterExpression | float]] | None:

@@ -580,3 +580,27 @@ def test_an_evolution_of_terms_that_do_not_commute_is_its_exponential_or_refused
         assert_close(found, np.array([expected.expectation_value(o).real for o in observables]), 1e-10)
         with pytest.raises(CircuitError, match="LieTrotter"):
             engine_for(free, (), free.parameters, observables)
+
+
+@pytest.mark.parametrize("form", ["own", "inverse", "power", "control", "annotated control", "annotated inverse"])
+def test_an_evolution_inside_other_gates_is_its_exponential_too(form):
+    evolution = gates.PauliEvolutionGate(SparsePauliOp(["ZZ", "XI"], [1.0, -0.4]), 0.7)
+    inner = QuantumCircuit(2)
+    inner.append(evolution, [0, 1])
+    own = inner.to_gate()
+    gate = {
+        "own": lambda: own,
+        "inverse": own.inverse,
+        "power": lambda: own.power(2),
+        "control": lambda: own.control(1),
+        "annotated control": lambda: AnnotatedOperation(own, ControlModifier(1)),
+        "annotated inverse": lambda: AnnotatedOperation(own, InverseModifier()),
+    }[form]()
+    circuit = QuantumCircuit(3)
+    circuit.h([0, 1, 2])
+    circuit.ry(0.3, 0)
+    circuit.append(gate, range(gate.num_qubits))
+    circuit.rx(0.4, [0, 1])
+    observable = SparsePauliOp(["ZZI", "XIX", "IYZ"], [1.0, 0.5, 0.3])
+    found = engine_values(engine_for(circuit, (), (), [observable]), np.zeros((1, 1, 0)), np.zeros((1, 0)))[0, 0, 0]
+    assert abs(found - Statevector(circuit).expectation_value(observable).real) < 1e-10

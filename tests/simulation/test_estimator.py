@@ -5,10 +5,11 @@ import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
+from qiskit_machine_learning.neural_networks import SamplerQNN
 from random_circuits import random_circuit, random_observables, values
 
-from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.simulation import ExactEstimator
+from qgan_qiskit.errors import CircuitError, UsageError
+from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
 from qgan_qiskit.simulation import estimator as module
 
 
@@ -95,3 +96,14 @@ def test_pubs_with_equal_gates_and_another_order_of_parameters_and_no_qubits():
     exact, reference = ExactEstimator().run(pubs).result(), StatevectorEstimator().run(pubs).result()
     for found, expected in zip(exact, reference, strict=True):
         np.testing.assert_allclose(found.data.evs, expected.data.evs, atol=1e-12)
+
+
+def test_a_sampler_network_with_our_objects_is_refused_in_words():
+    x, w = Parameter("x"), Parameter("w")
+    circuit = QuantumCircuit(1)
+    circuit.ry(x + w, 0)
+    parts = {"circuit": circuit, "input_params": [x], "weight_params": [w]}
+    with pytest.raises(UsageError, match="it is no sampler; use EstimatorQNN"):
+        SamplerQNN(**parts, sampler=ExactEstimator()).forward([0.1], [0.2])
+    with pytest.raises(UsageError, match="as a SamplerQNN calls it: use it with EstimatorQNN"):
+        SamplerQNN(**parts, gradient=AdjointEstimatorGradient()).backward([0.1], [0.2])
