@@ -18,6 +18,7 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
 from qgan_qiskit.simulation.cache import engine_for
+from qgan_qiskit.simulation.differentiable import refuse_recorded_backward
 from qgan_qiskit.simulation.engine import Engine
 
 # Pairs of image and observable are differentiated together as long as they stay within this many bytes.
@@ -30,7 +31,8 @@ class ExactQNN(EstimatorQNN):
     ``forward`` and ``backward`` return what an ``EstimatorQNN`` on that estimator with an
     :class:`~qgan_qiskit.simulation.AdjointEstimatorGradient` returns, in double precision and in the same shapes, and stand
     behind a ``TorchConnector`` in the same way. They reach the simulator without a PUB for every observable and a copy of
-    the circuit for every image.
+    the circuit for every image. Behind a ``TorchConnector``, ``create_graph=True`` raises ``UsageError``: circuits have no
+    second derivative here.
 
     Example:
         >>> connector = TorchConnector(ExactQNN(circuit=qc, input_params=x, weight_params=w, input_gradients=True))
@@ -111,6 +113,7 @@ class ExactQNN(EstimatorQNN):
     def _backward(  # type: ignore[override]  # None without parameters, as the stock network returns
         self, input_data: np.ndarray | None, weights: np.ndarray | None
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        refuse_recorded_backward()
         inputs_BQ, weights_K = self._angles(input_data, weights)
         if not (self.num_inputs if self._input_gradients else 0) + self.num_weights:
             return None, None

@@ -5,6 +5,7 @@ Shape letters: P instances · B batch · Q inputs · K weights · O observables.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
@@ -62,7 +63,17 @@ class Expectations(torch.autograd.Function):
     def backward(ctx: Any, cotangent_BPO: Tensor) -> tuple[Tensor | None, ...]:
         """Let the engine go back."""
         needed = tuple(ctx.needs_input_grad[2:])
-        found = iter(Pullback.apply(ctx.engine, ctx.call, needed, cotangent_BPO, *ctx.saved_tensors))
+        angles = ctx.saved_tensors
+        if torch._C._functorch.is_legacy_batchedtensor(cotangent_BPO):
+            raise UsageError(
+                "circuits do not take is_grads_batched=True or vectorize=True of torch.autograd: use torch.func.jacrev"
+            )
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or ctx.call.kept is None:
+            gradients = Pullback.apply(ctx.engine, ctx.call, needed, cotangent_BPO, *angles)
+        else:
+            # Nobody will differentiate these, nor map over them: a step of training need not pass through torch again.
+            gradients = ctx.engine.pullback(ctx.call, needed, cotangent_BPO, angles[0], angles[1:])
+        found = iter(gradients)
         return None, None, *(next(found) if need else None for need in needed)
 
     @staticmethod
@@ -153,6 +164,23 @@ class DifferentiatedOnce(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> NoReturn:
         """Refuse."""
+        _refuse_second()
+
+
+# Torch binds arguments to this at every call; where it finds none it reads the function anew, in 0.1 ms.
+Expectations.forward.__signature__ = inspect.signature(Expectations.forward)  # type: ignore[attr-defined]
+
+
+def refuse_recorded_backward() -> None:
+    """Do nothing, unless this is called within a backward whose gradients torch records to differentiate them again.
+
+    For what torch does not see into, such as the network of a ``TorchConnector``.
+
+    Raises:
+        UsageError: it is.
+    """
+    # Outside of a backward gradients are recorded as a matter of course, and the task has no number.
+    if torch.is_grad_enabled() and torch._C._current_graph_task_id() != -1:
         _refuse_second()
 
 

@@ -50,10 +50,11 @@ class Engine(ABC):
         """
         tensors = (weights_PK,) if isinstance(weights_PK, Tensor) else tuple(weights_PK)
         self._check(inputs_BPQ, tensors)
-        inputs_BPQ, *others = map(_recordable, (inputs_BPQ, *tensors))
-        tensors = tuple(others)
         batch, instances = inputs_BPQ.shape[:2]
         gradient = wants_gradient(inputs_BPQ, *tensors)
+        if gradient:
+            inputs_BPQ, *others = map(_recordable, (inputs_BPQ, *tensors))
+            tensors = tuple(others)
         needed = self.bytes_needed(instances, batch, gradient)
         memory.require(
             needed, f"simulating {self.num_qubits} qubits for {batch} images x {instances} circuits", self.device
@@ -61,9 +62,8 @@ class Engine(ABC):
         return self._expectations(inputs_BPQ, tensors)
 
     def _check(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> None:
-        check_angles(inputs_BPQ, "inputs")
-        for tensor in weights:
-            check_angles(tensor, "weights")
+        for number, tensor in enumerate((inputs_BPQ, *weights)):
+            check_angles(tensor, "weights" if number else "inputs")
         inputs, found = tuple(inputs_BPQ.shape), [tuple(tensor.shape) for tensor in weights]
         if len(found) == 1 and len(found[0]) == 2:
             instances, fits = found[0][0], found[0][1] == self.num_weights
@@ -80,7 +80,6 @@ class Engine(ABC):
             raise UsageError(
                 f"inputs are {inputs_BPQ.dtype} and weights {', '.join(types)}, expected {self.dtype} as compiled"
             )
-
         places = {tensor.device for tensor in (inputs_BPQ, *weights)}
         if places != {self.device}:
             raise UsageError(

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from qiskit_machine_learning.connectors import TorchConnector
 
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.qnn import SubGenerators
+from qgan_qiskit.qnn import ExactQNN, SubGenerators
 
 FUZZ = Path(__file__).with_name("fuzz_calls.py")
 ENGINES = ("native", "portable")
@@ -207,6 +208,42 @@ def test_second_derivatives_through_connectors_are_errors(form):
     x = angles(1, 1, 2).requires_grad_()
     with pytest.raises((UsageError, RuntimeError), match=r"second derivative|forward mode|once_differentiable"):
         SECOND[form](module, x)
+
+
+@pytest.mark.parametrize("form", ["create_graph", "hessian", "hvp", "jvp", "gradgradcheck"])
+def test_second_derivatives_through_a_connector_of_ones_own_are_errors(form):
+    ansatz = hybridq_ansatz(2, 1)
+    network = ExactQNN(
+        circuit=ansatz.circuit,
+        observables=list(ansatz.observables),
+        input_params=list(ansatz.input_parameters),
+        weight_params=list(ansatz.weight_parameters),
+        input_gradients=True,
+    )
+    connector = TorchConnector(network)
+    x = angles(1, 1, 2)[0].requires_grad_()
+    with pytest.raises((UsageError, RuntimeError), match=r"second derivative|once_differentiable"):
+        SECOND[form](connector, x)
+    # A backward of torch's, and a call outside of one, go on as before.
+    connector(x).sum().backward()
+    torch.testing.assert_close(
+        x.grad[0],
+        torch.tensor(network.backward(x.detach().numpy(), connector.weight.detach().numpy())[0][0]).sum(0).float(),
+    )
+
+
+def test_a_retained_graph_is_walked_twice_with_equal_results(engine):
+    module, x = make(3, 2), angles(2, 2, 3).requires_grad_()
+    values = module(x)
+    cotangent = angles(*values.shape)
+    first, second = (torch.autograd.grad(values, x, cotangent, retain_graph=True)[0] for _ in range(2))
+    torch.testing.assert_close(second, first, rtol=0, atol=1e-6)
+    with pytest.raises(UsageError, match="jacrev"):
+        torch.autograd.grad(values, x, torch.stack([cotangent, -cotangent]), is_grads_batched=True)
+    # Without gradients being recorded around them too, those of torch.func are mapped over.
+    with torch.no_grad():
+        mapped = torch.func.jacrev(module)(x.detach())
+    torch.testing.assert_close((mapped * cotangent[..., None, None, None]).sum((0, 1, 2)), first, rtol=0, atol=1e-5)
 
 
 def test_a_penalty_on_weights_alone_is_an_error_too(engine):
