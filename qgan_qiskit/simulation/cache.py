@@ -62,7 +62,9 @@ def engine_for(
         engine = _engines.pop(key, None)
         if engine is None:
             check_listed_once(inputs, weights)
-            engine = _compiled(circuit, inputs, weights, observables, dtype, device, kind)
+            # It outlives this call: tensors made in inference mode could not take part in training later.
+            with torch.inference_mode(False):
+                engine = _compiled(circuit, inputs, weights, observables, dtype, device, kind)
         _engines[key] = engine
         while len(_engines) > _MAX_ENGINES:
             _engines.popitem(last=False)

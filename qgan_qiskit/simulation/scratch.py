@@ -22,7 +22,11 @@ def take(like: Tensor, shape: Sequence[int] | None = None) -> Tensor:
     kept: list[Tensor] = _local.__dict__.setdefault("kept", [])
     if kept and (tuple(kept[0].shape), kept[0].dtype, kept[0].device) != key:
         kept.clear()
-    return kept.pop() if kept else torch.empty(key[0], dtype=like.dtype, device=like.device)
+    if kept:
+        return kept.pop()
+    # It may be kept for a call outside of inference mode, where torch forbids writing to what was made within.
+    with torch.inference_mode(False):
+        return torch.empty(key[0], dtype=like.dtype, device=like.device)
 
 
 def give(*tensors: Tensor) -> None:

@@ -8,15 +8,19 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
+from qiskit.circuit import ParameterVector, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.connectors import TorchConnector
 
-from qgan_qiskit.circuits import hybridq_ansatz
+from qgan_qiskit.circuits import Ansatz, hybridq_ansatz
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.qnn import ExactQNN, SubGenerators
+from qgan_qiskit.simulation import cache
 
 FUZZ = Path(__file__).with_name("fuzz_calls.py")
 ENGINES = ("native", "portable")
@@ -244,6 +248,31 @@ def test_a_retained_graph_is_walked_twice_with_equal_results(engine):
     with torch.no_grad():
         mapped = torch.func.jacrev(module)(x.detach())
     torch.testing.assert_close((mapped * cotangent[..., None, None, None]).sum((0, 1, 2)), first, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("reps", [2, 3])
+def test_what_was_first_met_in_inference_mode_trains_afterwards(engine, reps, monkeypatch):
+    monkeypatch.setattr(cache, "_engines", OrderedDict())
+    w, x = ParameterVector("w", 3), ParameterVector("x", 3)
+    circuit = QuantumCircuit(3)
+    for layer in range(reps):
+        for qubit in range(3):
+            circuit.ry(x[qubit] * w[qubit] if layer else x[qubit], qubit)
+            circuit.rx(w[qubit], qubit)
+        circuit.cz(0, 1)
+    ansatz = Ansatz("products", circuit, tuple(x), tuple(w), (SparsePauliOp("ZZI"), SparsePauliOp("IXZ")))
+    module, inputs = SubGenerators(ansatz, 2, generator=torch.Generator().manual_seed(1)), angles(9)
+    with torch.inference_mode():
+        first = module(inputs).clone()
+    values = module(inputs.requires_grad_())
+    values.sum().backward()
+    torch.testing.assert_close(values.detach(), first.clone(), rtol=0, atol=1e-6)
+    monkeypatch.setattr(cache, "_engines", OrderedDict())
+    fresh = copy.deepcopy(module)
+    fresh.zero_grad()
+    leaf = inputs.detach().clone().requires_grad_()
+    fresh(leaf).sum().backward()
+    torch.testing.assert_close(inputs.grad, leaf.grad, rtol=0, atol=1e-6)
 
 
 def test_a_penalty_on_weights_alone_is_an_error_too(engine):
