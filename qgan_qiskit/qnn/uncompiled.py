@@ -18,11 +18,15 @@ def uncompiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     ``torch.compiler.disable`` imports the compiler, which takes seconds; so this waits until somebody else has.
     """
-    disabled = functools.cache(lambda: torch.compiler.disable(function))
+    disabled: list[Callable[_P, _R]] = []
 
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return (disabled() if "torch._dynamo" in sys.modules else function)(*args, **kwargs)
+        if "torch._dynamo" not in sys.modules:
+            return function(*args, **kwargs)
+        if not disabled:
+            disabled.append(torch.compiler.disable(function))
+        return disabled[0](*args, **kwargs)
 
     call._torchdynamo_disable = True  # type: ignore[attr-defined]
     return call
