@@ -46,8 +46,19 @@ def list_folders(files: Files, config: DataConfig) -> Listing:
                 files, f"the folders {_listed(tops)} look like folds, which are neither classes nor splits"
             )
     splits, rest = _take_splits(files, below)
+    unlabelled = _unlabelled(splits, rest)
+    if unlabelled:
+        kept = [row for row, split in enumerate(splits) if split not in unlabelled]
+        gone = next(name for name, split in zip(rest, splits, strict=True) if split in unlabelled)
+        notes.append(
+            f"left out {len(splits) - len(kept):,} images of the {' and '.join(sorted(unlabelled))} split, which lie in no class "
+            f"folder, such as {shown(gone)}"
+        )
+        names = list(rest)
+        rest, splits = {names[row]: rest[names[row]] for row in kept}, [splits[row] for row in kept]
+    rest = _without_holders(rest)
     labels = _labels(files, rest, _own_name(files, prefix))
-    return _listing(files, list(below), labels, splits, notes)
+    return _listing(files, list(rest), labels, splits, notes)
 
 
 def list_top_folders(files: Files, config: DataConfig) -> Listing:
@@ -117,6 +128,25 @@ def _take_splits(files: Files, below: dict[str, list[str]]) -> tuple[list[str], 
             break
         rest = {name: parts[1:] for name, parts in rest.items()}
     return splits, rest
+
+
+def _unlabelled(splits: list[str], below: dict[str, list[str]]) -> set[str]:
+    """Return the splits without class folders, where all training images lie in class folders: a challenge's test images."""
+    folders: dict[str, set[str]] = {}
+    for split, parts in zip(splits, below.values(), strict=True):
+        folders.setdefault(split, set()).add(parts[0] if len(parts) > 1 else "")
+    classes = folders.get("train", {""})
+    if any(not name or is_container(name) for name in classes):
+        return set()
+    return {split for split, found in folders.items() if all(not name or is_container(name) for name in found)}
+
+
+def _without_holders(below: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the paths without the folder ``images`` that each of several classes has (beside its masks, say)."""
+    inner = {parts[1] if len(parts) > 2 else "" for parts in below.values()}
+    if len(inner) > 1 or not is_container(min(inner)) or len({parts[0] for parts in below.values()}) < 2:
+        return below
+    return {name: [parts[0], *parts[2:]] for name, parts in below.items()}
 
 
 def _labels(files: Files, below: dict[str, list[str]], own_name: str) -> list[str]:

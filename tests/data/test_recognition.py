@@ -214,6 +214,30 @@ def test_val_and_test_without_train_are_trained_on_only_when_asked(tree, setting
     assert set(read_images(settings(root, part="test")).names) == {"test/a/1.png", "test/b/1.png"}
 
 
+UNLABELLED = {
+    "test images beside class folders": (["train/a/1", "train/b/2", "test/3", "test/4"], 2),
+    "in a folder of images": (["x/train/a/1", "x/train/b/2", "x/val/a/5", "x/val/b/6", "x/test/images/3"], 1),
+}
+
+
+@pytest.mark.parametrize("case", UNLABELLED)
+def test_unlabelled_test_images_beside_labelled_training_images_are_left_out(case, tree, settings, png):
+    names, count = UNLABELLED[case]
+    images = read_images(settings(tree({f"{name}.png": png(k) for k, name in enumerate(names)})))
+    assert images.counts() == {"a": 1, "b": 1} and all("train/" in name for name in images.names)
+    assert any(f"left out {count} images of the test split" in note for note in images.notes)
+
+
+def test_unlabelled_training_images_beside_labelled_test_images_are_refused(tree, settings, png):
+    with pytest.raises(DataError, match="--layout folders"):
+        read_images(settings(tree({f"{name}.png": png(1) for name in ("train/1", "test/a/2", "test/b/3")})))
+
+
+def test_a_folder_of_images_in_every_class_is_stepped_over(tree, settings, png):
+    names = [f"{label}/{kind}/{label}-{k}.png" for label in ("a", "b") for kind in ("images", "masks") for k in (1, 2)]
+    assert read_images(settings(tree({n: png(k) for k, n in enumerate(names)}))).counts() == {"a": 2, "b": 2}
+
+
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16"]
 
 
