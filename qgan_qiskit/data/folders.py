@@ -14,15 +14,7 @@ _SHOWN = 6
 
 
 class AmbiguousError(DataError):
-    """Folders that may be classes or something else.
-
-    Attributes:
-        parts: whether they look like mere parts of a download, so that a table beside them may say what they hold.
-    """
-
-    def __init__(self, message: str, *, parts: bool = False) -> None:
-        super().__init__(message)
-        self.parts = parts
+    """Folders that may be classes or something else."""
 
 
 def list_folders(files: Files, config: DataConfig) -> Listing:
@@ -185,12 +177,10 @@ def _labels(files: Files, below: dict[str, list[str]], own_name: str) -> list[st
         if any(nested.values()) and direct:
             raise _ambiguous(files, f"images lie at several depths below {found}")
         if any(is_download_part(top) for top in tops):
-            raise _ambiguous(files, f"{found} look like parts of a download", parts=True)
+            raise _ambiguous(files, f"{found} look like parts of a download")
         containers = [top for top in tops if is_container(top)]
         if containers:
-            raise _ambiguous(
-                files, f"{_listed(containers)} of {found} look like holders of images, not classes", parts=True
-            )
+            raise _ambiguous(files, f"{_listed(containers)} of {found} look like holders of images, not classes")
         if all(is_patient(top) for top in tops):
             raise _ambiguous(files, f"{found} ({len(tops):,}) look like patients or running numbers, not classes")
     return [parts[0].strip() or parts[0] for parts in below.values()]
@@ -219,11 +209,10 @@ def _listed(names: list[str]) -> str:
     return ", ".join(map(shown, names[:_SHOWN])) + more
 
 
-def _ambiguous(files: Files, what: str, *, parts: bool = False) -> AmbiguousError:
+def _ambiguous(files: Files, what: str) -> AmbiguousError:
     return AmbiguousError(
         f"{shown(str(files.root))}: {what}; say what it is: --table FILE with the labels, --layout folders (the folders at "
-        "the top are classes), --layout flat (one class), --exclude PATTERN, or name a folder further in",
-        parts=parts,
+        "the top are classes), --layout flat (one class), --exclude PATTERN, or name a folder further in"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,13 +39,13 @@ from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, FolderFiles, shown
 from qgan_qiskit.data.folders import AmbiguousError, list_flat, list_folders, list_top_folders
 from qgan_qiskit.data.grey import to_grey
 from qgan_qiskit.data.image_set import ImageSet, class_index, means_all
-from qgan_qiskit.data.listing import Listing
+from qgan_qiskit.data.listing import Listing, tables_beside
 from qgan_qiskit.data.npz import list_npz, read_npz
 from qgan_qiskit.data.parts import select_part
 from qgan_qiskit.data.room import require_room
-from qgan_qiskit.data.split_names import is_container, is_download_part
+from qgan_qiskit.data.split_names import is_challenge, is_container, is_download_part, split_of
 from qgan_qiskit.data.table import list_table
-from qgan_qiskit.data.unknown_table import check_no_other_table
+from qgan_qiskit.data.unknown_table import check_other_tables
 from qgan_qiskit.errors import DataError
 
 # Tables that may lie beside the named folder: what they say decides the listing, so their state is in the cache's key.
@@ -75,6 +77,10 @@ _DECIDING = {
     "include",
     "exclude",
 }
+# The end of names that only count: set_1, batch (2), part b.
+_COUNTED = re.compile(r"[ _.-]*\(?(\d+|(?<![a-z])[a-z])\)?$")
+# What a class may be called with a number behind it.
+_KINDS = {"class", "grade", "stage", "type", "level", "label", "category", "cat", "kind", "severity", "score"}
 _Lister = Callable[[Files, DataConfig], Listing | None]
 # Layouts with a table of labels of their own, in the order in which they are tried.
 _KNOWN: dict[str, _Lister] = {
@@ -158,6 +164,7 @@ def _whole(config: DataConfig, seed: int) -> ImageSet:
     with _opened(path) as files:
         # Another Pillow may decode or filter a little differently.
         state = [PIL.__version__, files.stamp(), [_state(files.outer_folder / table) for table in TABLES]]
+        state.append([[name, _state(Path(name))] for name in tables_beside(files)])
         state.append(None if config.table is None else _state(Path(config.table).expanduser()))
         return cached(folder, source, state, lambda: _decoded(files, config))
 
@@ -246,9 +253,9 @@ def _recognised(files: ChosenFiles, config: DataConfig) -> Listing:
     except DataError as error:
         refusal = error
     own = plain is not None and _own_folders(plain)
-    parts = isinstance(refusal, AmbiguousError) and refusal.parts
     # Beside the source a table may lie that belongs to other folders: it decides only where folders say nothing.
-    files.tables_beside = parts or (plain is not None and not own and len(plain.classes) == 1)
+    beside = plain is None or (len(plain.classes) == 1 and not own)
+    files.tables_beside = beside
     if not own:
         for lister in _KNOWN.values():
             listing = lister(files, config)
@@ -256,22 +263,47 @@ def _recognised(files: ChosenFiles, config: DataConfig) -> Listing:
                 return listing
         if cifar.has_batches(files):
             return cifar.list_cifar(files)
+    files.tables_beside = True
+    layout_of = functools.partial(_known_layout, files, config)
     if plain is not None:
-        check_no_other_table(files, plain)
-        return plain
+        notes = check_other_tables(files, plain, own=own, beside=beside, layout_of=layout_of)
+        if len(plain.classes) == 1 and is_challenge(plain.classes[0]):
+            raise DataError(
+                f"{shown(str(files.root))}: the folder {shown(plain.classes[0])} is named as a challenge's archive unpacks, and "
+                "its table of labels is not there: fetch that, name it with --table, or take all as one class with --layout flat"
+            )
+        return replace(plain, notes=(*plain.notes, *notes))
     assert refusal is not None
     if isinstance(refusal, AmbiguousError):
         # What lies there may be explained by a table that must be named.
-        check_no_other_table(files, list_flat(files, config))
+        check_other_tables(files, list_flat(files, config), own=False, beside=True, layout_of=layout_of)
     raise refusal
+
+
+def _known_layout(files: ChosenFiles, config: DataConfig) -> str | None:
+    """Return the layout with a table of its own that would list the source, None if none would."""
+    for name, lister in _KNOWN.items():
+        try:
+            if lister(files, config) is not None:
+                return name
+        except DataError:
+            continue
+    return None
 
 
 def _own_folders(listing: Listing) -> bool:
     """Whether folders are evidently classes that somebody made, not just places where images were put."""
-    folders = {part for name in listing.names for part in name.split("/")[:-1]}
-    if any(is_container(name) or is_download_part(name) for name in folders):
+    classes = listing.classes
+    if any(is_container(name) or is_download_part(name) for name in classes):
         return False
-    return len(listing.classes) > 1 and all(len(name) > 1 for name in listing.classes)
+    if len(classes) == 1:
+        # Folders of one class within those of several splits were made by hand.
+        return len(set(listing.splits)) > 1 and all(
+            any(split_of(part) and classes[0] in parts[level + 1 :] for level, part in enumerate(parts))
+            for parts in (name.split("/")[:-1] for name in listing.names)
+        )
+    stems = {_COUNTED.sub("", name.casefold()).strip(" _.-") for name in classes}
+    return len(stems) > 1 or stems <= _KINDS
 
 
 def absolute_source(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data.files import Files, UnreadableError, shown
+from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, UnreadableError, shown
 from qgan_qiskit.data.listing import Listing, decode_text, find_table, parse_table
 from qgan_qiskit.data.tabled import Row, list_rows
 from qgan_qiskit.errors import DataError
@@ -108,8 +108,10 @@ def _content(files: Files, named: str) -> tuple[str, bytes]:
 
 def _records(name: str, content: bytes) -> list[dict[str, str]]:
     """Return the rows of a table of text or of JSON as text cells."""
-    if name.lower().endswith((".xlsx", ".xls", ".parquet", ".ods")):
+    if name.lower().endswith((".xlsx", ".xls", ".ods", ".parquet", ".feather", ".arrow")):
         raise DataError(f"{shown(name)} is no table of text: save it as .csv")
+    if name.lower().endswith((".zip", *PACKED_SUFFIXES)):
+        raise DataError(f"{shown(name)} is a packed table: unpack it")
     if not name.lower().endswith((".json", ".jsonl", ".ndjson")):
         return parse_table(name, content)
     text = decode_text(name, content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import random
@@ -310,22 +311,97 @@ def test_a_table_that_nobody_asked_for_is_not_ignored(name, tree, settings, png)
     assert len(read_images(settings(root, layout="flat"))) == 2
 
 
+OWN = {
+    "two classes in splits": (["train/good", "train/bad", "test/good", "test/bad"], {"bad": 1, "good": 1}),
+    "two classes": (["good", "bad", "good", "bad"], {"bad": 2, "good": 2}),
+    "classes with numbers": (["grade 1", "grade 2", "grade 1", "grade 2"], {"grade 1": 2, "grade 2": 2}),
+    "one class in splits": (["train/moles", "train/moles", "test/moles", "test/moles"], {"moles": 2}),
+}
+
+
 @pytest.mark.parametrize("beside", [True, False])
-def test_own_folders_win_over_a_table_that_was_not_asked_for(beside, tree, settings, png):
-    files, _ = made("ham", png)
-    text = files["labels of dermatology.csv"]
-    root = tree(
-        {
-            f"mine/{split}/{label}/ISIC_{k}.jpg": png(k)
-            for split, label, k in (("train", "good", 0), ("train", "bad", 1), ("test", "good", 2), ("test", "bad", 3))
-        }
-    )
+@pytest.mark.parametrize("case", OWN)
+def test_own_folders_win_over_a_table_that_was_not_asked_for(case, beside, tree, settings, png):
+    text = made("ham", png)[0]["labels of dermatology.csv"]
+    folders, counts = OWN[case]
+    root = tree({f"mine/{folder}/ISIC_{k}.jpg": png(k) for k, folder in enumerate(folders)})
     (root / ("" if beside else "mine") / "HAM10000_metadata.csv").write_text(text)
-    if beside:
-        assert read_images(settings(root / "mine")).counts() == {"bad": 1, "good": 1}
-    else:
-        with pytest.raises(DataError, match="--table"):
-            read_images(settings(root / "mine"))
+    images = read_images(settings(root / "mine"))
+    assert images.counts() == counts
+    (note,) = (note for note in images.notes if "the folders won" in note)
+    assert "HAM10000_metadata.csv" in note and "--layout ham10000" in note
+    assert set(read_images(settings(root / "mine", layout="ham10000")).classes) <= {"MEL", "NV", "BCC"}
+
+
+@pytest.mark.parametrize("folders", [["set_1", "set_2"], ["archive", "archive (1)"], ["imgs_a", "imgs_b"], ["all"]])
+def test_folders_that_only_count_do_not_win_over_the_table_inside(folders, tree, settings, png):
+    files, truth = made("ham", png)
+    text = files["labels of dermatology.csv"]
+    root = tree({f"{folders[k % len(folders)]}/ISIC_{k}.jpg": png(k) for k in range(8)} | {"t.csv": text})
+    truth = {name.rpartition("/")[2]: label for name, (label, _, _) in truth.items()}
+    images = read_images(settings(root))
+    assert {
+        n.rpartition("/")[2]: images.classes[k] for n, k in zip(images.names, images.labels_N, strict=True)
+    } == truth
+
+
+def test_a_table_of_the_folders_classes_that_says_otherwise_is_refused(tree, settings, png):
+    rows = [["1.png", "mel"], ["2.png", "nv"], ["3.png", "mel"]]
+    root = tree({"mel/1.png": png(1), "nv/2.png": png(2), "nv/3.png": png(3), "t.csv": table(["f", "y"], rows)})
+    with pytest.raises(DataError, match="gives 3 another class than its folder nv"):
+        read_images(settings(root))
+    (root / "t.csv").write_text(table(["f", "y"], [*rows[:2], ["3.png", "NV"]]))
+    images = read_images(settings(root))
+    assert images.counts() == {"mel": 1, "nv": 2} and any("the same classes" in note for note in images.notes)
+
+
+def test_the_table_of_isic_2020_is_found_beside_its_images_and_the_second_version_is_taken(tree, settings, png):
+    files, truth = made("isic2020", png)
+    header, *rows = csv.reader(io.StringIO(files.pop("train.csv")))
+    first = table(header, rows)
+    second = table([*header, "lesion_id"], [[*row, f"IL_{row[0]}"] for row in rows])
+    root = tree({**files, "ISIC_2020_Training_GroundTruth.csv": first})
+    assert read_images(settings(root / "train")).counts() == read_images(settings(root)).counts()
+    (root / "ISIC_2020_Training_GroundTruth_v2.csv").write_text(second)
+    images = read_images(settings(root))
+    assert {images.classes[k] for k in images.labels_N} == {label for label, _, _ in truth.values()}
+    assert any("_v2.csv is used, and not ISIC_2020_Training_GroundTruth.csv" in note for note in images.notes)
+
+
+@pytest.mark.parametrize("main", ["HAM10000_metadata.csv", "renamed.csv"])
+def test_the_test_images_in_a_copy_of_ham_are_its_test_split(main, tree, settings, png):
+    files, truth = made("ham", png)
+    files[main] = text = files.pop("labels of dermatology.csv")
+    header = text.splitlines()[0].split(",")
+    rows = [[f"T_{k}", f"ISIC_9{k}", "nv", "histo", "50.0", "male", "back"] for k in range(3)]
+    test = {f"ISIC2018_Task3_Test_Images/ISIC_9{k}.jpg": png(90 + k) for k in range(3)}
+    root = tree({**files, **test, "ISIC2018_Task3_Test_GroundTruth.csv": table(header, rows)})
+    assert set(read_images(settings(root)).names) == set(truth)
+    assert set(read_images(settings(root, part="test")).names) == set(test)
+
+
+@pytest.mark.parametrize("name", ["labels.csv.gz", "labels.csv.zip", "labels.xlsx", "labels.parquet", "labels.ods"])
+def test_a_table_that_is_not_read_is_not_ignored_where_nothing_else_says_what_images_are(name, tree, settings, png):
+    text = table(["f", "y"], [["im_1.png", "a"], ["im_2.png", "b"]])
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("xl/sharedStrings.xml" if name.endswith("xlsx") else "labels.csv", text)
+    content = packed.getvalue() if name.endswith(("zip", "xlsx")) else gzip.compress(text.encode())
+    root = tree({"x/im_1.png": png(1), "x/im_2.png": png(2), name: content})
+    with pytest.raises(DataError, match=r"saved as \.csv"):
+        read_images(settings(root))
+    assert len(read_images(settings(root, layout="flat"))) == 2
+    with pytest.raises(DataError, match=r"save it as \.csv|unpack"):
+        read_images(settings(root, table=name))
+
+
+@pytest.mark.parametrize("name", ["ISIC_2019_Training_Input", "ISIC_2020_Training_JPEG", "HAM10000_images_part_1"])
+def test_images_of_a_challenge_without_its_table_are_no_class(name, tree, settings, png):
+    root = tree({f"{name}/ISIC_1.jpg": png(1), f"{name}/ISIC_2.jpg": png(2)})
+    for source in (root, root / name):
+        with pytest.raises(DataError, match="--layout flat"):
+            read_images(settings(source))
+    assert len(read_images(settings(root, layout="flat"))) == 2
 
 
 def test_masks_and_thumbnails_are_left_out_with_a_note_and_come_back_when_named(tree, settings, png):
