@@ -74,10 +74,20 @@ def command(
     _check_effect(config, changes)
     if dry_run:
         click.echo(config.model_dump_json(indent=1))
+        _say_data(config)
         return
     from qgan_qiskit.experiment import fit
 
     fit(config, outdir, say)
+
+
+def _say_data(config: RunConfig) -> None:
+    """Say what the source holds, without decoding it; settings may also be resolved where the images are not."""
+    from qgan_qiskit.data import is_there, listed_summary
+
+    if config.data.path is not None and is_there(config.data.path):
+        for line in listed_summary(config.data):
+            say(line)
 
 
 def _resolve(

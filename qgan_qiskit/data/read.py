@@ -44,9 +44,10 @@ from qgan_qiskit.data.npz import list_npz, read_npz
 from qgan_qiskit.data.parts import select_part
 from qgan_qiskit.data.room import require_room
 from qgan_qiskit.data.split_names import is_challenge, is_container, is_download_part, split_of
+from qgan_qiskit.data.summary import listed_lines
 from qgan_qiskit.data.table import list_table
 from qgan_qiskit.data.unknown_table import check_other_tables
-from qgan_qiskit.errors import DataError
+from qgan_qiskit.errors import DataError, UsageError
 
 # Tables that may lie beside the named folder: what they say decides the listing, so their state is in the cache's key.
 TABLES = (
@@ -81,6 +82,8 @@ _DECIDING = {
 _COUNTED = re.compile(r"[ _.-]*\(?(\d+|(?<![a-z])[a-z])\)?$")
 # What a class may be called with a number behind it.
 _KINDS = {"class", "grade", "stage", "type", "level", "label", "category", "cat", "kind", "severity", "score"}
+# Columns that may be named without --table, by the layouts whose own table has them.
+_COLUMNS = {"Hugging Face": ("label_column", "group_column", "split_column"), "ISIC 2020": ("label_column",)}
 _Lister = Callable[[Files, DataConfig], Listing | None]
 # Layouts with a table of labels of their own, in the order in which they are tried.
 _KNOWN: dict[str, _Lister] = {
@@ -151,6 +154,7 @@ def _units(config: DataConfig, seed: int) -> tuple[dict[str, str], tuple[str, ..
 
 def _whole(config: DataConfig, seed: int) -> ImageSet:
     """Return the images of all parts together."""
+    _check_effect(config)
     if config.path is None:
         return _made(config, seed)
     if config.path == digits.NAME:
@@ -169,12 +173,30 @@ def _whole(config: DataConfig, seed: int) -> ImageSet:
         return cached(folder, source, state, lambda: _decoded(files, config))
 
 
+def _check_effect(config: DataConfig) -> None:
+    """Refuse settings that say how files are listed where nothing is listed.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    if config.path is not None and config.path != digits.NAME and not config.path.lower().endswith(".npz"):
+        return
+    listed = ("table", "image_column", "label_column", "group_column", "split_column", "include", "exclude")
+    named = [name for name in listed if getattr(config, name)] + ["layout"] * (config.layout != "auto")
+    if named:
+        what = "made images" if config.path is None else shown(config.path)
+        raise UsageError(
+            f"--{named[0].replace('_', '-')} has no effect on {what}: leave it out, or name a folder or zip"
+        )
+
+
 def class_names(config: DataConfig) -> tuple[str, ...]:
     """Return the names of all classes of the source without decoding an image.
 
     Raises:
         DataError: nothing that fits, an inconsistent table or a hostile archive.
     """
+    _check_effect(config)
     if config.path is None:
         return made_lesions.CLASSES
     if config.path == digits.NAME:
@@ -195,6 +217,20 @@ def resolved_part(config: DataConfig) -> str:
     return "train" if any(_listed(config).splits) else "all"
 
 
+def listed_summary(config: DataConfig) -> list[str]:
+    """Return what is known of a source before an image is decoded, in lines for a person; none for images without files.
+
+    Raises:
+        DataError: as :func:`class_names`; also that there is no such class.
+    """
+    if config.path is None or config.path == digits.NAME:
+        return []
+    listing = _listed(config)
+    if config.class_name is not None and "," not in config.class_name and config.class_list():
+        class_index(listing.classes, config.class_name)
+    return listed_lines(listing)
+
+
 def _listed(config: DataConfig) -> Listing:
     """List all images of a source with files."""
     path = existing_path(str(config.path))
@@ -209,9 +245,19 @@ def list_images(files: Files, config: DataConfig) -> Listing:
 
     Raises:
         DataError: no layout fits, or the one that fits is inconsistent.
+        UsageError: a column is named, and no table that has it is read.
     """
     chosen = ChosenFiles(files, config)
-    return _list(chosen, config).settled(*chosen.left_out)
+    listing = _list(chosen, config)
+    if config.table is None:
+        for column in ("label_column", "group_column", "split_column"):
+            named = getattr(config, column)
+            if named is not None and column not in _COLUMNS.get(listing.layout, ()):
+                raise UsageError(
+                    f"--{column.replace('_', '-')} {shown(named)} names a column of a table, and the images were listed "
+                    f"otherwise ({listing.layout}): name the table with --table too"
+                )
+    return listing.settled(*chosen.left_out)
 
 
 def _decoded(files: Files, config: DataConfig) -> ImageSet:
@@ -306,9 +352,23 @@ def _own_folders(listing: Listing) -> bool:
     return len(stems) > 1 or stems <= _KINDS
 
 
+def absolute_table(text: str) -> str:
+    """Return ``config.table`` such that it names the same file from any working folder; a name inside the source stays."""
+    path = Path(text).expanduser()
+    return str(path.absolute()) if path.is_file() else text
+
+
 def absolute_source(text: str) -> str:
     """Return ``config.path`` such that it names the same images from any working folder; the digits are no path."""
     return text if text == digits.NAME else str(expanded(text).absolute())
+
+
+def is_there(text: str) -> bool:
+    """Whether a path, as a user writes it, leads to something."""
+    try:
+        return expanded(text).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def existing_path(text: str) -> Path:

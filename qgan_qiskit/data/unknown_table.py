@@ -143,7 +143,7 @@ def _compared(
     classes = {label_of[_key(row[column])].casefold() for row in listed}
     for other in rows[0]:
         cells = {row[other].strip().casefold() for row in listed}
-        if other == column or not classes <= cells:
+        if other == column or not classes <= cells or (len(classes) == 1 and len(cells) > 1):
             continue
         wrong = [row for row in listed if row[other].strip().casefold() != label_of[_key(row[column])].casefold()]
         return _Found(name, columns, same=not wrong, other=_key(wrong[0][column]) if wrong else "")

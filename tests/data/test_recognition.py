@@ -20,7 +20,7 @@ from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import class_names, read_images, resolved_part
 from qgan_qiskit.data.folders import list_folders
 from qgan_qiskit.data.split_names import split_of
-from qgan_qiskit.errors import DataError
+from qgan_qiskit.errors import DataError, UsageError
 
 
 def table(header: list[str], rows: list[list[object]], delimiter: str = ",") -> str:
@@ -269,6 +269,34 @@ def test_any_table_by_its_columns(seed, tree, settings, png, tmp_path):
     assert found == truth
     assert any("1 rows name no image" in note for note in images.notes)
     assert any("left out 1 images without a row" in note for note in images.notes)
+
+
+def test_columns_of_hugging_faces_table_need_no_table_option(tree, settings, png):
+    rows = [[f"{k}.png", "ab"[k % 2], f"p{k // 2}", ["train", "test"][k // 4]] for k in range(8)]
+    root = tree(
+        {f"{k}.png": png(k) for k in range(8)} | {"metadata.csv": table(["file_name", "label", "p", "s"], rows)}
+    )
+    images = read_images(settings(root, group_column="p", split_column="s", part="all"))
+    assert images.groups == tuple(row[2] for row in rows) and images.splits == tuple(row[3] for row in rows)
+    with pytest.raises(DataError, match="no column x"):
+        read_images(settings(root, group_column="x"))
+
+
+@pytest.mark.parametrize("column", ["label_column", "group_column", "split_column"])
+def test_a_column_without_a_table_that_has_it_is_refused(column, tree, settings, png):
+    root = tree({"a/1.png": png(1), "b/2.png": png(2)})
+    for ask in (read_images, class_names):
+        with pytest.raises(UsageError, match="name the table with --table"):
+            ask(settings(root, **{column: "x"}))
+
+
+@pytest.mark.parametrize(
+    "option", [{"table": "t.csv"}, {"layout": "folders"}, {"exclude": ("a",)}, {"label_column": "y"}]
+)
+@pytest.mark.parametrize("path", [None, "sklearn:digits"])
+def test_options_on_files_are_refused_where_there_are_none(option, path, tmp_path):
+    with pytest.raises(UsageError, match=f"--{next(iter(option)).replace('_', '-')} has no effect"):
+        read_images(DataConfig(path=path, resolution=16, cache_dir=str(tmp_path), **option))
 
 
 BAD_TABLES = {
