@@ -50,11 +50,18 @@ def list_folders(files: Files, config: DataConfig) -> Listing:
         rest, splits = {names[row]: rest[names[row]] for row in kept}, [splits[row] for row in kept]
     rest = _without_holders(rest)
     labels = _labels(files, rest, _own_name(files, prefix))
+    deeper = next((parts for parts in rest.values() if len(parts) > 2), None)
+    if deeper is not None and len(set(labels)) > 1:
+        notes.append(
+            f"classes are the folders at the top; those below them, such as {shown('/'.join(deeper[:2]))}, are not told apart"
+        )
     return _listing(files, list(rest), labels, splits, notes)
 
 
 def list_top_folders(files: Files, config: DataConfig) -> Listing:
     """List the images by the folder at the top that they lie in, whatever it is called (``--layout folders``).
+
+    Outer folders around everything are stepped into.
 
     Raises:
         DataError: no image lies in a folder.
@@ -66,7 +73,8 @@ def list_top_folders(files: Files, config: DataConfig) -> Listing:
     if len(inside) < len(images):
         loose = next(name for name in images if "/" not in name)
         notes.append(f"left out {len(images) - len(inside):,} images beside the class folders, such as {shown(loose)}")
-    labels = [name.partition("/")[0].strip() for name in inside]
+    prefix = _inside_wrappers(inside)
+    labels = [name[len(prefix) :].partition("/")[0].strip() for name in inside]
     return _listing(files, inside, labels, [""] * len(inside), notes)
 
 

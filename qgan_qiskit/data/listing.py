@@ -225,8 +225,12 @@ def decode_text(name: str, content: bytes) -> str:
         DataError: it is neither.
     """
     kind = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    if kind == "utf-8-sig" and b"\0" in content:
+        raise DataError(f"{shown(name)} is no text, or UTF-16 without a byte order mark: save it as UTF-8")
     try:
-        return content.decode(kind)
+        text = content.decode(kind)
+        # Excel's own first line, which says what stands between cells.
+        return text.partition("\n")[2] if text[:4].casefold() == "sep=" else text
     except UnicodeDecodeError as error:
         raise DataError(f"cannot read the label table {shown(name)}: {error}; save it as UTF-8") from error
 

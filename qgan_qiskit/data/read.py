@@ -363,14 +363,6 @@ def absolute_source(text: str) -> str:
     return text if text == digits.NAME else str(expanded(text).absolute())
 
 
-def is_there(text: str) -> bool:
-    """Whether a path, as a user writes it, leads to something."""
-    try:
-        return expanded(text).exists()
-    except (OSError, ValueError):
-        return False
-
-
 def existing_path(text: str) -> Path:
     """Return the absolute path of a source.
 

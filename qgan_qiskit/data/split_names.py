@@ -133,7 +133,7 @@ def is_container(name: str) -> bool:
     return (
         name.strip().casefold() in _CONTAINERS
         or is_challenge(name)
-        or any(word in ("images", "input", "imgs", "photos") for word in re.split(r"[^a-z]+", name.casefold()))
+        or any(word in ("images", "input", "imgs") for word in re.split(r"[^a-z]+", name.casefold()))
     )
 
 

@@ -256,7 +256,9 @@ def test_any_table_by_its_columns(seed, tree, settings, png, tmp_path):
     rows.append(["gone.png", "7", "p", "train"])
     text = table(["pic", "what", "who", "set"], rows, rng.choice(",;\t"))
     path = tmp_path / "labels.csv"
-    path.write_bytes(text.encode(rng.choice(ENCODINGS)))
+    # Excel's own first line, as some programs write it.
+    first = rng.choice(["", f"sep={text[3]}\n"])
+    path.write_bytes((first + text).encode(rng.choice(ENCODINGS)))
     root = tree({**{name: png(k) for k, name in enumerate(truth)}, "x/extra.png": png(99)})
     columns = {"image_column": "pic", "label_column": "what", "group_column": "who", "split_column": "set"}
     images = read_images(settings(root, table=str(path), part="all", **columns))
@@ -299,12 +301,52 @@ def test_options_on_files_are_refused_where_there_are_none(option, path, tmp_pat
         read_images(DataConfig(path=path, resolution=16, cache_dir=str(tmp_path), **option))
 
 
+@pytest.mark.parametrize("kind", ["isic2018", "isic2019"])
+def test_a_one_hot_table_of_another_name_is_known_by_its_columns(kind, tree, settings, png):
+    files, truth = made(kind, png)
+    (name,) = (name for name in files if name.endswith("Training_GroundTruth.csv"))
+    training = {name: label for name, (label, _, split) in truth.items() if split == "train"}
+    root = tree({**{name: files[name] for name in training}, "labels (1).csv": files[name]})
+    images = read_images(settings(root))
+    assert dict(zip(images.names, (images.classes[k] for k in images.labels_N), strict=True)) == training
+
+
+def test_several_columns_of_0_and_1_are_classes(tree, settings, png):
+    labels = ["a", "b", "", "c", "b"]
+    rows = [[f"{k}.png", *(f"{float(name == label)}" for name in "abc")] for k, label in enumerate(labels)]
+    root = tree({f"x/{k}.png": png(k) for k in range(5)} | {"t.csv": table(["image", "a", "b", "c"], rows)})
+    images = read_images(settings(root, table="t.csv", label_column="a, b,c"))
+    assert images.counts() == {"a": 1, "b": 2, "c": 1} and any("1 rows have no label" in note for note in images.notes)
+    (root / "t.csv").write_text(table(["image", "a", "b", "c"], [[*rows[0][:2], "1", "0"], *rows[1:]]))
+    with pytest.raises(DataError, match="at most one may be 1"):
+        read_images(settings(root, table="t.csv", label_column="a,b,c"))
+
+
+def test_a_patient_in_several_splits_of_the_source_is_noted(tree, settings, png):
+    rows = [[k, "ab"[k % 2], f"p{k % 3}", ["train", "test"][k // 4]] for k in range(5)]
+    root = tree({f"{k}.png": png(k) for k in range(5)} | {"t.csv": table(["image", "label", "p", "s"], rows)})
+    images = read_images(settings(root, table="t.csv", group_column="p", split_column="s"))
+    parted = {row[2] for row in rows[:4]} & {row[2] for row in rows[4:]}
+    assert any(f"{len(parted)} patients or lesions have images in several" in note for note in images.notes)
+
+
+def test_classes_may_have_photos_in_their_names_and_folders_below_are_noted(tree, settings, png):
+    names = ["train/Acne Photos/a/1", "train/Nail Photos/b/2", "test/Acne Photos/3", "test/Nail Photos/4"]
+    images = read_images(settings(tree({f"{name}.png": png(k) for k, name in enumerate(names)}), layout="folders"))
+    assert images.counts() == {"train": 2, "test": 2}
+    only = {f"{name}.png": png(k) for k, name in enumerate(names[:2])}
+    images = read_images(settings(tree({f"two/{name}": content for name, content in only.items()}, "other")))
+    assert images.counts() == {"Acne Photos": 1, "Nail Photos": 1}
+    assert any("such as Acne Photos/a, are not told apart" in note for note in images.notes)
+
+
 BAD_TABLES = {
     "no column": ("a,b\n1,2\n", "has no column pic"),
     "conflict": ("pic,what\n1,a\n1.png,b\n", "listed twice with another label"),
     "case": ("pic,what\n1,a\n2,A\n", "differ only in case"),
     "none there": ("pic,what\n7,a\n", "none of them"),
     "latin-1": ("pic,what\n1,é\n".encode("latin-1"), "save it as UTF-8"),
+    "utf-16 without a mark": ("pic,what\n1,a\n".encode("utf-16-le"), "save it as UTF-8"),
     "empty": ("pic,what\n", "no rows"),
     "two columns": ("pic,pic,what\n1,1,a\n", "two columns of one name"),
 }
