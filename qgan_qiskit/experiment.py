@@ -24,6 +24,7 @@ from qgan_qiskit.data import (
     Batches,
     ImageSet,
     absolute_source,
+    absolute_table,
     cache_folder,
     class_names,
     read_images,
@@ -170,8 +171,8 @@ def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Gene
     if config.data.path is not None:
         # The run may be gone on with from another folder.
         config = config.updated({"data": {"path": absolute_source(config.data.path)}})
-        if config.data.table is not None and Path(config.data.table).expanduser().is_file():
-            config = config.updated({"data": {"table": str(Path(config.data.table).expanduser().absolute())}})
+        if config.data.table is not None:
+            config = config.updated({"data": {"table": absolute_table(config.data.table)}})
     # A run says which part it was trained on, whatever a later version takes without being told.
     config = config.updated({"data": {"part": resolved_part(config.data)}})
     config = config.model_copy(update={"evaluation": config.evaluation.with_absolute_weights()})

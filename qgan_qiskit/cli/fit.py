@@ -11,6 +11,7 @@ import click
 from qgan_qiskit.cli.options import BUILDER_FIELDS, SECTIONS, apply, config_options, given, option_name
 from qgan_qiskit.cli.say import say
 from qgan_qiskit.config import RESUMABLE, EvaluationConfig, HybridQConfig, RunConfig
+from qgan_qiskit.config.paths import is_there
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.presets import PRESETS, preset
 
@@ -74,10 +75,20 @@ def command(
     _check_effect(config, changes)
     if dry_run:
         click.echo(config.model_dump_json(indent=1))
+        _say_data(config)
         return
     from qgan_qiskit.experiment import fit
 
     fit(config, outdir, say)
+
+
+def _say_data(config: RunConfig) -> None:
+    """Say what the source holds, without decoding it; settings may also be resolved where the images are not."""
+    if config.data.path is not None and is_there(config.data.path):
+        from qgan_qiskit.data import listed_summary
+
+        for line in listed_summary(config.data):
+            say(line)
 
 
 def _resolve(

@@ -56,11 +56,16 @@ class DataConfig(Settings):
     )
     table: str | None = Field(None, description="Table of labels for the images: .csv, .tsv, .json or .jsonl.")
     image_column: str | None = Field(None, description="Column of --table that names the images.")
-    label_column: str | None = Field(None, description="Column of --table (or of ISIC 2020's) with the class.")
-    group_column: str | None = Field(
-        None, description="Column of --table with what must stay in one part, such as the patient."
+    label_column: str | None = Field(
+        None, description="Column of --table (or of Hugging Face's or ISIC 2020's table) with the class."
     )
-    split_column: str | None = Field(None, description="Column of --table with train, validation or test.")
+    group_column: str | None = Field(
+        None,
+        description="Column of --table (or of Hugging Face's table) with what must stay in one part, such as the patient.",
+    )
+    split_column: str | None = Field(
+        None, description="Column of --table (or of Hugging Face's table) with train, validation or test."
+    )
     include: tuple[str, ...] = Field((), description="Use only images that a pattern such as 'a/*.png' names.")
     exclude: tuple[str, ...] = Field((), description="Leave out images that a pattern such as '*_old.png' names.")
     part: Literal["all", "train", "validation", "test"] | None = Field(
@@ -95,9 +100,8 @@ class DataConfig(Settings):
 
     @model_validator(mode="after")
     def _check_table(self) -> DataConfig:
-        columns = [name for name in ("image_column", "group_column", "split_column") if getattr(self, name) is not None]
-        if columns and self.table is None:
-            raise ValueError(f"data.{columns[0]} names a column of data.table, which is not given")
+        if self.image_column is not None and self.table is None:
+            raise ValueError("data.image_column names a column of data.table, which is not given")
         if self.table is not None and self.layout not in ("auto", "table", "stylegan"):
             raise ValueError(f"data.table is a layout of its own: leave data.layout {self.layout} out")
         if self.layout == "table" and self.table is None:

@@ -17,3 +17,11 @@ def expanded(text: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise UsageError(f"{text}: there is no home folder that ~ could stand for; write the whole path") from None
+
+
+def is_there(text: str) -> bool:
+    """Whether a path, as a user writes it, leads to something."""
+    try:
+        return expanded(text).exists()
+    except (OSError, ValueError):
+        return False

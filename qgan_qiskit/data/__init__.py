@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from qgan_qiskit.data.image_set import ImageSet
 from qgan_qiskit.data.made_lesions import make_lesions
-from qgan_qiskit.data.read import absolute_source, cache_folder, class_names, read_images, resolved_part
+from qgan_qiskit.data.read import (
+    absolute_source,
+    absolute_table,
+    cache_folder,
+    class_names,
+    listed_summary,
+    read_images,
+    resolved_part,
+)
 
 if TYPE_CHECKING:
     from qgan_qiskit.data.batches import Batches, to_uint8, to_unit
@@ -29,8 +37,10 @@ __all__ = [
     "Batches",
     "ImageSet",
     "absolute_source",
+    "absolute_table",
     "cache_folder",
     "class_names",
+    "listed_summary",
     "make_lesions",
     "read_images",
     "resolved_part",

@@ -14,15 +14,7 @@ _SHOWN = 6
 
 
 class AmbiguousError(DataError):
-    """Folders that may be classes or something else.
-
-    Attributes:
-        parts: whether they look like mere parts of a download, so that a table beside them may say what they hold.
-    """
-
-    def __init__(self, message: str, *, parts: bool = False) -> None:
-        super().__init__(message)
-        self.parts = parts
+    """Folders that may be classes or something else."""
 
 
 def list_folders(files: Files, config: DataConfig) -> Listing:
@@ -46,12 +38,30 @@ def list_folders(files: Files, config: DataConfig) -> Listing:
                 files, f"the folders {_listed(tops)} look like folds, which are neither classes nor splits"
             )
     splits, rest = _take_splits(files, below)
+    unlabelled = _unlabelled(splits, rest)
+    if unlabelled:
+        kept = [row for row, split in enumerate(splits) if split not in unlabelled]
+        gone = next(name for name, split in zip(rest, splits, strict=True) if split in unlabelled)
+        notes.append(
+            f"left out {len(splits) - len(kept):,} images of the {' and '.join(sorted(unlabelled))} split, which lie in no class "
+            f"folder, such as {shown(gone)}"
+        )
+        names = list(rest)
+        rest, splits = {names[row]: rest[names[row]] for row in kept}, [splits[row] for row in kept]
+    rest = _without_holders(rest)
     labels = _labels(files, rest, _own_name(files, prefix))
-    return _listing(files, list(below), labels, splits, notes)
+    deeper = next((parts for parts in rest.values() if len(parts) > 2), None)
+    if deeper is not None and len(set(labels)) > 1:
+        notes.append(
+            f"classes are the folders at the top; those below them, such as {shown('/'.join(deeper[:2]))}, are not told apart"
+        )
+    return _listing(files, list(rest), labels, splits, notes)
 
 
 def list_top_folders(files: Files, config: DataConfig) -> Listing:
     """List the images by the folder at the top that they lie in, whatever it is called (``--layout folders``).
+
+    Outer folders around everything are stepped into.
 
     Raises:
         DataError: no image lies in a folder.
@@ -63,7 +73,8 @@ def list_top_folders(files: Files, config: DataConfig) -> Listing:
     if len(inside) < len(images):
         loose = next(name for name in images if "/" not in name)
         notes.append(f"left out {len(images) - len(inside):,} images beside the class folders, such as {shown(loose)}")
-    labels = [name.partition("/")[0].strip() for name in inside]
+    prefix = _inside_wrappers(inside)
+    labels = [name[len(prefix) :].partition("/")[0].strip() for name in inside]
     return _listing(files, inside, labels, [""] * len(inside), notes)
 
 
@@ -119,6 +130,25 @@ def _take_splits(files: Files, below: dict[str, list[str]]) -> tuple[list[str], 
     return splits, rest
 
 
+def _unlabelled(splits: list[str], below: dict[str, list[str]]) -> set[str]:
+    """Return the splits without class folders, where all training images lie in class folders: a challenge's test images."""
+    folders: dict[str, set[str]] = {}
+    for split, parts in zip(splits, below.values(), strict=True):
+        folders.setdefault(split, set()).add(parts[0] if len(parts) > 1 else "")
+    classes = folders.get("train", {""})
+    if any(not name or is_container(name) for name in classes):
+        return set()
+    return {split for split, found in folders.items() if all(not name or is_container(name) for name in found)}
+
+
+def _without_holders(below: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the paths without the folder ``images`` that each of several classes has (beside its masks, say)."""
+    inner = {parts[1] if len(parts) > 2 else "" for parts in below.values()}
+    if len(inner) > 1 or not is_container(min(inner)) or len({parts[0] for parts in below.values()}) < 2:
+        return below
+    return {name: [parts[0], *parts[2:]] for name, parts in below.items()}
+
+
 def _labels(files: Files, below: dict[str, list[str]], own_name: str) -> list[str]:
     """Return the class of each image by its folder, or one class when there are no folders."""
     loose = [name for name, parts in below.items() if len(parts) == 1]
@@ -155,12 +185,10 @@ def _labels(files: Files, below: dict[str, list[str]], own_name: str) -> list[st
         if any(nested.values()) and direct:
             raise _ambiguous(files, f"images lie at several depths below {found}")
         if any(is_download_part(top) for top in tops):
-            raise _ambiguous(files, f"{found} look like parts of a download", parts=True)
+            raise _ambiguous(files, f"{found} look like parts of a download")
         containers = [top for top in tops if is_container(top)]
         if containers:
-            raise _ambiguous(
-                files, f"{_listed(containers)} of {found} look like holders of images, not classes", parts=True
-            )
+            raise _ambiguous(files, f"{_listed(containers)} of {found} look like holders of images, not classes")
         if all(is_patient(top) for top in tops):
             raise _ambiguous(files, f"{found} ({len(tops):,}) look like patients or running numbers, not classes")
     return [parts[0].strip() or parts[0] for parts in below.values()]
@@ -189,11 +217,10 @@ def _listed(names: list[str]) -> str:
     return ", ".join(map(shown, names[:_SHOWN])) + more
 
 
-def _ambiguous(files: Files, what: str, *, parts: bool = False) -> AmbiguousError:
+def _ambiguous(files: Files, what: str) -> AmbiguousError:
     return AmbiguousError(
         f"{shown(str(files.root))}: {what}; say what it is: --table FILE with the labels, --layout folders (the folders at "
-        "the top are classes), --layout flat (one class), --exclude PATTERN, or name a folder further in",
-        parts=parts,
+        "the top are classes), --layout flat (one class), --exclude PATTERN, or name a folder further in"
     )
 
 

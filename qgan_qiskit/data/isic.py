@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from qgan_qiskit.config import DataConfig
+from qgan_qiskit.data import ham
 from qgan_qiskit.data.files import Files, shown, stem
-from qgan_qiskit.data.listing import Listing, check_columns, images_by_stem, not_listed, read_table
+from qgan_qiskit.data.listing import (
+    Listing,
+    check_columns,
+    find_table,
+    images_by_stem,
+    not_listed,
+    read_headed,
+    read_table,
+)
 from qgan_qiskit.errors import DataError
 
 TABLE = "ISIC_2019_Training_GroundTruth.csv"
@@ -65,9 +74,13 @@ def _list(
     notes: list[str] = []
     found_tables: list[tuple[str, list[dict[str, str]]]] = []
     by_stem, doubles = images_by_stem(files)
-    for split, table_name in tables.items():
-        # HAM10000's own copy of ISIC 2018's test table has the same name and other columns.
-        found = read_table(files, table_name, header_has="" if title == "ISIC 2019" else "AKIEC")
+    # HAM10000's own copy of ISIC 2018's test table has the same name and other columns.
+    has = "" if title == "ISIC 2019" else "AKIEC"
+    by_split = {split: read_table(files, table_name, header_has=has) for split, table_name in tables.items()}
+    if not any(by_split.values()) and find_table(files, *ham.TABLES) is None:
+        # One table of another name is taken by its columns; HAM10000's own, where it is there, knows the lesions too.
+        by_split = {"train": read_headed(files, ("image", *classes))}
+    for split, found in by_split.items():
         if found is None:
             continue
         table, rows = found

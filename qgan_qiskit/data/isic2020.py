@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.files import Files, shown
-from qgan_qiskit.data.listing import Listing, read_headed
+from qgan_qiskit.data.listing import Listing, headed, read_headed
 from qgan_qiskit.data.tabled import Row, list_rows
 from qgan_qiskit.errors import DataError
 
+_COLUMNS = ("image_name", "patient_id", "diagnosis", "benign_malignant")
 _LABELS = ("benign_malignant", "diagnosis", "target")
 
 
@@ -20,7 +21,8 @@ def list_isic2020(files: Files, config: DataConfig) -> Listing | None:
     Raises:
         DataError: another label column, or what ``list_rows`` refuses.
     """
-    found = read_headed(files, ("image_name", "patient_id", "diagnosis", "benign_malignant"))
+    # The second version of the table names the lesions too; both may lie there.
+    found = read_headed(files, (*_COLUMNS, "lesion_id")) or read_headed(files, _COLUMNS)
     if found is None:
         return None
     table, rows = found
@@ -31,5 +33,7 @@ def list_isic2020(files: Files, config: DataConfig) -> Listing | None:
         f"classes are those of {column}; --label-column {' or '.join(name for name in _LABELS if name != column)} takes others",
         "images of a patient are never parted: where notes count lesions, these are patients",
     ]
+    others = [name for name in headed(files, _COLUMNS) if name != table]
+    said += [f"{shown(table)} is used, and not {shown(name)}, which is of the same kind" for name in others]
     listed = [Row(row["image_name"], row[column], row["patient_id"]) for row in rows]
     return list_rows(files, table, listed, "ISIC 2020", said)

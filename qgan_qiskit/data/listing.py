@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from qgan_qiskit.data.draw import draw_of_each
 from qgan_qiskit.data.files import Files, UnreadableError, base, is_image, shown, stem
 from qgan_qiskit.data.image_set import class_index, means_all
 from qgan_qiskit.errors import DataError
+
+TABLE_ENDINGS = (".csv", ".tsv", ".tab")
+# Tables of labels are far smaller; whatever else lies beside the source is not read.
+_MAX_BESIDE = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -130,37 +135,86 @@ def read_table(files: Files, *table_names: str, header_has: str = "") -> tuple[s
     return name, parse_table(name, content)
 
 
-def read_headed(files: Files, columns: Iterable[str]) -> tuple[str, list[dict[str, str]]] | None:
-    """Read the table inside ``files`` whose header has some columns, whatever its name is (the least deep one), or None.
+def read_headed(files: Files, columns: Sequence[str], *, leave: str = "") -> tuple[str, list[dict[str, str]]] | None:
+    """Read the table whose header has some columns, whatever its name is, or return None; see :func:`headed`.
 
     Raises:
-        DataError: the table cannot be read, or two of the same depth have these columns.
+        DataError: the table cannot be read, or two of the same depth have these columns and differ.
     """
-    columns = set(columns)
-    found = [name for name in table_names(files) if columns <= set(header(files, name))]
+    found = headed(files, columns, leave=leave)
     if not found:
         return None
     least = min(name.count("/") for name in found)
-    found = [name for name in found if name.count("/") == least]
-    if len(found) > 1:
+    contents = {name: table_content(files, name) for name in found if name.count("/") == least}
+    first, *others = contents
+    if len(set(contents.values())) > 1:
         raise DataError(
-            f"{shown(found[0])} and {shown(found[1])} are tables of one kind: name one with --table, or remove one"
+            f"{shown(first)} and {shown(others[0])} are tables of one kind: name one with --table, or remove one"
         )
-    return found[0], parse_table(found[0], files.read(found[0]))
+    return first, parse_table(first, contents[first])
 
 
-def table_names(files: Files) -> list[str]:
-    """Return the names of all files that may be tables of text."""
-    return [name for name in files.names if name.lower().endswith((".csv", ".tsv", ".tab"))]
+def headed(files: Files, columns: Sequence[str], *, leave: str = "") -> list[str]:
+    """Return the names of all tables inside ``files`` with some columns, or of those beside them that name one of the images.
+
+    Args:
+        files: where to look.
+        columns: the first of them names the images.
+        leave: tables whose name begins so, in any case, do not count.
+    """
+    inside = [
+        name for name in files.names if name.lower().endswith(TABLE_ENDINGS) and _fits(files, name, columns, leave)
+    ]
+    if inside:
+        return inside
+    stems = {stem(name).casefold() for name in files.names if is_image(name)}
+    found = []
+    for name in tables_beside(files):
+        if _fits(files, name, columns, leave):
+            rows = parse_table(name, table_content(files, name))
+            if any(stem(row[columns[0]]).casefold() in stems for row in rows):
+                found.append(name)
+    return found
 
 
-def header(files: Files, name: str) -> list[str]:
-    """Return the columns of a table of text; none where it cannot be read."""
+def _fits(files: Files, name: str, columns: Sequence[str], leave: str) -> bool:
+    if leave and base(name).casefold().startswith(leave):
+        return False
     try:
-        text = decode_text(name, files.read(name))
+        return set(columns) <= set(_header(name, table_content(files, name)))
     except (UnreadableError, DataError):
+        return False
+
+
+def tables_beside(files: Files) -> list[str]:
+    """Return the paths of the tables of text, of no unusual size, in the folder that the source lies in."""
+    outer = files.outer_folder
+    if outer == files.root:
         return []
-    first = text.lstrip("\n\r").partition("\n")[0].strip("\r")
+    try:
+        found = sorted(path for path in outer.iterdir() if path.name.lower().endswith(TABLE_ENDINGS))
+        return [str(path) for path in found if path.is_file() and path.stat().st_size <= _MAX_BESIDE]
+    except OSError:
+        return []
+
+
+def table_content(files: Files, name: str) -> bytes:
+    """Return the content of a table inside ``files`` or of one of :func:`tables_beside`.
+
+    Raises:
+        UnreadableError: with the reason.
+    """
+    if name in files.names:
+        return files.read(name)
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise UnreadableError((error.strerror or str(error)).lower()) from error
+
+
+def _header(name: str, content: bytes) -> list[str]:
+    """Return the columns of a table of text."""
+    first = decode_text(name, content).lstrip("\n\r").partition("\n")[0].strip("\r")
     return [cell.strip() for cell in next(csv.reader([first], delimiter=_delimiter(first)), [])]
 
 
@@ -171,8 +225,12 @@ def decode_text(name: str, content: bytes) -> str:
         DataError: it is neither.
     """
     kind = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    if kind == "utf-8-sig" and b"\0" in content:
+        raise DataError(f"{shown(name)} is no text, or UTF-16 without a byte order mark: save it as UTF-8")
     try:
-        return content.decode(kind)
+        text = content.decode(kind)
+        # Excel's own first line, which says what stands between cells.
+        return text.partition("\n")[2] if text[:4].casefold() == "sep=" else text
     except UnicodeDecodeError as error:
         raise DataError(f"cannot read the label table {shown(name)}: {error}; save it as UTF-8") from error
 

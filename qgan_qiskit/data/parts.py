@@ -13,6 +13,7 @@ import numpy as np
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.draw import unit_of
+from qgan_qiskit.data.files import shown
 from qgan_qiskit.data.image_set import ImageSet
 from qgan_qiskit.errors import DataError
 
@@ -103,6 +104,15 @@ def _own_part(images: ImageSet, wanted: str, own: list[str]) -> ImageSet:
     without = sum(not split for split in images.splits)
     if without:
         notes.append(f"{without:,} images are in none of the source's own splits and so in no part")
+    splits_of: dict[str, set[str]] = {}
+    for group, split in zip(images.groups, images.splits, strict=True):
+        if group and split:
+            splits_of.setdefault(group, set()).add(split)
+    parted = [group for group, found in splits_of.items() if len(found) > 1]
+    if parted:
+        notes.append(
+            f"{len(parted):,} patients or lesions have images in several of the source's own splits, such as {shown(parted[0])}"
+        )
     notes += [f"class {name} has no images in the {wanted} part" for name in images.classes if name not in part.classes]
     return replace(part, notes=(*part.notes, *notes))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,14 +39,15 @@ from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, FolderFiles, shown
 from qgan_qiskit.data.folders import AmbiguousError, list_flat, list_folders, list_top_folders
 from qgan_qiskit.data.grey import to_grey
 from qgan_qiskit.data.image_set import ImageSet, class_index, means_all
-from qgan_qiskit.data.listing import Listing
+from qgan_qiskit.data.listing import Listing, tables_beside
 from qgan_qiskit.data.npz import list_npz, read_npz
 from qgan_qiskit.data.parts import select_part
 from qgan_qiskit.data.room import require_room
-from qgan_qiskit.data.split_names import is_container, is_download_part
+from qgan_qiskit.data.split_names import is_challenge, is_container, is_download_part, split_of
+from qgan_qiskit.data.summary import listed_lines
 from qgan_qiskit.data.table import list_table
-from qgan_qiskit.data.unknown_table import check_no_other_table
-from qgan_qiskit.errors import DataError
+from qgan_qiskit.data.unknown_table import check_other_tables
+from qgan_qiskit.errors import DataError, UsageError
 
 # Tables that may lie beside the named folder: what they say decides the listing, so their state is in the cache's key.
 TABLES = (
@@ -75,6 +78,12 @@ _DECIDING = {
     "include",
     "exclude",
 }
+# The end of names that only count: set_1, batch (2), part b.
+_COUNTED = re.compile(r"[ _.-]*\(?(\d+|(?<![a-z])[a-z])\)?$")
+# What a class may be called with a number behind it.
+_KINDS = {"class", "grade", "stage", "type", "level", "label", "category", "cat", "kind", "severity", "score"}
+# Columns that may be named without --table, by the layouts whose own table has them.
+_COLUMNS = {"Hugging Face": ("label_column", "group_column", "split_column"), "ISIC 2020": ("label_column",)}
 _Lister = Callable[[Files, DataConfig], Listing | None]
 # Layouts with a table of labels of their own, in the order in which they are tried.
 _KNOWN: dict[str, _Lister] = {
@@ -145,6 +154,7 @@ def _units(config: DataConfig, seed: int) -> tuple[dict[str, str], tuple[str, ..
 
 def _whole(config: DataConfig, seed: int) -> ImageSet:
     """Return the images of all parts together."""
+    _check_effect(config)
     if config.path is None:
         return _made(config, seed)
     if config.path == digits.NAME:
@@ -158,8 +168,26 @@ def _whole(config: DataConfig, seed: int) -> ImageSet:
     with _opened(path) as files:
         # Another Pillow may decode or filter a little differently.
         state = [PIL.__version__, files.stamp(), [_state(files.outer_folder / table) for table in TABLES]]
+        state.append([[name, _state(Path(name))] for name in tables_beside(files)])
         state.append(None if config.table is None else _state(Path(config.table).expanduser()))
         return cached(folder, source, state, lambda: _decoded(files, config))
+
+
+def _check_effect(config: DataConfig) -> None:
+    """Refuse settings that say how files are listed where nothing is listed.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    if config.path is not None and config.path != digits.NAME and not config.path.lower().endswith(".npz"):
+        return
+    listed = ("table", "image_column", "label_column", "group_column", "split_column", "include", "exclude")
+    named = [name for name in listed if getattr(config, name)] + ["layout"] * (config.layout != "auto")
+    if named:
+        what = "made images" if config.path is None else shown(config.path)
+        raise UsageError(
+            f"--{named[0].replace('_', '-')} has no effect on {what}: leave it out, or name a folder or zip"
+        )
 
 
 def class_names(config: DataConfig) -> tuple[str, ...]:
@@ -168,6 +196,7 @@ def class_names(config: DataConfig) -> tuple[str, ...]:
     Raises:
         DataError: nothing that fits, an inconsistent table or a hostile archive.
     """
+    _check_effect(config)
     if config.path is None:
         return made_lesions.CLASSES
     if config.path == digits.NAME:
@@ -188,6 +217,20 @@ def resolved_part(config: DataConfig) -> str:
     return "train" if any(_listed(config).splits) else "all"
 
 
+def listed_summary(config: DataConfig) -> list[str]:
+    """Return what is known of a source before an image is decoded, in lines for a person; none for images without files.
+
+    Raises:
+        DataError: as :func:`class_names`; also that there is no such class.
+    """
+    if config.path is None or config.path == digits.NAME:
+        return []
+    listing = _listed(config)
+    if config.class_name is not None and "," not in config.class_name and config.class_list():
+        class_index(listing.classes, config.class_name)
+    return listed_lines(listing)
+
+
 def _listed(config: DataConfig) -> Listing:
     """List all images of a source with files."""
     path = existing_path(str(config.path))
@@ -202,9 +245,19 @@ def list_images(files: Files, config: DataConfig) -> Listing:
 
     Raises:
         DataError: no layout fits, or the one that fits is inconsistent.
+        UsageError: a column is named, and no table that has it is read.
     """
     chosen = ChosenFiles(files, config)
-    return _list(chosen, config).settled(*chosen.left_out)
+    listing = _list(chosen, config)
+    if config.table is None:
+        for column in ("label_column", "group_column", "split_column"):
+            named = getattr(config, column)
+            if named is not None and column not in _COLUMNS.get(listing.layout, ()):
+                raise UsageError(
+                    f"--{column.replace('_', '-')} {shown(named)} names a column of a table, and the images were listed "
+                    f"otherwise ({listing.layout}): name the table with --table too"
+                )
+    return listing.settled(*chosen.left_out)
 
 
 def _decoded(files: Files, config: DataConfig) -> ImageSet:
@@ -246,9 +299,9 @@ def _recognised(files: ChosenFiles, config: DataConfig) -> Listing:
     except DataError as error:
         refusal = error
     own = plain is not None and _own_folders(plain)
-    parts = isinstance(refusal, AmbiguousError) and refusal.parts
     # Beside the source a table may lie that belongs to other folders: it decides only where folders say nothing.
-    files.tables_beside = parts or (plain is not None and not own and len(plain.classes) == 1)
+    beside = plain is None or (len(plain.classes) == 1 and not own)
+    files.tables_beside = beside
     if not own:
         for lister in _KNOWN.values():
             listing = lister(files, config)
@@ -256,22 +309,53 @@ def _recognised(files: ChosenFiles, config: DataConfig) -> Listing:
                 return listing
         if cifar.has_batches(files):
             return cifar.list_cifar(files)
+    files.tables_beside = True
+    layout_of = functools.partial(_known_layout, files, config)
     if plain is not None:
-        check_no_other_table(files, plain)
-        return plain
+        notes = check_other_tables(files, plain, own=own, beside=beside, layout_of=layout_of)
+        if len(plain.classes) == 1 and is_challenge(plain.classes[0]):
+            raise DataError(
+                f"{shown(str(files.root))}: the folder {shown(plain.classes[0])} is named as a challenge's archive unpacks, and "
+                "its table of labels is not there: fetch that, name it with --table, or take all as one class with --layout flat"
+            )
+        return replace(plain, notes=(*plain.notes, *notes))
     assert refusal is not None
     if isinstance(refusal, AmbiguousError):
         # What lies there may be explained by a table that must be named.
-        check_no_other_table(files, list_flat(files, config))
+        check_other_tables(files, list_flat(files, config), own=False, beside=True, layout_of=layout_of)
     raise refusal
+
+
+def _known_layout(files: ChosenFiles, config: DataConfig) -> str | None:
+    """Return the layout with a table of its own that would list the source, None if none would."""
+    for name, lister in _KNOWN.items():
+        try:
+            if lister(files, config) is not None:
+                return name
+        except DataError:
+            continue
+    return None
 
 
 def _own_folders(listing: Listing) -> bool:
     """Whether folders are evidently classes that somebody made, not just places where images were put."""
-    folders = {part for name in listing.names for part in name.split("/")[:-1]}
-    if any(is_container(name) or is_download_part(name) for name in folders):
+    classes = listing.classes
+    if any(is_container(name) or is_download_part(name) for name in classes):
         return False
-    return len(listing.classes) > 1 and all(len(name) > 1 for name in listing.classes)
+    if len(classes) == 1:
+        # Folders of one class within those of several splits were made by hand.
+        return len(set(listing.splits)) > 1 and all(
+            any(split_of(part) and classes[0] in parts[level + 1 :] for level, part in enumerate(parts))
+            for parts in (name.split("/")[:-1] for name in listing.names)
+        )
+    stems = {_COUNTED.sub("", name.casefold()).strip(" _.-") for name in classes}
+    return len(stems) > 1 or stems <= _KINDS
+
+
+def absolute_table(text: str) -> str:
+    """Return ``config.table`` such that it names the same file from any working folder; a name inside the source stays."""
+    path = Path(text).expanduser()
+    return str(path.absolute()) if path.is_file() else text
 
 
 def absolute_source(text: str) -> str:

@@ -46,6 +46,13 @@ _DOWNLOAD = re.compile(
     r"(.*[ _-])?(imgs?|images?|part|parts|archive|chunk|shard|batch|zip|download|vol|volume)[ _-]?(part[ _-]?)?\d+",
     re.IGNORECASE,
 )
+# Folders that archives of challenges unpack to: ISIC_2019_Training_Input, HAM10000_images_part_1.
+_CHALLENGE = re.compile(
+    r"(isic|siim|ham[ _-]?10000|pad[ _-]?ufes|bcn[ _-]?20000)(.*[ _-])?"
+    r"(training|train|validation|test|input|images?|imgs|jpe?g|png)"
+    r"([ _-].*)?",
+    re.IGNORECASE,
+)
 _PATIENT = re.compile(
     r"((patients?|pat|subjects?|subj|sub|case|cases|person|participant|study|lesion|p)[ _-]?\d+([ _-]\d+)*"
     r"|[a-z]{0,8}[ _-]?\d{3,}([ _-]\d+)*)",
@@ -123,6 +130,13 @@ def is_patient(name: str) -> bool:
 
 def is_container(name: str) -> bool:
     """Whether a folder is named like a mere holder of images or labels (``images``, ``labels``)."""
-    return name.strip().casefold() in _CONTAINERS or any(
-        word in ("images", "input", "imgs", "photos") for word in re.split(r"[^a-z]+", name.casefold())
+    return (
+        name.strip().casefold() in _CONTAINERS
+        or is_challenge(name)
+        or any(word in ("images", "input", "imgs") for word in re.split(r"[^a-z]+", name.casefold()))
     )
+
+
+def is_challenge(name: str) -> bool:
+    """Whether a folder is named as the archive of a challenge unpacks it: its images have labels in a table elsewhere."""
+    return _CHALLENGE.fullmatch(name) is not None

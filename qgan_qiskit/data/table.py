@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data.files import Files, UnreadableError, shown
+from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, UnreadableError, shown
 from qgan_qiskit.data.listing import Listing, decode_text, find_table, parse_table
 from qgan_qiskit.data.tabled import Row, list_rows
 from qgan_qiskit.errors import DataError
@@ -49,7 +49,8 @@ def list_records(files: Files, config: DataConfig, name: str, rows: list[dict[st
         raise DataError(f"{shown(name)} has no rows: give a table with a row for each image")
     columns = list(rows[0])
     image = _column(name, columns, config.image_column, "--image-column", IMAGE_COLUMNS)
-    label = _column(name, columns, config.label_column, "--label-column", LABEL_COLUMNS)
+    one_hot = _one_hot(columns, config.label_column)
+    label = config.label_column if one_hot else _label(name, columns, config.label_column)
     group = _column(name, columns, config.group_column, "--group-column", ())
     split = _column(name, columns, config.split_column, "--split-column", ())
     said = [f"{shown(name)}: image from column {shown(str(image))}, class from {shown(str(label))}"]
@@ -58,13 +59,41 @@ def list_records(files: Files, config: DataConfig, name: str, rows: list[dict[st
     found = [
         Row(
             row.get(str(image), ""),
-            row.get(str(label), ""),
+            _hot(name, row, one_hot) if one_hot else row.get(str(label), ""),
             row.get(group, "") if group else "",
             row.get(split, "") if split else "",
         )
         for row in rows
     ]
     return list_rows(files, name, found, layout, said)
+
+
+def _label(name: str, columns: list[str], asked: str | None) -> str:
+    try:
+        return str(_column(name, columns, asked, "--label-column", LABEL_COLUMNS))
+    except DataError as error:
+        raise DataError(f"{error}; several columns of 0 and 1 are named with commas between them") from None
+
+
+def _one_hot(columns: list[str], asked: str | None) -> list[str]:
+    """Return the columns of 0 and 1 that are asked for together (``MEL,NV,BCC``); none where it is one column."""
+    names = [] if asked is None or asked in columns else [part.strip() for part in asked.split(",")]
+    return names if len(names) > 1 and set(names) <= set(columns) else []
+
+
+def _hot(table: str, row: dict[str, str], columns: list[str]) -> str:
+    """Return the only column with a 1, nothing where all are 0."""
+    try:
+        values = [float(row.get(column, "").strip() or 0) for column in columns]
+    except ValueError:
+        values = [2.0]
+    if not set(values) <= {0.0, 1.0} or sum(values) > 1:
+        cells = ",".join(row.get(column, "") for column in columns)
+        raise DataError(
+            f"{shown(table)}: a row has {shown(cells)} in {shown(','.join(columns))}, where at most one may be 1 and the others "
+            "0: name one column with --label-column"
+        )
+    return columns[values.index(1.0)] if 1.0 in values else ""
 
 
 def stylegan_labels(name: str, content: bytes) -> list[Row] | None:
@@ -108,8 +137,10 @@ def _content(files: Files, named: str) -> tuple[str, bytes]:
 
 def _records(name: str, content: bytes) -> list[dict[str, str]]:
     """Return the rows of a table of text or of JSON as text cells."""
-    if name.lower().endswith((".xlsx", ".xls", ".parquet", ".ods")):
+    if name.lower().endswith((".xlsx", ".xls", ".ods", ".parquet", ".feather", ".arrow")):
         raise DataError(f"{shown(name)} is no table of text: save it as .csv")
+    if name.lower().endswith((".zip", *PACKED_SUFFIXES)):
+        raise DataError(f"{shown(name)} is a packed table: unpack it")
     if not name.lower().endswith((".json", ".jsonl", ".ndjson")):
         return parse_table(name, content)
     text = decode_text(name, content)

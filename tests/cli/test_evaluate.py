@@ -286,3 +286,19 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_class_that_is_called_all_is_measured_against_its_own_images(tmp_path):
+    from qgan_qiskit.config import DataConfig
+    from qgan_qiskit.data import read_images
+    from qgan_qiskit.evaluate import real_images
+
+    for label, number in (("all", 3), ("nv", 2)):
+        (tmp_path / "source" / label).mkdir(parents=True)
+        for k in range(number):
+            pixels_HWC = np.random.default_rng(10 * number + k).integers(0, 255, (16, 16, 3)).astype(np.uint8)
+            Image.fromarray(pixels_HWC).save(tmp_path / "source" / label / f"{k}.png")
+    data = DataConfig(path=str(tmp_path / "source"), resolution=16, cache_dir=str(tmp_path / "cache"))
+    own = real_images(data.model_copy(update={"class_name": "all"}), 0)
+    assert own.names == tuple(f"all/{k}.png" for k in range(3))
+    assert own.digest == read_images(data).select("all").digest

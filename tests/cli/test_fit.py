@@ -256,6 +256,22 @@ def test_dry_run_prints_what_config_accepts_and_reproduces(main, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_dry_run_says_what_the_data_hold_without_decoding_them(main, tmp_path):
+    for name in ("train/mel/1.png", "train/mel/2.png", "train/nv/3.png", "test/mel/4.png", "test/nv/5.png"):
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not decoded")
+    status, text, err = main("fit", "-n", "--data", tmp_path / "source")
+    assert status == 0 and RunConfig.model_validate_json(text).data.part is None
+    assert err == (
+        "data: folders; 5 images: mel 3, nv 2; splits of the source's own: test 2, train 3; patients or lesions: unknown\n"
+    )
+    (tmp_path / "source" / "loose.png").write_bytes(b"")
+    status, _, err = main("fit", "-n", "--data", tmp_path / "source")
+    assert status == 3 and "--layout" in one_line(err)
+    assert main("fit", "-n", "--data", tmp_path / "elsewhere")[::2] == (0, "")
+
+
 def test_options_reach_the_settings_they_are_named_after(main):
     """Every option once, with a value that is not the default."""
     from qgan_qiskit.cli.options import SECTIONS, _fields, option_name
@@ -271,6 +287,7 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "cache_dir": "d",
         **dict.fromkeys(("table", "image_column", "label_column", "group_column", "split_column"), "t"),
         **dict.fromkeys(("include", "exclude"), "*.png"),
+        "part": "train",
         "device": "cuda:1",
         "diff_augment": "cutout",
         "metrics": "ssim",

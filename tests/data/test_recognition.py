@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import random
@@ -19,7 +20,7 @@ from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import class_names, read_images, resolved_part
 from qgan_qiskit.data.folders import list_folders
 from qgan_qiskit.data.split_names import split_of
-from qgan_qiskit.errors import DataError
+from qgan_qiskit.errors import DataError, UsageError
 
 
 def table(header: list[str], rows: list[list[object]], delimiter: str = ",") -> str:
@@ -214,6 +215,30 @@ def test_val_and_test_without_train_are_trained_on_only_when_asked(tree, setting
     assert set(read_images(settings(root, part="test")).names) == {"test/a/1.png", "test/b/1.png"}
 
 
+UNLABELLED = {
+    "test images beside class folders": (["train/a/1", "train/b/2", "test/3", "test/4"], 2),
+    "in a folder of images": (["x/train/a/1", "x/train/b/2", "x/val/a/5", "x/val/b/6", "x/test/images/3"], 1),
+}
+
+
+@pytest.mark.parametrize("case", UNLABELLED)
+def test_unlabelled_test_images_beside_labelled_training_images_are_left_out(case, tree, settings, png):
+    names, count = UNLABELLED[case]
+    images = read_images(settings(tree({f"{name}.png": png(k) for k, name in enumerate(names)})))
+    assert images.counts() == {"a": 1, "b": 1} and all("train/" in name for name in images.names)
+    assert any(f"left out {count} images of the test split" in note for note in images.notes)
+
+
+def test_unlabelled_training_images_beside_labelled_test_images_are_refused(tree, settings, png):
+    with pytest.raises(DataError, match="--layout folders"):
+        read_images(settings(tree({f"{name}.png": png(1) for name in ("train/1", "test/a/2", "test/b/3")})))
+
+
+def test_a_folder_of_images_in_every_class_is_stepped_over(tree, settings, png):
+    names = [f"{label}/{kind}/{label}-{k}.png" for label in ("a", "b") for kind in ("images", "masks") for k in (1, 2)]
+    assert read_images(settings(tree({n: png(k) for k, n in enumerate(names)}))).counts() == {"a": 2, "b": 2}
+
+
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16"]
 
 
@@ -231,7 +256,9 @@ def test_any_table_by_its_columns(seed, tree, settings, png, tmp_path):
     rows.append(["gone.png", "7", "p", "train"])
     text = table(["pic", "what", "who", "set"], rows, rng.choice(",;\t"))
     path = tmp_path / "labels.csv"
-    path.write_bytes(text.encode(rng.choice(ENCODINGS)))
+    # Excel's own first line, as some programs write it.
+    first = rng.choice(["", f"sep={text[3]}\n"])
+    path.write_bytes((first + text).encode(rng.choice(ENCODINGS)))
     root = tree({**{name: png(k) for k, name in enumerate(truth)}, "x/extra.png": png(99)})
     columns = {"image_column": "pic", "label_column": "what", "group_column": "who", "split_column": "set"}
     images = read_images(settings(root, table=str(path), part="all", **columns))
@@ -246,12 +273,80 @@ def test_any_table_by_its_columns(seed, tree, settings, png, tmp_path):
     assert any("left out 1 images without a row" in note for note in images.notes)
 
 
+def test_columns_of_hugging_faces_table_need_no_table_option(tree, settings, png):
+    rows = [[f"{k}.png", "ab"[k % 2], f"p{k // 2}", ["train", "test"][k // 4]] for k in range(8)]
+    root = tree(
+        {f"{k}.png": png(k) for k in range(8)} | {"metadata.csv": table(["file_name", "label", "p", "s"], rows)}
+    )
+    images = read_images(settings(root, group_column="p", split_column="s", part="all"))
+    assert images.groups == tuple(row[2] for row in rows) and images.splits == tuple(row[3] for row in rows)
+    with pytest.raises(DataError, match="no column x"):
+        read_images(settings(root, group_column="x"))
+
+
+@pytest.mark.parametrize("column", ["label_column", "group_column", "split_column"])
+def test_a_column_without_a_table_that_has_it_is_refused(column, tree, settings, png):
+    root = tree({"a/1.png": png(1), "b/2.png": png(2)})
+    for ask in (read_images, class_names):
+        with pytest.raises(UsageError, match="name the table with --table"):
+            ask(settings(root, **{column: "x"}))
+
+
+@pytest.mark.parametrize(
+    "option", [{"table": "t.csv"}, {"layout": "folders"}, {"exclude": ("a",)}, {"label_column": "y"}]
+)
+@pytest.mark.parametrize("path", [None, "sklearn:digits"])
+def test_options_on_files_are_refused_where_there_are_none(option, path, tmp_path):
+    with pytest.raises(UsageError, match=f"--{next(iter(option)).replace('_', '-')} has no effect"):
+        read_images(DataConfig(path=path, resolution=16, cache_dir=str(tmp_path), **option))
+
+
+@pytest.mark.parametrize("kind", ["isic2018", "isic2019"])
+def test_a_one_hot_table_of_another_name_is_known_by_its_columns(kind, tree, settings, png):
+    files, truth = made(kind, png)
+    (name,) = (name for name in files if name.endswith("Training_GroundTruth.csv"))
+    training = {name: label for name, (label, _, split) in truth.items() if split == "train"}
+    root = tree({**{name: files[name] for name in training}, "labels (1).csv": files[name]})
+    images = read_images(settings(root))
+    assert dict(zip(images.names, (images.classes[k] for k in images.labels_N), strict=True)) == training
+
+
+def test_several_columns_of_0_and_1_are_classes(tree, settings, png):
+    labels = ["a", "b", "", "c", "b"]
+    rows = [[f"{k}.png", *(f"{float(name == label)}" for name in "abc")] for k, label in enumerate(labels)]
+    root = tree({f"x/{k}.png": png(k) for k in range(5)} | {"t.csv": table(["image", "a", "b", "c"], rows)})
+    images = read_images(settings(root, table="t.csv", label_column="a, b,c"))
+    assert images.counts() == {"a": 1, "b": 2, "c": 1} and any("1 rows have no label" in note for note in images.notes)
+    (root / "t.csv").write_text(table(["image", "a", "b", "c"], [[*rows[0][:2], "1", "0"], *rows[1:]]))
+    with pytest.raises(DataError, match="at most one may be 1"):
+        read_images(settings(root, table="t.csv", label_column="a,b,c"))
+
+
+def test_a_patient_in_several_splits_of_the_source_is_noted(tree, settings, png):
+    rows = [[k, "ab"[k % 2], f"p{k % 3}", ["train", "test"][k // 4]] for k in range(5)]
+    root = tree({f"{k}.png": png(k) for k in range(5)} | {"t.csv": table(["image", "label", "p", "s"], rows)})
+    images = read_images(settings(root, table="t.csv", group_column="p", split_column="s"))
+    parted = {row[2] for row in rows[:4]} & {row[2] for row in rows[4:]}
+    assert any(f"{len(parted)} patients or lesions have images in several" in note for note in images.notes)
+
+
+def test_classes_may_have_photos_in_their_names_and_folders_below_are_noted(tree, settings, png):
+    names = ["train/Acne Photos/a/1", "train/Nail Photos/b/2", "test/Acne Photos/3", "test/Nail Photos/4"]
+    images = read_images(settings(tree({f"{name}.png": png(k) for k, name in enumerate(names)}), layout="folders"))
+    assert images.counts() == {"train": 2, "test": 2}
+    only = {f"{name}.png": png(k) for k, name in enumerate(names[:2])}
+    images = read_images(settings(tree({f"two/{name}": content for name, content in only.items()}, "other")))
+    assert images.counts() == {"Acne Photos": 1, "Nail Photos": 1}
+    assert any("such as Acne Photos/a, are not told apart" in note for note in images.notes)
+
+
 BAD_TABLES = {
     "no column": ("a,b\n1,2\n", "has no column pic"),
     "conflict": ("pic,what\n1,a\n1.png,b\n", "listed twice with another label"),
     "case": ("pic,what\n1,a\n2,A\n", "differ only in case"),
     "none there": ("pic,what\n7,a\n", "none of them"),
     "latin-1": ("pic,what\n1,é\n".encode("latin-1"), "save it as UTF-8"),
+    "utf-16 without a mark": ("pic,what\n1,a\n".encode("utf-16-le"), "save it as UTF-8"),
     "empty": ("pic,what\n", "no rows"),
     "two columns": ("pic,pic,what\n1,1,a\n", "two columns of one name"),
 }
@@ -286,22 +381,97 @@ def test_a_table_that_nobody_asked_for_is_not_ignored(name, tree, settings, png)
     assert len(read_images(settings(root, layout="flat"))) == 2
 
 
+OWN = {
+    "two classes in splits": (["train/good", "train/bad", "test/good", "test/bad"], {"bad": 1, "good": 1}),
+    "two classes": (["good", "bad", "good", "bad"], {"bad": 2, "good": 2}),
+    "classes with numbers": (["grade 1", "grade 2", "grade 1", "grade 2"], {"grade 1": 2, "grade 2": 2}),
+    "one class in splits": (["train/moles", "train/moles", "test/moles", "test/moles"], {"moles": 2}),
+}
+
+
 @pytest.mark.parametrize("beside", [True, False])
-def test_own_folders_win_over_a_table_that_was_not_asked_for(beside, tree, settings, png):
-    files, _ = made("ham", png)
-    text = files["labels of dermatology.csv"]
-    root = tree(
-        {
-            f"mine/{split}/{label}/ISIC_{k}.jpg": png(k)
-            for split, label, k in (("train", "good", 0), ("train", "bad", 1), ("test", "good", 2), ("test", "bad", 3))
-        }
-    )
+@pytest.mark.parametrize("case", OWN)
+def test_own_folders_win_over_a_table_that_was_not_asked_for(case, beside, tree, settings, png):
+    text = made("ham", png)[0]["labels of dermatology.csv"]
+    folders, counts = OWN[case]
+    root = tree({f"mine/{folder}/ISIC_{k}.jpg": png(k) for k, folder in enumerate(folders)})
     (root / ("" if beside else "mine") / "HAM10000_metadata.csv").write_text(text)
-    if beside:
-        assert read_images(settings(root / "mine")).counts() == {"bad": 1, "good": 1}
-    else:
-        with pytest.raises(DataError, match="--table"):
-            read_images(settings(root / "mine"))
+    images = read_images(settings(root / "mine"))
+    assert images.counts() == counts
+    (note,) = (note for note in images.notes if "the folders won" in note)
+    assert "HAM10000_metadata.csv" in note and "--layout ham10000" in note
+    assert set(read_images(settings(root / "mine", layout="ham10000")).classes) <= {"MEL", "NV", "BCC"}
+
+
+@pytest.mark.parametrize("folders", [["set_1", "set_2"], ["archive", "archive (1)"], ["imgs_a", "imgs_b"], ["all"]])
+def test_folders_that_only_count_do_not_win_over_the_table_inside(folders, tree, settings, png):
+    files, truth = made("ham", png)
+    text = files["labels of dermatology.csv"]
+    root = tree({f"{folders[k % len(folders)]}/ISIC_{k}.jpg": png(k) for k in range(8)} | {"t.csv": text})
+    truth = {name.rpartition("/")[2]: label for name, (label, _, _) in truth.items()}
+    images = read_images(settings(root))
+    assert {
+        n.rpartition("/")[2]: images.classes[k] for n, k in zip(images.names, images.labels_N, strict=True)
+    } == truth
+
+
+def test_a_table_of_the_folders_classes_that_says_otherwise_is_refused(tree, settings, png):
+    rows = [["1.png", "mel"], ["2.png", "nv"], ["3.png", "mel"]]
+    root = tree({"mel/1.png": png(1), "nv/2.png": png(2), "nv/3.png": png(3), "t.csv": table(["f", "y"], rows)})
+    with pytest.raises(DataError, match="gives 3 another class than its folder nv"):
+        read_images(settings(root))
+    (root / "t.csv").write_text(table(["f", "y"], [*rows[:2], ["3.png", "NV"]]))
+    images = read_images(settings(root))
+    assert images.counts() == {"mel": 1, "nv": 2} and any("the same classes" in note for note in images.notes)
+
+
+def test_the_table_of_isic_2020_is_found_beside_its_images_and_the_second_version_is_taken(tree, settings, png):
+    files, truth = made("isic2020", png)
+    header, *rows = csv.reader(io.StringIO(files.pop("train.csv")))
+    first = table(header, rows)
+    second = table([*header, "lesion_id"], [[*row, f"IL_{row[0]}"] for row in rows])
+    root = tree({**files, "ISIC_2020_Training_GroundTruth.csv": first})
+    assert read_images(settings(root / "train")).counts() == read_images(settings(root)).counts()
+    (root / "ISIC_2020_Training_GroundTruth_v2.csv").write_text(second)
+    images = read_images(settings(root))
+    assert {images.classes[k] for k in images.labels_N} == {label for label, _, _ in truth.values()}
+    assert any("_v2.csv is used, and not ISIC_2020_Training_GroundTruth.csv" in note for note in images.notes)
+
+
+@pytest.mark.parametrize("main", ["HAM10000_metadata.csv", "renamed.csv"])
+def test_the_test_images_in_a_copy_of_ham_are_its_test_split(main, tree, settings, png):
+    files, truth = made("ham", png)
+    files[main] = text = files.pop("labels of dermatology.csv")
+    header = text.splitlines()[0].split(",")
+    rows = [[f"T_{k}", f"ISIC_9{k}", "nv", "histo", "50.0", "male", "back"] for k in range(3)]
+    test = {f"ISIC2018_Task3_Test_Images/ISIC_9{k}.jpg": png(90 + k) for k in range(3)}
+    root = tree({**files, **test, "ISIC2018_Task3_Test_GroundTruth.csv": table(header, rows)})
+    assert set(read_images(settings(root)).names) == set(truth)
+    assert set(read_images(settings(root, part="test")).names) == set(test)
+
+
+@pytest.mark.parametrize("name", ["labels.csv.gz", "labels.csv.zip", "labels.xlsx", "labels.parquet", "labels.ods"])
+def test_a_table_that_is_not_read_is_not_ignored_where_nothing_else_says_what_images_are(name, tree, settings, png):
+    text = table(["f", "y"], [["im_1.png", "a"], ["im_2.png", "b"]])
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("xl/sharedStrings.xml" if name.endswith("xlsx") else "labels.csv", text)
+    content = packed.getvalue() if name.endswith(("zip", "xlsx")) else gzip.compress(text.encode())
+    root = tree({"x/im_1.png": png(1), "x/im_2.png": png(2), name: content})
+    with pytest.raises(DataError, match=r"saved as \.csv"):
+        read_images(settings(root))
+    assert len(read_images(settings(root, layout="flat"))) == 2
+    with pytest.raises(DataError, match=r"save it as \.csv|unpack"):
+        read_images(settings(root, table=name))
+
+
+@pytest.mark.parametrize("name", ["ISIC_2019_Training_Input", "ISIC_2020_Training_JPEG", "HAM10000_images_part_1"])
+def test_images_of_a_challenge_without_its_table_are_no_class(name, tree, settings, png):
+    root = tree({f"{name}/ISIC_1.jpg": png(1), f"{name}/ISIC_2.jpg": png(2)})
+    for source in (root, root / name):
+        with pytest.raises(DataError, match="--layout flat"):
+            read_images(settings(source))
+    assert len(read_images(settings(root, layout="flat"))) == 2
 
 
 def test_masks_and_thumbnails_are_left_out_with_a_note_and_come_back_when_named(tree, settings, png):

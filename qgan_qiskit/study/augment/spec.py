@@ -19,7 +19,7 @@ from qgan_qiskit.config import DataConfig
 from qgan_qiskit.config.augment import AugmentConfig
 from qgan_qiskit.config.paths import expanded
 from qgan_qiskit.config.problem import first_problem
-from qgan_qiskit.data import absolute_source
+from qgan_qiskit.data import absolute_source, absolute_table
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.study.augment.parts import PARTS, read_part
 from qgan_qiskit.study.augment.sources import Source
@@ -75,6 +75,8 @@ def begin(
     changes: dict[str, Any] = {}
     if data.path is not None:
         changes["path"] = absolute_source(data.path)
+    if data.table is not None:
+        changes["table"] = absolute_table(data.table)
     if data.cache_dir is not None:
         changes["cache_dir"] = str(expanded(data.cache_dir).absolute())
     data = data.model_copy(update={**changes, "class_name": None, "part": "all"})

@@ -15,7 +15,7 @@ from qgan_qiskit.config import MODEL_FILES, DataConfig, EvaluationConfig, RunCon
 from qgan_qiskit.config.compare import CompareConfig
 from qgan_qiskit.config.paths import expanded
 from qgan_qiskit.config.problem import first_problem
-from qgan_qiskit.data import ImageSet, absolute_source, class_names, read_images
+from qgan_qiskit.data import ImageSet, absolute_source, absolute_table, class_names, read_images, resolved_part
 from qgan_qiskit.data.image_set import means_all
 from qgan_qiskit.errors import CheckpointError, DataError, UsageError
 from qgan_qiskit.study.cells import RESULT, Row, result_of
@@ -238,6 +238,10 @@ def absolute(settings: CompareConfig) -> CompareConfig:
     data, evaluation = settings.data, settings.evaluation.with_absolute_weights()
     if data.path is not None:
         data = data.model_copy(update={"path": absolute_source(data.path)})
+    if data.table is not None:
+        data = data.model_copy(update={"table": absolute_table(data.table)})
+    # A study says which part it is of, whatever a later version takes without being told.
+    data = data.model_copy(update={"part": resolved_part(data)})
     if data.cache_dir is not None:
         data = data.model_copy(update={"cache_dir": str(expanded(data.cache_dir).absolute())})
     models = {
