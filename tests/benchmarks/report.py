@@ -70,6 +70,19 @@ def _comparison(part: dict) -> str:
     return f"{_table(head, rows)}\n\n{notes}"
 
 
+def _expressions(part: dict) -> str:
+    head = ["circuit", "step", "ratio", "target"]
+    rows = [
+        ["affine angles in place of the products", _time(part["affine_seconds"]), "1x", "–"],
+        ["`zz_feature_map(10)`", _time(part["seconds"]), f"{part['ratio']:.2f}x", f"{part['target']}x"],
+    ]
+    notes = (
+        "Each followed by `real_amplitudes(10, reps=6)`, one circuit, batch 64, float32, ten expectations, forward and backward "
+        "to inputs and weights; medians, both measured side by side."
+    )
+    return f"{_table(head, rows)}\n\n{notes}"
+
+
 def _step(part: dict) -> str:
     bound, backward = part["bound"], part["backward"]
     lines = [
@@ -180,6 +193,7 @@ def _mediq_training(part: dict) -> str:
 
 TABLES = {
     "step": _step,
+    "expressions": _expressions,
     "mediq": _mediq,
     "mediq_training": _mediq_training,
     "memory": _memory,
