@@ -78,9 +78,17 @@ def _expressions(part: dict) -> str:
     ]
     notes = (
         "Each followed by `real_amplitudes(10, reps=6)`, one circuit, batch 64, float32, ten expectations, forward and backward "
-        "to inputs and weights; medians, both measured side by side."
+        "to inputs and weights; medians, both measured side by side.\n\n"
+        "Ways to evaluate the angles of the pairs and their derivatives alone, in double precision:"
     )
-    return f"{_table(head, rows)}\n\n{notes}"
+    names = {
+        "ours": "ours: trees of one form together, torch and its autograd",
+        "lambdify_torch": "`sympy.lambdify` to torch, autograd",
+        "lambdify_numpy": "`sympy.lambdify` to NumPy, derivatives by `sympy.diff`",
+        "bind": "Qiskit's `gradient`, `bind` and `numeric` for each image",
+    }
+    ways = [[names[way], _time(row["prepare_seconds"]), _time(row["seconds"])] for way, row in part["ways"].items()]
+    return f"{_table(head, rows)}\n\n{notes}\n\n{_table(['way', 'prepared in', 'evaluated in'], ways)}"
 
 
 def _step(part: dict) -> str:
