@@ -16,6 +16,7 @@ from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGr
 
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation.cache import circuit_key, engine_for
+from qgan_qiskit.simulation.differentiable import refuse_recorded_backward
 from qgan_qiskit.simulation.estimator import ExactEstimator
 
 # Bindings are differentiated together as long as they stay within this many bytes.
@@ -56,13 +57,16 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
         """Start a job that differentiates, as Qiskit Machine Learning's gradients do.
 
         Raises:
-            UsageError: there are no observables, as in the call of a ``SamplerQNN``.
+            UsageError: there are no observables, as in the call of a ``SamplerQNN``; or torch would differentiate the gradient
+                again.
         """
         if parameter_values is None:
             raise UsageError(
                 "AdjointEstimatorGradient differentiates expectations, and no observables are given, as a SamplerQNN calls it: "
                 "use it with EstimatorQNN"
             )
+        # A TorchConnector hands gradients on as constants.
+        refuse_recorded_backward()
         return super().run(circuits, observables, parameter_values, parameters, **options)
 
     def _run(

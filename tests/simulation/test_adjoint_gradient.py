@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import StatevectorEstimator
+from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 from qiskit_machine_learning.primitives import QMLEstimator
@@ -81,3 +83,20 @@ def test_drop_in_for_an_estimator_qnn_that_is_not_ours():
         results.append((qnn.forward(x, w), *qnn.backward(x, w)))
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-8)
+
+
+def test_a_gradient_penalty_on_a_stock_network_is_an_error():
+    ansatz = hybridq_ansatz(2, 1)
+    qnn = EstimatorQNN(
+        circuit=ansatz.circuit,
+        input_params=list(ansatz.input_parameters),
+        weight_params=list(ansatz.weight_parameters),
+        estimator=ExactEstimator(),
+        gradient=AdjointEstimatorGradient(),
+        input_gradients=True,
+    )
+    connector, x = TorchConnector(qnn), torch.rand(3, 2, requires_grad=True)
+    connector(x).sum().backward()
+    assert torch.isfinite(x.grad).all()
+    with pytest.raises(UsageError, match="no second derivative"):
+        torch.autograd.grad(connector(x).sum(), x, create_graph=True)
