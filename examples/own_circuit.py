@@ -30,11 +30,11 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, read_ansatz
-from qgan_qiskit.circuits.card import card_of, card_text
+from qgan_qiskit.circuits.metadata import card_of, card_text
 from qgan_qiskit.config import DataConfig, HybridQConfig, RunConfig, TrainingConfig
-from qgan_qiskit.experiment import fit
-from qgan_qiskit.generate import Wanted, make
 from qgan_qiskit.qnn import SubGenerators
+from qgan_qiskit.workflows.fit import fit
+from qgan_qiskit.workflows.generate import Wanted, make
 
 
 def reuploading_ansatz(num_qubits: int, layers: int) -> Ansatz:

@@ -25,12 +25,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qgan_qiskit import remote
 from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.experiment import fit, generate, open_generator
-from qgan_qiskit.inference import Inferred, infer
-from qgan_qiskit.presets import preset
-from qgan_qiskit.training.pictures import grid_picture
+from qgan_qiskit.config.presets import preset
+from qgan_qiskit.data.grids import grid_picture
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.workflows import hardware as remote
+from qgan_qiskit.workflows.fit import fit
+from qgan_qiskit.workflows.inference import Inferred, infer
 
 
 def train(outdir: Path, steps: int) -> Path:

@@ -1,6 +1,6 @@
 """HybridQ trained from Python: a configuration, one call, a run folder, and images from it.
 
-The command line does nothing else: it turns options into a ``RunConfig`` and hands that to ``experiment.fit``. So whatever
+The command line does nothing else: it turns options into a ``RunConfig`` and hands that to ``workflows.fit.fit``. So whatever
 ``fit`` can do is at hand in a notebook or a script of your own:
 
 1. start from a preset and change what you want; every change is checked at once;
@@ -24,9 +24,11 @@ from pathlib import Path
 
 import torch
 
-from qgan_qiskit.experiment import fit, generate, open_generator
-from qgan_qiskit.presets import preset
-from qgan_qiskit.training.pictures import grid_picture
+from qgan_qiskit.config.presets import preset
+from qgan_qiskit.data.grids import grid_picture
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.workflows.fit import fit
 
 
 def main(argv: Sequence[str] | None = None) -> None:

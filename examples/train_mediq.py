@@ -20,10 +20,12 @@ from pathlib import Path
 import torch
 
 from qgan_qiskit.config import RunConfig
-from qgan_qiskit.experiment import fit, generate, keep_to_class, open_discriminator, open_generator
-from qgan_qiskit.presets import preset
-from qgan_qiskit.prototypes import make_prototypes
-from qgan_qiskit.training.pictures import grid_picture
+from qgan_qiskit.config.presets import preset
+from qgan_qiskit.data.grids import grid_picture
+from qgan_qiskit.runs.load import keep_to_class, open_discriminator, open_generator
+from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.workflows.fit import fit
+from qgan_qiskit.workflows.prototypes import make_prototypes
 
 
 def settings(arguments: argparse.Namespace) -> RunConfig:

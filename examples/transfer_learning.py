@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 
 from qgan_qiskit.config import TransferConfig
-from qgan_qiskit.experiment import fit
+from qgan_qiskit.config.presets import preset
 from qgan_qiskit.models import build, parameter_count
-from qgan_qiskit.presets import preset
+from qgan_qiskit.workflows.fit import fit
 
 FOUR = ("none", "generator", "discriminator", "both")
 

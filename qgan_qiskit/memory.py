@@ -1,9 +1,18 @@
-"""How much memory can still be taken: of the machine, of the container, of the process."""
+"""How much memory can still be taken: of the machine, of the container, of the process.
+
+Asking for memory before it is taken: an error that says how much is missing, not a process that is killed.
+
+Whether images fit into memory, asked before it is taken.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+import torch
+
+from qgan_qiskit.errors import DataError, MemoryNeededError
 
 try:
     import resource
@@ -64,3 +73,55 @@ def _left_to_process() -> int | None:
 def readable(amount: int) -> str:
     """Return a number of bytes for a person."""
     return f"{amount:,} bytes ({amount / 2**30:,.1f} GiB)"
+
+
+# Smaller amounts are not worth the look.
+_LOOK_FROM_BYTES = 64 << 20
+_CPU = torch.device("cpu")
+
+
+def require(needed: int, task: str, device: torch.device = _CPU) -> None:
+    """Do nothing if a device has ``needed`` bytes left.
+
+    Raises:
+        MemoryNeededError: it has not; the message states the bytes needed and available.
+    """
+    if needed < _LOOK_FROM_BYTES:
+        return
+    left = available(device)
+    if left is not None and needed > left:
+        raise MemoryNeededError(
+            f"{task} needs {readable(needed)} of memory, {readable(left)} are available: "
+            "use fewer qubits, fewer images at a time, or fewer threads"
+        )
+
+
+def available(device: torch.device = _CPU) -> int | None:
+    """Return the bytes that can still be taken, or None where this cannot be found out."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        # What torch has set aside and does not use is free as well.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free_memory()
+
+
+# Smaller amounts are not worth the look.
+_LOOK_FROM_BYTES_room = 64 << 20
+
+
+def require_room(number: int, resolution: int) -> None:
+    """Do nothing if so many uint8 RGB squares fit into the memory that is left.
+
+    Raises:
+        DataError: they do not; the message states the bytes needed and available.
+    """
+    needed = number * resolution**2 * 3
+    if needed < _LOOK_FROM_BYTES_room:
+        return
+    left = free_memory()
+    if left is not None and needed > left:
+        # A part is taken of images that have been decoded, so a limit saves nothing there.
+        raise DataError(
+            f"{number:,} images of {resolution} x {resolution} pixels need {readable(needed)} of memory, {readable(left)} are "
+            "available: use fewer images with --class or (without --part) --limit, or a smaller --resolution"
+        )

@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["qgan_qiskit.experiment", "qgan_qiskit.cli.fit", "qgan_qiskit.cli.__main__"])
+_CONTEXT.set_forkserver_preload(["qgan_qiskit.workflows.fit", "qgan_qiskit.cli.fit", "qgan_qiskit.cli.__main__"])
 
 
 def start_main(arguments: list[str], output: Path, slow_step: float = 0.0) -> BaseProcess:

@@ -54,7 +54,7 @@ class _DrawerName(click.ParamType):
     name = "drawer"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        from qgan_qiskit.circuits.cabinet import DRAWERS
+        from qgan_qiskit.circuits.reference import DRAWERS
 
         return f"[{'|'.join(DRAWERS)}]"
 
@@ -124,8 +124,9 @@ def draw(
     if ansatz is None and (input_names is not None or weight_names is not None):
         raise UsageError("--input-names and --weight-names name parameters of a file: give --ansatz too")
     config = _settings(model, {name: value for name, value in builder_options.items() if value is not None})
-    from qgan_qiskit.circuits import ParameterNames, ansatz_of, cabinet
+    from qgan_qiskit.circuits import ParameterNames, ansatz_of
     from qgan_qiskit.circuits import draw as draw_ansatz
+    from qgan_qiskit.circuits import reference as cabinet
 
     circuit: Ansatz | QuantumCircuit
     if ansatz is not None:
@@ -142,7 +143,7 @@ def draw(
 @click.argument("folder", default="circuits")
 def export(folder: str) -> None:
     """Write the reference circuits into FOLDER [default: circuits]."""
-    from qgan_qiskit.circuits import cabinet
+    from qgan_qiskit.circuits import reference as cabinet
 
     cabinet.export(folder)
     click.echo(f"wrote {len(cabinet.DRAWERS)} drawers to {folder}")
@@ -153,7 +154,7 @@ def export(folder: str) -> None:
 @click.pass_context
 def check(ctx: click.Context, folder: str) -> None:
     """Compare FOLDER [default: circuits] with what the builders give; exit status 1 if a file differs."""
-    from qgan_qiskit.circuits import cabinet
+    from qgan_qiskit.circuits import reference as cabinet
 
     differences = cabinet.check(folder)
     for difference in differences:

@@ -8,8 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import config_options, given, problem_line, say
 from qgan_qiskit.config import METRICS, EvaluationConfig, TrainingConfig
 from qgan_qiskit.errors import UsageError
 
@@ -55,6 +54,6 @@ def command(sources: tuple[Path, ...], device: str, output: Path | None, **optio
     lacking = [] if config.metrics == "all" else config.lacking_weights()
     if lacking:
         raise UsageError(f"--metrics {','.join(lacking)} needs --fid-weights, a file of Inception weights")
-    from qgan_qiskit.evaluate import evaluate, report
+    from qgan_qiskit.workflows.evaluate import evaluate, report
 
     click.echo(report(evaluate(sources, changes.get("data", {}), config, output, say, device)))

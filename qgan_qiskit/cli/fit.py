@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-from qgan_qiskit.cli.options import BUILDER_FIELDS, SECTIONS, apply, config_options, given, option_name
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import BUILDER_FIELDS, SECTIONS, apply, config_options, given, option_name, say
 from qgan_qiskit.config import RESUMABLE, EvaluationConfig, HybridQConfig, RunConfig
-from qgan_qiskit.config.paths import is_there
+from qgan_qiskit.config.base import is_there
+from qgan_qiskit.config.presets import PRESETS, preset
 from qgan_qiskit.errors import CheckpointError, UsageError
-from qgan_qiskit.presets import PRESETS, preset
 
 
 @click.command()
@@ -77,7 +76,7 @@ def command(
         click.echo(config.model_dump_json(indent=1))
         _say_data(config)
         return
-    from qgan_qiskit.experiment import fit
+    from qgan_qiskit.workflows.fit import fit
 
     fit(config, outdir, say)
 
@@ -161,8 +160,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _resume(target: str, outdir: Path, changes: dict[str, dict[str, Any]], dry_run: bool) -> None:
-    from qgan_qiskit.experiment import resume
-    from qgan_qiskit.training.run_folder import RunFolder
+    from qgan_qiskit.runs.run_folder import RunFolder
+    from qgan_qiskit.workflows.fit import resume
 
     path = _newest(outdir) if target == "auto" else Path(target)
     for section, fields in changes.items():

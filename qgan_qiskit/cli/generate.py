@@ -8,10 +8,9 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import given, option_name, problem_line, say, settings_options
 from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.config.effects import without_effect
+from qgan_qiskit.config.hardware import without_effect
 from qgan_qiskit.errors import UsageError
 
 MOST_IMAGES = 1_000_000
@@ -105,8 +104,8 @@ def command(
     if interpolation is not None and interpolation.suffix.lower() not in (".png", ".gif"):
         raise UsageError(f"--interpolation {interpolation}: name a file ending in .png or .gif")
     hardware = hardware_settings(options)
-    from qgan_qiskit.experiment import run_of
-    from qgan_qiskit.generate import Wanted, make
+    from qgan_qiskit.runs.load import run_of
+    from qgan_qiskit.workflows.generate import Wanted, make
 
     if place is None and grid is None and interpolation is None:
         place = run_of(source) / "generated"

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from qgan_qiskit.cli.generate import MOST_IMAGES, hardware_settings, wanted_seeds
-from qgan_qiskit.cli.options import Decorator, settings_options
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import Decorator, say, settings_options
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.config.hardware import ATTEMPTS
 from qgan_qiskit.errors import UsageError
@@ -71,8 +70,8 @@ def cost(source: Path, number: int | None, seeds: str | None, **options: Any) ->
     """
     simulated = str(options["hardware__backend"]).startswith("fake:")
     wanted, config = _settings(number, seeds, options, simulated=simulated)
-    from qgan_qiskit.experiment import open_generator
-    from qgan_qiskit.remote import check_time, estimate_on_snapshot, plan
+    from qgan_qiskit.runs.load import open_generator
+    from qgan_qiskit.workflows.hardware import check_time, estimate_on_snapshot, plan
 
     generator, _ = open_generator(source, say)
     if simulated:
@@ -87,8 +86,8 @@ def cost(source: Path, number: int | None, seeds: str | None, **options: Any) ->
 def submit(source: Path, number: int | None, seeds: str | None, attempts: int, **options: Any) -> None:
     """Send the circuits of images; prints the folder that `collect` takes."""
     wanted, config = _settings(number, seeds, options)
-    from qgan_qiskit import remote
-    from qgan_qiskit.hardware.submission import Submission
+    from qgan_qiskit.hardware.ibm.submission import Submission
+    from qgan_qiskit.workflows import hardware as remote
 
     folder = remote.submit(source, wanted, config, attempts, say)
     if Submission.open(folder).noise_is_missing():
@@ -100,7 +99,7 @@ def submit(source: Path, number: int | None, seeds: str | None, attempts: int, *
 @click.argument("submission", type=click.Path(path_type=Path))
 def status(submission: Path) -> None:
     """Say how far a submission is, from its own notes: asks nobody."""
-    from qgan_qiskit.hardware.submission import Submission
+    from qgan_qiskit.hardware.ibm.submission import Submission
 
     for line in Submission.open(submission).report():
         click.echo(line)
@@ -118,11 +117,11 @@ def status(submission: Path) -> None:
 @_ATTEMPTS
 def collect(submission: Path, output: Path | None, wait: bool, attempts: int) -> None:
     """Fetch what is done, send what is due, never arrived or failed, and write the images once all are back."""
-    from qgan_qiskit import remote
-    from qgan_qiskit.generate import check_output, write_collected
+    from qgan_qiskit.workflows import hardware as remote
+    from qgan_qiskit.workflows.generate import check_output, write_collected
 
     output = output or submission / "images"
-    from qgan_qiskit.hardware.submission import Submission
+    from qgan_qiskit.hardware.ibm.submission import Submission
 
     check_output(output, len(Submission.open(submission).described.seeds))
     opened, readings = remote.collect(submission, attempts, wait, say)
@@ -137,6 +136,6 @@ def collect(submission: Path, output: Path | None, wait: bool, attempts: int) ->
 @click.argument("submission", type=click.Path(path_type=Path))
 def cancel(submission: Path) -> None:
     """Cancel the jobs of a submission that are not done."""
-    from qgan_qiskit import remote
+    from qgan_qiskit.workflows import hardware as remote
 
     remote.cancel(submission, say)

@@ -1,7 +1,11 @@
-"""Command-line options made from the fields of the configuration: help, type, range and default are written there once."""
+"""Lines for a person, on standard error: standard output is for what a program may read.
+
+Command-line options made from the fields of the configuration: help, type, range and default are written there once.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -23,8 +27,14 @@ from qgan_qiskit.config import (
     TrainingConfig,
     TransferConfig,
 )
-from qgan_qiskit.config.problem import first_problem
+from qgan_qiskit.config.base import first_problem
 from qgan_qiskit.errors import UsageError
+
+
+def say(text: str) -> None:
+    """Write a line at once."""
+    print(text, file=sys.stderr, flush=True)
+
 
 _MODELS: tuple[type[Settings], ...] = (
     HybridQConfig,

@@ -8,8 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import config_options, given, problem_line, say
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.errors import UsageError
 
@@ -65,7 +64,7 @@ def command(
         data = DataConfig.model_validate(given(options).get("data", {}))
     except ValidationError as error:
         raise UsageError(problem_line(error, options=True)) from None
-    from qgan_qiskit.prototypes import make_prototypes
+    from qgan_qiskit.workflows.prototypes import make_prototypes
 
     made = make_prototypes(
         data,

@@ -9,11 +9,10 @@ import click
 from pydantic import ValidationError
 
 from qgan_qiskit.cli.generate import parse_seeds
-from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import config_options, given, problem_line, say, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.config.augment import AugmentConfig
+from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import UsageError
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import given, option_name, problem_line, say, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import HybridQConfig
-from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
+from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.errors import UsageError
 
 

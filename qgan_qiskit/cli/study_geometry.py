@@ -10,11 +10,10 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import config_options, given, problem_line, say, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import EvaluationConfig
-from qgan_qiskit.config.geometry import GeometryConfig
+from qgan_qiskit.config.studies import GeometryConfig
 from qgan_qiskit.errors import UsageError
 
 # Of measurements, only which Inception network reads images.
@@ -46,7 +45,7 @@ def command(
     """
     if report_only:
         refuse_others(ctx)
-        from qgan_qiskit.study.geometry.run import report
+        from qgan_qiskit.study.latent_geometry.run import report
 
         show_files(report(outdir))
         return
@@ -61,7 +60,7 @@ def command(
     except ValidationError as error:
         raise UsageError(problem_line(error, options=True)) from None
     from qgan_qiskit.study.cell_runs import states
-    from qgan_qiskit.study.geometry.run import geometry, prepare
+    from qgan_qiskit.study.latent_geometry.run import geometry, prepare
 
     shown = shlex.join(["python", "-m", "qgan_qiskit.cli", *sys.argv[1:]])
     study, cells = prepare(runs, settings, outdir, shown)

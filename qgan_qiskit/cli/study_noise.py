@@ -10,10 +10,9 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import config_options, given, problem_line, say, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
-from qgan_qiskit.config.noise import NoiseChoice, NoiseConfig
+from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
 from qgan_qiskit.errors import UsageError
 
 # Of the real images, the run itself says the rest.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from qgan_qiskit.cli.say import say
+from qgan_qiskit.cli.options import say
 from qgan_qiskit.errors import UsageError
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ Every field carries one sentence of help; the command line is generated from the
 is a dump of :class:`RunConfig`, and a value out of range is refused when the model is built.
 """
 
+from qgan_qiskit.config.base import Settings
 from qgan_qiskit.config.data import DataConfig
 from qgan_qiskit.config.evaluation import METRICS, PIXEL_METRICS, EvaluationConfig, MetricName
 from qgan_qiskit.config.hardware import HardwareConfig
@@ -22,7 +23,6 @@ from qgan_qiskit.config.models import (
     is_conditional,
 )
 from qgan_qiskit.config.run import RunConfig
-from qgan_qiskit.config.settings import Settings
 from qgan_qiskit.config.training import RESUMABLE, TrainingConfig
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from qgan_qiskit.config.settings import Settings
+from qgan_qiskit.config.base import Settings
 
 Layout = Literal[
     "auto", "folders", "flat", "table", "isic2018", "isic2019", "isic2020", "ham10000", "pad-ufes-20", "fitzpatrick17k",

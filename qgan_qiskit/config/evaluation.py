@@ -6,8 +6,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, field_validator
 
-from qgan_qiskit.config.paths import expanded
-from qgan_qiskit.config.settings import Settings
+from qgan_qiskit.config.base import Settings, expanded
 
 MetricName = Literal["fid", "kid", "is", "ssim", "ms-ssim", "prdc", "memorisation"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)

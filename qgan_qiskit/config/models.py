@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qgan_qiskit.config.base import Settings
 from qgan_qiskit.config.data import DataConfig
-from qgan_qiskit.config.settings import Settings
 
 Encoding = Literal["ry", "ry_rx"]
 Entangler = Literal["cx", "cz"]

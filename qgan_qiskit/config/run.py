@@ -6,17 +6,10 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from qgan_qiskit.config.base import Settings
 from qgan_qiskit.config.data import DataConfig
 from qgan_qiskit.config.evaluation import EvaluationConfig
-from qgan_qiskit.config.models import (
-    DcganConfig,
-    HybridQConfig,
-    MediqConfig,
-    ModelConfig,
-    TransferConfig,
-    check_shape,
-)
-from qgan_qiskit.config.settings import Settings
+from qgan_qiskit.config.models import DcganConfig, HybridQConfig, MediqConfig, ModelConfig, TransferConfig, check_shape
 from qgan_qiskit.config.training import TrainingConfig
 
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qgan_qiskit.data.image_set import ImageSet
-from qgan_qiskit.data.made_lesions import make_lesions
-from qgan_qiskit.data.read import (
+from qgan_qiskit.data.dataset import ImageSet
+from qgan_qiskit.data.layouts.synthetic import make_lesions
+from qgan_qiskit.data.source import (
     absolute_source,
     absolute_table,
     cache_folder,

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from qgan_qiskit.data.image_set import ImageSet
+from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.errors import DataError
 
 # Numbers of the random streams, so that order and turns never share random bits.

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from qgan_qiskit.data.image_set import ImageSet
-from qgan_qiskit.data.room import require_room
+from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.errors import DataError
+from qgan_qiskit.memory import require_room
 
 # Raise it whenever the same files would give other pixels, labels, notes or pairs.
 FORMAT = 3

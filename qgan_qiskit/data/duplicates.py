@@ -25,8 +25,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.data.files import shown
-from qgan_qiskit.data.image_set import ImageSet
 
 # Side of the pictures that are compared, and lowest frequencies of each direction in the hash.
 SIDE, _LOWEST = 32, 8

@@ -9,7 +9,7 @@ matrices (``frechet.py``, ``kernel.py``, ``inception_score.py``, ``neighbours.py
 
 from qgan_qiskit.metrics.evaluator import Evaluator
 from qgan_qiskit.metrics.features import open_network
-from qgan_qiskit.metrics.figure import Figure
-from qgan_qiskit.metrics.frechet import frechet_distance
+from qgan_qiskit.metrics.fid import frechet_distance
+from qgan_qiskit.metrics.results import Figure
 
 __all__ = ["Evaluator", "Figure", "frechet_distance", "open_network"]

@@ -14,16 +14,15 @@ from PIL import Image
 
 from qgan_qiskit.config import PIXEL_METRICS, EvaluationConfig, MetricName
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.metrics import measures
-from qgan_qiskit.metrics.copies import CopySearch, Found
-from qgan_qiskit.metrics.feature_cache import FeatureCache
-from qgan_qiskit.metrics.features import FeatureReader, Side, open_network
-from qgan_qiskit.metrics.figure import Figure
+from qgan_qiskit.metrics import estimates as measures
+from qgan_qiskit.metrics.estimates import Estimate
+from qgan_qiskit.metrics.features import FeatureCache, FeatureReader, Side, open_network
 from qgan_qiskit.metrics.inception import OFFICIAL, Inception
-from qgan_qiskit.metrics.measures import Estimate
-from qgan_qiskit.metrics.neighbours import FEWEST as FEWEST_NEIGHBOURS
-from qgan_qiskit.metrics.resampling import Bootstrap, order
-from qgan_qiskit.metrics.similarity import scales
+from qgan_qiskit.metrics.memorization import CopySearch, Found
+from qgan_qiskit.metrics.precision_recall import FEWEST as FEWEST_NEIGHBOURS
+from qgan_qiskit.metrics.results import Figure
+from qgan_qiskit.metrics.ssim import scales
+from qgan_qiskit.stats import Bootstrap, order
 
 # Images needed on each side, where that is more than one.
 _FEWEST: dict[MetricName, int] = {"fid": 2, "kid": 2, "ms-ssim": 2, "prdc": FEWEST_NEIGHBOURS}

@@ -9,17 +9,15 @@ from torch import nn
 
 from qgan_qiskit.circuits import ansatz_of
 from qgan_qiskit.config import HybridQConfig, MediqConfig, ModelConfig, MosaiqConfig, QgpatchConfig, TransferConfig
-from qgan_qiskit.models.conditional_dcgan import ConditionalDcganDiscriminator
+from qgan_qiskit.models.base import Generator, Pair
+from qgan_qiskit.models.classical_baseline import ClassicalTwin
 from qgan_qiskit.models.dcgan import DcganDiscriminator, DcganGenerator
-from qgan_qiskit.models.dense_discriminator import DenseDiscriminator
+from qgan_qiskit.models.discriminators import ConditionalDcganDiscriminator, DenseDiscriminator, ProjectionCritic
 from qgan_qiskit.models.hybridq import HybridQGenerator
-from qgan_qiskit.models.mediq import MediqGenerator
+from qgan_qiskit.models.mediq.generator import MediqGenerator
 from qgan_qiskit.models.mosaiq import MosaiqGenerator
-from qgan_qiskit.models.pair import Generator, Pair
-from qgan_qiskit.models.projection_critic import ProjectionCritic
 from qgan_qiskit.models.qgpatch import QgpatchGenerator
 from qgan_qiskit.models.transfer import TransferDiscriminator, TransferGenerator
-from qgan_qiskit.models.twin import ClassicalTwin
 from qgan_qiskit.qnn import SubGenerators
 
 if TYPE_CHECKING:

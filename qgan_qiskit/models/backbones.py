@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v2, resnet18, resnet50
 
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.models.folded import folded_layers
+from qgan_qiskit.models.layers import folded_layers
 
 # A weights file of these names is for ImageNet's classes: the last layer is always ours.
 HEADS = {"resnet18": "fc", "resnet50": "fc", "mobilenet_v2": "classifier.1"}

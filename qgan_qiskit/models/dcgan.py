@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from qgan_qiskit.config import DcganConfig
-from qgan_qiskit.models.initialise import dcgan_initialise
-from qgan_qiskit.models.minibatch_std import MinibatchStd
-from qgan_qiskit.models.pair import Generator
+from qgan_qiskit.models.base import Generator
+from qgan_qiskit.models.layers import MinibatchStd, dcgan_initialise
 
 
 class DcganGenerator(Generator):

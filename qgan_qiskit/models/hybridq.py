@@ -20,11 +20,9 @@ from torch import Tensor, nn
 
 from qgan_qiskit.circuits import ansatz_of
 from qgan_qiskit.config import HybridQConfig
-from qgan_qiskit.models.decoders import ModulatedDecoder, PaperDecoder, UpsampleDecoder
-from qgan_qiskit.models.encoders import ImageEncoder
-from qgan_qiskit.models.initialise import dcgan_initialise
-from qgan_qiskit.models.pair import Pair
-from qgan_qiskit.models.quantum import QuantumGenerator
+from qgan_qiskit.models.base import Pair, QuantumGenerator
+from qgan_qiskit.models.decoders import ImageEncoder, ModulatedDecoder, PaperDecoder, UpsampleDecoder
+from qgan_qiskit.models.layers import dcgan_initialise
 
 # Share of each new batch in the running mean and covariance of the encoder's latents (fusion).
 _LATENT_MOMENTUM = 0.02

@@ -1,4 +1,8 @@
-"""MosaiQ (Silver et al. 2023, arXiv 2308.11096): noise -> angles -> circuits -> principal components -> image.
+"""Principal components of the real images, scaled as MosaiQ scales them (arXiv 2308.11096).
+
+Shape letters: B batch · N real images · F components · D numbers of an image · C H W image.
+
+MosaiQ (Silver et al. 2023, arXiv 2308.11096): noise -> angles -> circuits -> principal components -> image.
 
 Written anew from the idea: the authors' code at its head cuts the generator's gradient, mixes features across the images of a
 batch and does not undo the scaling of the scores.
@@ -11,13 +15,130 @@ from __future__ import annotations
 import numpy as np
 import torch
 from qiskit.primitives import BaseEstimatorV2
-from torch import Tensor
+from torch import Tensor, nn
 
 from qgan_qiskit.circuits import ansatz_of
 from qgan_qiskit.config import MosaiqConfig
-from qgan_qiskit.models.components import PrincipalComponents
-from qgan_qiskit.models.pair import Pair
-from qgan_qiskit.models.quantum import QuantumGenerator
+from qgan_qiskit.errors import DataError
+from qgan_qiskit.models.base import Pair, QuantumGenerator
+
+# Up to this many numbers in an image all of their covariance is solved, which is exact; beyond, a randomised search for the
+# leading components (Halko et al. 2011) with these many rounds, from a fixed start.
+_SMALL = 1024
+_ROUNDS = 7
+# Images scored at a time.
+_BLOCK = 256
+
+
+class PrincipalComponents(nn.Module):
+    """Images to scaled scores and back; everything that is fitted lies in buffers.
+
+    Scores are scaled by the smallest and the largest of all scores of the images that were fitted, to [-1, 1]: one factor
+    for all components, so a late component keeps its small spread.
+
+    Attributes:
+        mean_D: mean image.
+        axes_FD: components, orthonormal rows, the strongest first.
+        lowest: smallest score, a scalar.
+        highest: largest score, a scalar; above ``lowest`` once fitted.
+    """
+
+    mean_D: Tensor
+    axes_FD: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+    def __init__(self, count: int, size: int) -> None:
+        """Make empty buffers of the final shapes.
+
+        Args:
+            count: F.
+            size: D.
+        """
+        super().__init__()
+        self.register_buffer("mean_D", torch.zeros(size))
+        self.register_buffer("axes_FD", torch.zeros(count, size))
+        self.register_buffer("lowest", torch.zeros(()))
+        self.register_buffer("highest", torch.zeros(()))
+
+    def check(self, pixels_ND: np.ndarray) -> None:
+        """Refuse images that have no such components.
+
+        Args:
+            pixels_ND: as for :meth:`fit`.
+
+        Raises:
+            DataError: there are not more images than components, or all are equal.
+        """
+        count = len(self.axes_FD)
+        if len(pixels_ND) <= count:
+            raise DataError(
+                f"{count} principal components need more than {count} images, there are {len(pixels_ND):,}: give more "
+                "images, or take fewer with --sub-generators or --num-qubits"
+            )
+        if (pixels_ND == pixels_ND[0]).all():
+            raise DataError(f"all {len(pixels_ND):,} images are equal, so they have no components: check the data")
+
+    def fit(self, pixels_ND: np.ndarray) -> None:
+        """Take mean, components and range of scores from images; the same images give the same numbers.
+
+        Args:
+            pixels_ND: uint8, rows as a real image's flattened (C, H, W); not changed. Needs about four (small images:
+                eight) bytes of memory per number.
+
+        Raises:
+            DataError: there are not more images than components, or all are equal.
+        """
+        from sklearn.decomposition import PCA
+
+        self.check(pixels_ND)
+        small = pixels_ND.shape[1] <= _SMALL
+        pca = PCA(
+            len(self.axes_FD),
+            copy=False,
+            svd_solver="covariance_eigh" if small else "randomized",
+            iterated_power=_ROUNDS,
+            random_state=0,
+        )
+        # In single precision the covariance would lose the late components to the mean's square.
+        pca.fit(_unit(pixels_ND, np.float64 if small else np.float32))
+        self.mean_D.copy_(torch.from_numpy(pca.mean_))
+        self.axes_FD.copy_(torch.from_numpy(pca.components_))
+        blocks = [pixels_ND[start : start + _BLOCK] for start in range(0, len(pixels_ND), _BLOCK)]
+        scores = torch.cat(
+            [self._scores(torch.from_numpy(_unit(block, np.float32)).to(self.mean_D.device)) for block in blocks]
+        )
+        self.lowest.copy_(scores.min())
+        self.highest.copy_(scores.max())
+
+    def scaled_scores(self, images_BCHW: Tensor) -> Tensor:
+        """Return scores (B, F) of images in [-1, 1]; those of the images that were fitted are in [-1, 1]."""
+        self._check()
+        with torch.autocast(images_BCHW.device.type, enabled=False):
+            scores = self._scores(images_BCHW.float().flatten(1))
+            return 2 * (scores - self.lowest) / (self.highest - self.lowest) - 1
+
+    def flat_images(self, scaled_BF: Tensor) -> Tensor:
+        """Return the images of scaled scores, shape (B, D); values beyond [-1, 1] are left as they are."""
+        self._check()
+        with torch.autocast(scaled_BF.device.type, enabled=False):
+            scores = self.lowest + (scaled_BF.float() + 1) / 2 * (self.highest - self.lowest)
+            return self.mean_D + scores @ self.axes_FD
+
+    def _scores(self, flat_BD: Tensor) -> Tensor:
+        return (flat_BD - self.mean_D) @ self.axes_FD.T
+
+    def _check(self) -> None:
+        if self.highest <= self.lowest:
+            raise RuntimeError("the principal components are not fitted: call prepare() or load a checkpoint first")
+
+
+def _unit(pixels_ND: np.ndarray, kind: type[np.floating]) -> np.ndarray:
+    """Convert uint8 to floats: 0 -> -1, 255 -> 1."""
+    values = pixels_ND.astype(kind)
+    values /= 127.5
+    values -= 1
+    return values
 
 
 def feature_distribution(sub_generators: int, num_qubits: int) -> Tensor:

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from qgan_qiskit.circuits import ansatz_of
 from qgan_qiskit.config import TransferConfig
 from qgan_qiskit.models.backbones import HEADS, WIDTHS, build_backbone, without_head
+from qgan_qiskit.models.base import QuantumGenerator
+from qgan_qiskit.models.classical_baseline import ClassicalTwin
 from qgan_qiskit.models.decoders import UpsampleDecoder
-from qgan_qiskit.models.initialise import he_initialise
-from qgan_qiskit.models.quantum import QuantumGenerator
-from qgan_qiskit.models.twin import ClassicalTwin
+from qgan_qiskit.models.layers import he_initialise
 from qgan_qiskit.qnn import SubGenerators
 
 # ImageNet's colours, which torchvision's own weights expect of pixels from 0 to 1.

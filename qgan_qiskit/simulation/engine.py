@@ -11,15 +11,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from qgan_qiskit import memory
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.simulation import memory
 
 
 class Engine(ABC):
     """Angles in, expectations out, differentiable in both inputs and weights.
 
     Attributes:
-        num_inputs: Q of the circuit it was compiled for; :func:`qgan_qiskit.simulation.cache.engine_for` sets it,
+        num_inputs: Q of the circuit it was compiled for; :func:`qgan_qiskit.simulation.engine_cache.engine_for` sets it,
         num_weights: and K.
     """
 

@@ -14,7 +14,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.simulation.cache import circuit_key, engine_for
+from qgan_qiskit.simulation.engine_cache import circuit_key, engine_for
 
 # Bindings are simulated together as long as they stay within this many bytes.
 _CHUNK_BYTES = 256 << 20

@@ -15,8 +15,8 @@ from qiskit_machine_learning.algorithm_job import AlgorithmJob
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.simulation.cache import circuit_key, engine_for
-from qgan_qiskit.simulation.differentiable import refuse_recorded_backward
+from qgan_qiskit.simulation.autograd import refuse_recorded_backward
+from qgan_qiskit.simulation.engine_cache import circuit_key, engine_for
 from qgan_qiskit.simulation.estimator import ExactEstimator
 
 # Bindings are differentiated together as long as they stay within this many bytes.

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits.checks import check_observables
-from qgan_qiskit.simulation.lowering import Fixed
+from qgan_qiskit.circuits.validation import check_observables
+from qgan_qiskit.simulation.ir import Fixed
 
 _TO_Z = {
     "X": np.array([[1, 1], [1, -1]]) / np.sqrt(2),

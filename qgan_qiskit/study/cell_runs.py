@@ -9,8 +9,7 @@ from typing import Protocol, TypeVar
 from qgan_qiskit.errors import QganError, StorageError
 from qgan_qiskit.study.cells import Row, result_of, worker_on, write_whole
 from qgan_qiskit.study.executors import Executor, Work, run_all
-from qgan_qiskit.study.stop import interruptible
-from qgan_qiskit.training.signals import Interrupted
+from qgan_qiskit.training.signals import Interrupted, interruptible
 
 Say = Callable[[str], None]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qgan_qiskit.errors import CheckpointError, QganError, StorageError
-from qgan_qiskit.locks import FileLock, HeldError, holder_of
+from qgan_qiskit.storage import FileLock, HeldError, holder_of
 
 Row = dict[str, Any]
 RESULT = "cell.json"

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from qgan_qiskit.study.spread import Spread
+from qgan_qiskit.stats import Spread
 
 NONE = "–"
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from qgan_qiskit.config.problem import first_problem
+from qgan_qiskit.config.base import first_problem
 from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
-from qgan_qiskit.locks import FileLock
+from qgan_qiskit.storage import FileLock
 from qgan_qiskit.study.cells import write_whole
 
 NAME = "study.json"

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from qgan_qiskit.config import Settings
 from qgan_qiskit.errors import CheckpointError
+from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.study.cells import Row, result_of
 from qgan_qiskit.study.shared_file import NAME, alone_in, read_file, refuse_other, write_file
-from qgan_qiskit.training.run_folder import versions
 
 # A file that may lie elsewhere; whether there is one changes what is measured.
 _FILES = ("fid_weights",)

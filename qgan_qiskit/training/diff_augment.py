@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qgan_qiskit.training.ranks import ALONE, Ranks
+from qgan_qiskit.training.distributed import ALONE, Ranks
 
 
 def diff_augment(images_BCHW: Tensor, policy: str, generator: torch.Generator, ranks: Ranks = ALONE) -> Tensor:

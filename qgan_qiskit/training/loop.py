@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from qgan_qiskit.config import RunConfig
-from qgan_qiskit.training.ranks import ALONE, Ranks
-from qgan_qiskit.training.rates import set_rates
-from qgan_qiskit.training.record import Measure, Record
-from qgan_qiskit.training.run_folder import RunFolder
+from qgan_qiskit.runs.run_folder import RunFolder
+from qgan_qiskit.training.distributed import ALONE, Ranks
+from qgan_qiskit.training.run_logger import Measure, Record
 from qgan_qiskit.training.signals import Interrupted
 from qgan_qiskit.training.state import TrainingState
-from qgan_qiskit.training.step import train_step
+from qgan_qiskit.training.step import set_rates, train_step
 
 
 def train(

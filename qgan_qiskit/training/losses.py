@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from qgan_qiskit.training.ranks import ALONE, Ranks
+from qgan_qiskit.training.distributed import ALONE, Ranks
 
 
 def discriminator_loss(name: str, real_B: Tensor, fake_B: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM while training: finish the step, save, leave; a second signal ends at once."""
+"""SIGINT and SIGTERM while training: finish the step, save, leave; a second signal ends at once.
+
+SIGINT and SIGTERM between and after the training runs of a study: stop at once, in one line.
+"""
 
 from __future__ import annotations
 
@@ -71,3 +74,18 @@ def end_by(number: int) -> None:
     """End this process as the signal does where nobody handles it."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise :class:`Interrupted` when a signal comes, for the length of a ``with`` block (main thread only).
+
+    What a study writes is written whole or not at all, so it can stop anywhere. A training run inside the block has handlers
+    of its own, which first save.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted("stopped", number)
+
+    with handled(stop):
+        yield

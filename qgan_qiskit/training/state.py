@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from qgan_qiskit.config import RunConfig, TrainingConfig
 from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.models import Generator
-from qgan_qiskit.models.noise import AdaptiveNoise
-from qgan_qiskit.training.checkpoint import part
+from qgan_qiskit.models.layers import AdaptiveNoise
+from qgan_qiskit.runs.checkpoint import copy_tensors, load_module, module_tensors, part
 from qgan_qiskit.training.ema import Ema
 
 Tensors = dict[str, Tensor]
@@ -65,9 +65,9 @@ class TrainingState:
     def tensors(self) -> dict[str, Tensors]:
         """Return all tensors by file name, as they are (not copied)."""
         return {
-            "generator": _module_tensors(self.generator),
+            "generator": module_tensors(self.generator),
             "ema": dict(self.ema.average),
-            "discriminator": _module_tensors(self.discriminator),
+            "discriminator": module_tensors(self.discriminator),
             "generator_optimiser": _optimiser_tensors(self.generator_optimiser, self.names["generator"]),
             "discriminator_optimiser": _optimiser_tensors(self.discriminator_optimiser, self.names["discriminator"]),
         }
@@ -84,7 +84,7 @@ class TrainingState:
             CheckpointError: a tensor is missing, left over, of another shape, or not finite; a value does not fit.
         """
         load_module(self.generator, part(tensors, "generator"), "generator")
-        _copy_all(self.ema.average, part(tensors, "ema"), "ema")
+        copy_tensors(self.ema.average, part(tensors, "ema"), "ema")
         load_module(self.discriminator, part(tensors, "discriminator"), "discriminator")
         for key, optimiser in (
             ("generator", self.generator_optimiser),
@@ -131,42 +131,6 @@ def _optimiser(
     )
 
 
-def _module_tensors(module: nn.Module) -> Tensors:
-    # named_parameters lists a tensor that is registered twice (TorchConnector does so) once.
-    return {n: p.detach() for n, p in module.named_parameters()} | {n: b.detach() for n, b in module.named_buffers()}
-
-
-def load_module(module: nn.Module, tensors: Tensors, file: str) -> None:
-    """Copy saved tensors into a module.
-
-    Raises:
-        CheckpointError: a tensor is missing, left over, of another shape, or not finite.
-    """
-    _copy_all(_module_tensors(module), tensors, file)
-
-
-def _copy_all(targets: Tensors, sources: Tensors, file: str) -> None:
-    if set(targets) != set(sources):
-        odd = sorted(set(targets) ^ set(sources))
-        raise CheckpointError(
-            f"{file}.safetensors does not fit the model: {len(odd)} tensors differ, such as '{odd[0]}'; "
-            "was the model changed after the run began?"
-        )
-    with torch.no_grad():
-        for name, target in targets.items():
-            source = sources[name]
-            if source.shape != target.shape or source.dtype != target.dtype:
-                raise CheckpointError(
-                    f"{file}.safetensors: '{name}' is {source.dtype} {tuple(source.shape)}, the model has "
-                    f"{target.dtype} {tuple(target.shape)}; was the model changed after the run began?"
-                )
-            if source.is_floating_point() and not source.isfinite().all():
-                raise CheckpointError(
-                    f"{file}.safetensors: '{name}' holds values that are not finite; use an older checkpoint"
-                )
-            target.copy_(source)
-
-
 def _optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> Tensors:
     saved = optimiser.state_dict()["state"]
     return {f"{names[i]}.{key}": value for i, entries in saved.items() for key, value in entries.items()}
@@ -187,7 +151,7 @@ def _load_optimiser(optimiser: torch.optim.Optimizer, names: list[str], tensors:
         for i, parameter in enumerate(parameters)
     }
     targets = {f"{names[i]}.{key}": tensor for i, entries in state.items() for key, tensor in entries.items()}
-    _copy_all(targets, tensors, file)
+    copy_tensors(targets, tensors, file)
     full = optimiser.state_dict()
     full["state"] = state
     optimiser.load_state_dict(full)

@@ -27,7 +27,7 @@ from plots import plot
 from progress import reason, say
 from report import report
 
-from qgan_qiskit.training.compute import keep_freed_memory
+from qgan_qiskit.device import keep_freed_memory
 
 PARTS = {module.__name__: module for module in (step, expressions, mediq, mediq_training, memory, growth, training)}
 PEERS = sorted({peer.key for peer in (*STEP_PEERS, *MEDIQ_PEERS)})

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qgan_qiskit.circuits import Ansatz, hybridq_ansatz
-from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.rng import seeded
 
 
 @dataclass(frozen=True)

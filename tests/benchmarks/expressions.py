@@ -15,9 +15,9 @@ from qiskit.circuit.library import real_amplitudes, zz_feature_map
 from qiskit.quantum_info import SparsePauliOp
 from timing import beside, first_call, measure
 
-from qgan_qiskit.circuits.expressions import Expression, angle_form
-from qgan_qiskit.simulation.cache import engine_for
-from qgan_qiskit.simulation.expressions import Columns
+from qgan_qiskit.circuits.parameter_expressions import Expression, angle_form
+from qgan_qiskit.simulation.engine_cache import engine_for
+from qgan_qiskit.simulation.parameter_columns import Columns
 
 TARGET_RATIO = 3
 

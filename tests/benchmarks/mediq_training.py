@@ -14,9 +14,9 @@ from peers import ours, pennylane
 from progress import reason, say
 from timing import beside, first_call, measure
 
+from qgan_qiskit.config.presets import mediq_style2
 from qgan_qiskit.models import build
-from qgan_qiskit.presets import mediq_style2
-from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.rng import seeded
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 

@@ -47,7 +47,7 @@ def _main() -> None:
     from peers import ours
     from timing import first_call, measure
 
-    from qgan_qiskit.training.compute import keep_freed_memory
+    from qgan_qiskit.device import keep_freed_memory
 
     sizes = json.loads(sys.argv[1])
     keep_freed_memory()  # as training does
@@ -77,7 +77,7 @@ def _engine_estimate(case) -> int:
     """Return what the engine itself expects one image of one circuit to take at most, its share of what a step takes."""
     import torch
 
-    from qgan_qiskit.simulation.cache import engine_for_ansatz
+    from qgan_qiskit.simulation.engine_cache import engine_for_ansatz
 
     engine = engine_for_ansatz(case.form.ansatz(), torch.float32, torch.device("cpu"))
     return engine.bytes_needed(case.circuits, case.batch, gradient=True) // (case.circuits * case.batch)

@@ -9,10 +9,10 @@ from peers import ours
 from progress import say
 from timing import beside, first_call, measure
 
+from qgan_qiskit.config.presets import hybridq_default
+from qgan_qiskit.device import gains_from_bfloat16, place
 from qgan_qiskit.models import build
-from qgan_qiskit.presets import hybridq_default
-from qgan_qiskit.training.compute import gains_from_bfloat16, place
-from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.rng import seeded
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 

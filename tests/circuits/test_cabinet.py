@@ -9,8 +9,9 @@ import pytest
 from qiskit.quantum_info import Statevector
 
 import qgan_qiskit.circuits
-from qgan_qiskit.circuits import cabinet, read_ansatz
-from qgan_qiskit.circuits.card import card_of
+from qgan_qiskit.circuits import read_ansatz
+from qgan_qiskit.circuits import reference as cabinet
+from qgan_qiskit.circuits.metadata import card_of
 from qgan_qiskit.errors import CircuitError, StorageError
 
 REPO = Path(__file__).resolve().parents[2]

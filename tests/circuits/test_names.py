@@ -6,7 +6,7 @@ import pytest
 from qiskit.circuit import Parameter
 
 from qgan_qiskit.circuits import ParameterNames, read_ansatz
-from qgan_qiskit.circuits.names import split_by_name
+from qgan_qiskit.circuits.qasm.parameter_names import split_by_name
 from qgan_qiskit.errors import CircuitError
 
 

@@ -10,7 +10,7 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
 from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, hybridq_ansatz, read_ansatz
-from qgan_qiskit.circuits.card import card_of, card_text
+from qgan_qiskit.circuits.metadata import card_of, card_text
 from qgan_qiskit.errors import CircuitError
 
 HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float[64] x_000;\ninput float[64] theta_000;\nqubit[2] q;\n'

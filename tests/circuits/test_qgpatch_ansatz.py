@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from qiskit.quantum_info import Statevector
 
 from qgan_qiskit.circuits import qgpatch_ansatz
-from qgan_qiskit.circuits.readouts import projected_parities
+from qgan_qiskit.circuits.building_blocks import projected_parities
 from qgan_qiskit.errors import CircuitError
 
 

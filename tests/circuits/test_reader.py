@@ -8,7 +8,7 @@ import pytest
 from qiskit.quantum_info import Operator
 
 from qgan_qiskit.circuits import read_ansatz
-from qgan_qiskit.circuits.reader import circuit_of_text
+from qgan_qiskit.circuits.qasm.reader import circuit_of_text
 from qgan_qiskit.errors import CircuitError
 
 HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'

@@ -18,9 +18,9 @@ from qiskit.circuit import library as lib
 from qiskit.quantum_info import Operator, SparsePauliOp, random_unitary
 
 from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, circuit_digest, exporter_note, read_ansatz
-from qgan_qiskit.circuits.reader import circuit_of_text
-from qgan_qiskit.circuits.same import check_same
-from qgan_qiskit.circuits.standard import STANDARD, resolved
+from qgan_qiskit.circuits.equivalence import check_same
+from qgan_qiskit.circuits.qasm.reader import circuit_of_text
+from qgan_qiskit.circuits.qasm.standard_gates import STANDARD, resolved
 from qgan_qiskit.errors import CircuitError
 
 QUBITS = 3

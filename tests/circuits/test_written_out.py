@@ -7,7 +7,7 @@ from qiskit.circuit.library import RYGate, XGate
 from qiskit.quantum_info import Operator
 
 from qgan_qiskit.circuits import CircuitMetrics, circuit_metrics, hybridq_ansatz
-from qgan_qiskit.circuits.gates import is_elementary, written_out
+from qgan_qiskit.circuits.gate_definitions import is_elementary, written_out
 
 T = Parameter("theta_000")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from qgan_qiskit.circuits import ansatz_to_qasm, cabinet, draw, hybridq_ansatz, qgpatch_ansatz
+from qgan_qiskit.circuits import ansatz_to_qasm, draw, hybridq_ansatz, qgpatch_ansatz
+from qgan_qiskit.circuits import reference as cabinet
 from qgan_qiskit.cli.circuit import command
 from qgan_qiskit.config import HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.errors import CircuitError, UsageError

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torchvision.models.inception import BasicConv2d
 
-from qgan_qiskit import experiment
-from qgan_qiskit.metrics import inception
+from qgan_qiskit.metrics import Evaluator, inception
+from qgan_qiskit.workflows.fit import fit
 
 PIXELS = ["SSIM to nearest real", "MS-SSIM of pairs, 2 scales"]
 FEATURES = ["FID, 64-d", "KID, 64-d", "precision, k = 3", "recall, k = 3", "density, k = 5", "coverage, k = 5"]
@@ -49,7 +49,7 @@ def trained(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     shares = {"validation_share": 0.2, "test_share": 0.2}
     return {
-        name: experiment.fit(tiny(data=data, training={"seed": seed}), folder, lambda _: None)[0]
+        name: fit(tiny(data=data, training={"seed": seed}), folder, lambda _: None)[0]
         for name, data, seed in (
             ("all", {}, 0),
             ("part", {"part": "train", **shares}, 0),
@@ -122,10 +122,8 @@ def test_the_same_command_writes_the_same_bytes(runs, weights, main):
 
 def test_samples_are_those_of_generate(runs, weights, main, tmp_path, monkeypatch):
     seen = []
-    measure = experiment.Evaluator.measure
-    monkeypatch.setattr(
-        experiment.Evaluator, "measure", lambda self, images: (seen.append(images), measure(self, images))[1]
-    )
+    measure = Evaluator.measure
+    monkeypatch.setattr(Evaluator, "measure", lambda self, images: (seen.append(images), measure(self, images))[1])
     assert main("evaluate", runs["all"], "--metrics", "ssim", "--metrics-number", 5)[0] == 0
     assert main("generate", runs["all"], "-n", 5, "--output", tmp_path / "a.npz")[0] == 0
     assert np.array_equal(seen[0], np.load(tmp_path / "a.npz")["images"])
@@ -239,7 +237,7 @@ def test_bad_requests_end_in_one_line_and_leave_nothing(what, runs, weights, mai
 
 def test_a_run_of_another_resolution_is_refused_by_the_size(runs, main, monkeypatch):
     """Real images are read at the run's own resolution; whatever gives others anyway is told."""
-    from qgan_qiskit import evaluate
+    from qgan_qiskit.workflows import evaluate
 
     read_images = evaluate.read_images
     monkeypatch.setattr(
@@ -291,7 +289,7 @@ except SystemExit:
 def test_a_class_that_is_called_all_is_measured_against_its_own_images(tmp_path):
     from qgan_qiskit.config import DataConfig
     from qgan_qiskit.data import read_images
-    from qgan_qiskit.evaluate import real_images
+    from qgan_qiskit.workflows.evaluate import real_images
 
     for label, number in (("all", 3), ("nv", 2)):
         (tmp_path / "source" / label).mkdir(parents=True)

@@ -15,8 +15,8 @@ from tiny_runs import fingerprint, leftovers, without
 
 from qgan_qiskit.circuits import ansatz_to_qasm, hybridq_ansatz
 from qgan_qiskit.config import RunConfig
-from qgan_qiskit.experiment import fit
-from qgan_qiskit.training import checkpoint
+from qgan_qiskit.runs import checkpoint
+from qgan_qiskit.workflows.fit import fit
 
 FILE = "settings.json"
 # Arguments, or the content of a --config file -> exit status, a piece of the line.

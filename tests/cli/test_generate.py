@@ -13,10 +13,13 @@ import torch
 from PIL import Image, ImageSequence
 from tiny_runs import DCGAN
 
-from qgan_qiskit import experiment
 from qgan_qiskit.cli.generate import parse_seeds
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.training import checkpoint
+from qgan_qiskit.rng import seeded
+from qgan_qiskit.runs import checkpoint
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.workflows.fit import fit
 
 MODELS = {
     "image": {},
@@ -31,7 +34,7 @@ MODELS = {
 def runs(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     return {
-        name: experiment.fit(tiny(model=model, training={"lr_classical": 0.01}), folder, lambda _: None)[0]
+        name: fit(tiny(model=model, training={"lr_classical": 0.01}), folder, lambda _: None)[0]
         for name, model in MODELS.items()
     }
 
@@ -82,10 +85,10 @@ def test_the_same_seed_gives_the_same_bytes_whatever_else_is_asked_for(model, ru
             assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
             assert np.array_equal(seen.setdefault(seed, pixels), pixels), f"seed {seed}"
     assert len({pixels.tobytes() for pixels in seen.values()}) == len(seen) > 45
-    generator, _ = experiment.open_generator(runs[model])
+    generator, _ = open_generator(runs[model])
     for seed in numbers.sample(sorted(seen), 5):
         with torch.no_grad():
-            (image,) = generator(generator.sample_latent(1, experiment.seeded(seed, "generate")))
+            (image,) = generator(generator.sample_latent(1, seeded(seed, "generate")))
         levels = (image.permute(1, 2, 0).numpy().astype(np.float64) + 1) * 127.5
         assert np.abs(levels - seen[seed]).max() < 0.51
 
@@ -110,7 +113,7 @@ def test_a_copied_run_gives_the_same_and_another_checkpoint_other_images(run, ru
 
 
 def test_generates_from_the_average_not_the_last_weights(run, main, tmp_path):
-    generator, _ = experiment.open_generator(run)
+    generator, _ = open_generator(run)
     tensors, _ = checkpoint.load(run / "checkpoints" / "step-00000006")
     found = dict(generator.named_parameters())
     assert all(torch.equal(found[name], value) for name, value in tensors["ema"].items() if name in found)
@@ -244,7 +247,7 @@ def test_parse_seeds_against_a_plain_reading():
             expected += [low] if single else list(range(low, high + 1))
         assert parse_seeds(",".join(parts)) == expected
     with pytest.raises(UsageError, match="start at 0"):
-        list(experiment.generate(None, [3, -1]))
+        list(generate(None, [3, -1]))
 
 
 @pytest.mark.parametrize("out", ["images", "images.zip", "images.npz", "grid.png", "way.gif"])
@@ -252,7 +255,7 @@ def test_parse_seeds_against_a_plain_reading():
     "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()], ids=["full", "Ctrl-C"]
 )
 def test_a_write_that_fails_leaves_nothing(out, error, run, main, tmp_path, monkeypatch):
-    from qgan_qiskit import generate
+    from qgan_qiskit.workflows import generate
 
     def fail(*_arguments, **_options):
         raise error

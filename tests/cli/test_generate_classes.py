@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_runs import MEDIQ
 
-from qgan_qiskit import experiment
-from qgan_qiskit.class_folders import class_folders
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import read_images
+from qgan_qiskit.rng import seeded
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import class_folders
+from qgan_qiskit.workflows.fit import fit
 
 CLASSES = ("melanoma", "nevus")
 SEEDS = range(12)
@@ -29,14 +31,14 @@ SEEDS = range(12)
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory):
     config = tiny(model=MEDIQ, data={"class_name": ",".join(CLASSES), "made_per_class": 16}, training={"steps": 2})
-    return experiment.fit(config, tmp_path_factory.mktemp("runs"), lambda _: None)[0]
+    return fit(config, tmp_path_factory.mktemp("runs"), lambda _: None)[0]
 
 
 @pytest.fixture(scope="module")
 def expected(run):
     """Class and pixels of each seed, by the network and its latents alone."""
-    generator, _ = experiment.open_generator(run)
-    latents = torch.cat([generator.sample_latent(1, experiment.seeded(seed, "generate")) for seed in range(32)])
+    generator, _ = open_generator(run)
+    latents = torch.cat([generator.sample_latent(1, seeded(seed, "generate")) for seed in range(32)])
     with torch.no_grad():
         levels = (generator(latents).permute(0, 2, 3, 1).numpy().astype(np.float64) + 1) * 127.5
     return [(CLASSES[int(latents[seed, -1])], levels[seed]) for seed in SEEDS]

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from qgan_qiskit.cli.generate import hardware_settings
 from qgan_qiskit.cli.options import option_name
 from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.config.effects import LOOKED_AT, without_effect
+from qgan_qiskit.config.hardware import LOOKED_AT, without_effect
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.hardware.options import Mitigation, estimator_options
+from qgan_qiskit.hardware.ibm.options import Mitigation, estimator_options
 
 BACKENDS = {"exact": "exact", "shots": "shots", "aer": "aer:manila", "fake": "fake:manila", "ibm": "ibm:some"}
 # A value of each setting that is not its default, and what it needs beside it.
@@ -190,7 +190,7 @@ def test_names_of_backends_that_cannot_be(backend, main, tmp_path):
     ],
 )
 def test_names_of_accounts_are_looked_at_before_anybody_is_asked(variable, value, monkeypatch):
-    from qgan_qiskit.hardware import service
+    from qgan_qiskit.hardware.ibm import service
 
     def ask(*_arguments, **_options):
         raise AssertionError("the client was called")

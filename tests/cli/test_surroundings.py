@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qgan_qiskit.config.paths import expanded
+from qgan_qiskit.config.base import expanded
 from qgan_qiskit.data import cache
-from qgan_qiskit.data.image_set import ImageSet
+from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.locks import FileLock, HeldError, holder_of
+from qgan_qiskit.storage import FileLock, HeldError, holder_of
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_locks_say_who_has_them_and_go_with_the_process(tmp_path):
     path = tmp_path / ".lock"
     assert holder_of(path) is None
     program = (
-        "import sys, pathlib; from qgan_qiskit.locks import FileLock\n"
+        "import sys, pathlib; from qgan_qiskit.storage import FileLock\n"
         "with FileLock(pathlib.Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -109,7 +109,7 @@ def test_locks_say_who_has_them_and_go_with_the_process(tmp_path):
 
 def test_where_there_are_no_locks_a_marker_keeps_others_out(tmp_path, monkeypatch):
     """As on a file system without locks; the same as what is left of a POSIX Python without fcntl."""
-    from qgan_qiskit import locks
+    from qgan_qiskit import storage as locks
 
     def missing(*_arguments, **_options):
         raise OSError(errno.ENOSYS, "Function not implemented")

@@ -21,8 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tiny_runs import DATA, DCGAN, MEDIQ, MODEL, TRAINING
 
 from qgan_qiskit.config import RunConfig
-from qgan_qiskit.experiment import fit_into, generate, open_discriminator, open_generator
-from qgan_qiskit.simulation.native.host import vector_unit
+from qgan_qiskit.runs.load import open_discriminator, open_generator
+from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.simulation.llvm.target import vector_unit
+from qgan_qiskit.workflows.fit import fit_into
 
 DIGESTS = Path(__file__).with_name("digests.json")
 STEPS = 20

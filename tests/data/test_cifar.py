@@ -14,7 +14,8 @@ from memory_files import MemoryFiles
 from PIL import Image
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import cifar, class_names, read_images
+from qgan_qiskit.data import class_names, read_images
+from qgan_qiskit.data.layouts import cifar10 as cifar
 from qgan_qiskit.errors import DataError
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

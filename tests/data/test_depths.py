@@ -15,9 +15,8 @@ from PIL import Image
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import read_images
-from qgan_qiskit.data.decode import decode
-from qgan_qiskit.data.decode_all import decode_all
-from qgan_qiskit.data.folders import list_folders
+from qgan_qiskit.data.decoding import decode, decode_all
+from qgan_qiskit.data.layouts.class_folders import list_folders
 
 COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
 

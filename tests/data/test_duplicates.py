@@ -15,7 +15,7 @@ from PIL import Image
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, make_lesions, read_images
 from qgan_qiskit.data.duplicates import SIDE, find_duplicates, joined, notes_on
-from qgan_qiskit.data.parts import part_of, unit_of
+from qgan_qiskit.data.splits import part_of, unit_of
 from qgan_qiskit.errors import DataError
 
 LANCZOS = Image.Resampling.LANCZOS

@@ -10,7 +10,7 @@ from PIL import Image
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import Batches, ImageSet, read_images, to_uint8
-from qgan_qiskit.data.grey import to_grey
+from qgan_qiskit.data.decoding import to_grey
 
 
 def set_of(images_NHWC: np.ndarray) -> ImageSet:

@@ -16,7 +16,7 @@ from pictures import picture
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import class_names, read_images
-from qgan_qiskit.data.folders import list_folders
+from qgan_qiskit.data.layouts.class_folders import list_folders
 from qgan_qiskit.errors import DataError
 
 ISIC_HEADER = "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK"

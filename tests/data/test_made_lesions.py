@@ -11,7 +11,7 @@ import pytest
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import class_names, make_lesions, read_images
-from qgan_qiskit.data.made_lesions import CLASSES
+from qgan_qiskit.data.layouts.synthetic import CLASSES
 from qgan_qiskit.errors import DataError
 
 

@@ -16,7 +16,7 @@ from pictures import encoded, picture
 from PIL import Image
 
 from qgan_qiskit.data import read_images
-from qgan_qiskit.data.decode import MAX_PIXELS, decode
+from qgan_qiskit.data.decoding import MAX_PIXELS, decode
 from qgan_qiskit.data.files import UnreadableError
 from qgan_qiskit.errors import DataError
 

@@ -17,7 +17,7 @@ from pictures import picture
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import class_names, read_images
-from qgan_qiskit.data.odir import list_odir
+from qgan_qiskit.data.layouts.odir import list_odir
 from qgan_qiskit.errors import DataError
 
 HEADER_LINE = (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, class_names, read_images
-from qgan_qiskit.data.parts import part_of, select_part, unit_of
+from qgan_qiskit.data.splits import part_of, select_part, unit_of
 from qgan_qiskit.errors import DataError
 
 PARTS = ("train", "validation", "test")
@@ -139,7 +139,7 @@ def test_parts_of_a_folder_are_decoded_once_and_limited_after_the_choice(source,
     shares = {"validation_share": 0.3, "test_share": 0.3}
     whole = read_images(settings(source))
     read_images(settings(source, part="train", **shares))  # compares small pictures of all
-    monkeypatch.setattr("qgan_qiskit.data.read.decode_all", None)  # whoever decodes again, fails
+    monkeypatch.setattr("qgan_qiskit.data.source.decode_all", None)  # whoever decodes again, fails
     parts = {part: read_images(settings(source, part=part, **shares)) for part in PARTS}
     assert sorted(name for images in parts.values() for name in images.names) == sorted(whole.names)
     pixels = dict(zip(whole.names, whole.images_NHWC, strict=True))

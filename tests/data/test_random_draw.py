@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qgan_qiskit.data import read_images
-from qgan_qiskit.data.draw import draw_of_each, unit_of
+from qgan_qiskit.data.dataset import draw_of_each, unit_of
 
 SETS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "L1", "L2", "L3", "L4"])), min_size=1, max_size=40)
 

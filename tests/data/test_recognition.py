@@ -18,7 +18,7 @@ from PIL import Image
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import class_names, read_images, resolved_part
-from qgan_qiskit.data.folders import list_folders
+from qgan_qiskit.data.layouts.class_folders import list_folders
 from qgan_qiskit.data.split_names import split_of
 from qgan_qiskit.errors import DataError, UsageError
 

@@ -11,9 +11,9 @@ import pytest
 from qgan_qiskit import memory
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, read_images
-from qgan_qiskit.data.grey import to_grey
-from qgan_qiskit.data.room import require_room
+from qgan_qiskit.data.decoding import to_grey
 from qgan_qiskit.errors import DataError
+from qgan_qiskit.memory import require_room
 
 SAID = (
     r"100 images of 512 x 512 pixels need 78,643,200 bytes \(0\.1 GiB\) of memory, 70,000,000 bytes \(0\.1 GiB\) are available: "
@@ -24,7 +24,7 @@ SAID = (
 @pytest.fixture
 def little(monkeypatch):
     """Leave 70 MB of memory."""
-    monkeypatch.setattr("qgan_qiskit.data.room.free_memory", lambda: 70_000_000)
+    monkeypatch.setattr("qgan_qiskit.memory.free_memory", lambda: 70_000_000)
 
 
 @pytest.fixture
@@ -41,14 +41,14 @@ def hundred(tree, png):
 
 @pytest.mark.usefixtures("little")
 def test_files_are_not_decoded(hundred, settings, monkeypatch):
-    monkeypatch.setattr("qgan_qiskit.data.decode_all.decode_with_facts", None)
+    monkeypatch.setattr("qgan_qiskit.data.decoding.decode_with_facts", None)
     with pytest.raises(DataError, match=SAID):
         read_images(settings(hundred, resolution=512))
 
 
 def test_the_cache_is_not_mapped_and_not_called_damaged(hundred, settings, monkeypatch):
     read_images(settings(hundred, resolution=512))
-    monkeypatch.setattr("qgan_qiskit.data.room.free_memory", lambda: 70_000_000)
+    monkeypatch.setattr("qgan_qiskit.memory.free_memory", lambda: 70_000_000)
     with pytest.raises(DataError, match=SAID):
         read_images(settings(hundred, resolution=512))
 
@@ -70,7 +70,7 @@ def test_arrays_digits_and_copies_ask_too(tmp_path, unread):
 
 
 def test_nothing_is_asked_where_nothing_is_known(monkeypatch):
-    monkeypatch.setattr("qgan_qiskit.data.room.free_memory", lambda: None)
+    monkeypatch.setattr("qgan_qiskit.memory.free_memory", lambda: None)
     require_room(10**9, 512)
 
 

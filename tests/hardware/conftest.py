@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(scope="session")
 def trained(tiny, tmp_path_factory) -> Path:
     """The folder of a run: two sub-generators of three qubits."""
-    from qgan_qiskit.experiment import fit
+    from qgan_qiskit.workflows.fit import fit
 
     [path] = fit(tiny(), tmp_path_factory.mktemp("runs"), lambda _: None)
     return path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cloud.small_jobs import CANARY
 
-from qgan_qiskit.hardware.submission import Submission
+from qgan_qiskit.hardware.ibm.submission import Submission
 
 ASKED = ("--shots", "64", "--resilience-level", "0", "--images-per-job", "2")
 DEVICE = ("--backend", "ibm:ibm_testchain")

@@ -12,10 +12,10 @@ from remote_runs import no_key_in
 
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.hardware.local import open_local
-from qgan_qiskit.hardware.names import calibration_time, snapshot
-from qgan_qiskit.hardware.parts import DevicePart
-from qgan_qiskit.hardware.service import IbmAccount
+from qgan_qiskit.hardware.backends import calibration_time, snapshot
+from qgan_qiskit.hardware.ibm.service import IbmAccount
+from qgan_qiskit.hardware.simulated_backend import open_local
+from qgan_qiskit.hardware.subcircuits import DevicePart
 
 pytest_plugins = ("cloud.fixtures",)
 

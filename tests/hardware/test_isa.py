@@ -13,11 +13,9 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qgan_qiskit.circuits import Ansatz, hybridq_ansatz, qgpatch_ansatz
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.hardware.chip import Chip
-from qgan_qiskit.hardware.interactions import Interactions
-from qgan_qiskit.hardware.isa import pack
-from qgan_qiskit.hardware.parts import DevicePart, on_qubits, parts
-from qgan_qiskit.hardware.placement import place
+from qgan_qiskit.hardware.layout import Chip, Interactions, place
+from qgan_qiskit.hardware.packing import pack
+from qgan_qiskit.hardware.subcircuits import DevicePart, on_qubits, parts
 from qgan_qiskit.simulation import ExactEstimator
 
 DEVICES = ("FakeBrisbane", "FakeTorino", "FakeNighthawk")

@@ -9,8 +9,8 @@ import pytest
 
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import StorageError
-from qgan_qiskit.hardware.cost import cost
-from qgan_qiskit.hardware.ledger import Ledger, ShardState
+from qgan_qiskit.hardware.ibm.cost import cost
+from qgan_qiskit.hardware.ibm.submission import Ledger, ShardState
 
 
 def filled(path: Path) -> Ledger:
@@ -104,7 +104,7 @@ def no_account():
 
 
 def test_cost_on_a_snapshot_asks_no_account(run, command, monkeypatch):
-    from qgan_qiskit import remote
+    from qgan_qiskit.workflows import hardware as remote
 
     monkeypatch.setattr(remote.IbmAccount, "open", no_account)
     status, out, err = command("hardware", "cost", run, "-n", 1000, "--backend", "fake:fez", "--shots", 100)

@@ -9,7 +9,7 @@ import pytest
 from cloud.faults import Fault
 from remote_runs import ASKED, DEVICE, finish, no_key_in, runs_of, submissions, submit
 
-from qgan_qiskit.hardware.submission import Submission
+from qgan_qiskit.hardware.ibm.submission import Submission
 
 pytest_plugins = ("cloud.fixtures",)
 

@@ -11,9 +11,9 @@ import pytest
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import RemoteError, UsageError
-from qgan_qiskit.hardware.local import LocalDevice, open_local
-from qgan_qiskit.hardware.names import snapshot
-from qgan_qiskit.hardware.readings import Readings
+from qgan_qiskit.hardware.backends import snapshot
+from qgan_qiskit.hardware.results import Readings
+from qgan_qiskit.hardware.simulated_backend import LocalDevice, open_local
 from qgan_qiskit.simulation.estimator import expectation_values
 
 ANSATZ = hybridq_ansatz(3, 2)

@@ -29,13 +29,12 @@ from samplomatic.utils import get_annotation
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import RemoteError
-from qgan_qiskit.hardware import noise_model
-from qgan_qiskit.hardware.layers import Layer, find_layers
-from qgan_qiskit.hardware.ledger import Ledger
-from qgan_qiskit.hardware.names import snapshot
-from qgan_qiskit.hardware.overhead import pec_overhead
-from qgan_qiskit.hardware.packs import packed
-from qgan_qiskit.hardware.submission import Submission
+from qgan_qiskit.hardware.backends import snapshot
+from qgan_qiskit.hardware.ibm import learned_noise as noise_model
+from qgan_qiskit.hardware.ibm.learned_noise import Layer, find_layers
+from qgan_qiskit.hardware.ibm.options import pec_overhead
+from qgan_qiskit.hardware.ibm.submission import Ledger, Submission
+from qgan_qiskit.hardware.packing import packed
 
 pytest_plugins = ("cloud.fixtures",)
 
@@ -329,8 +328,9 @@ def noisy():
 @pytest.fixture(scope="module")
 def truth(trained):
     """Exact expectations of the images' circuits, (images, sub-generators, observables)."""
-    from qgan_qiskit.experiment import latents, open_generator
-    from qgan_qiskit.hardware.seam import work_of
+    from qgan_qiskit.hardware.generator_circuits import work_of
+    from qgan_qiskit.runs.load import open_generator
+    from qgan_qiskit.runs.sample import latents
     from qgan_qiskit.simulation.estimator import expectation_values
 
     work = work_of(

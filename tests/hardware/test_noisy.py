@@ -15,14 +15,14 @@ from qiskit_mitigation.zne.extrapolation import _process_extrapolated_expectatio
 from qgan_qiskit.circuits import hybridq_ansatz, qgpatch_ansatz
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import CircuitError, UsageError
-from qgan_qiskit.hardware.extrapolation import to_zero_noise
-from qgan_qiskit.hardware.local import open_local
-from qgan_qiskit.hardware.names import snapshot
-from qgan_qiskit.hardware.noise import DeviceNoise
-from qgan_qiskit.hardware.noisy_circuit import Amplified, NoisyCircuit
-from qgan_qiskit.hardware.packs import packed
-from qgan_qiskit.hardware.parts import DevicePart, parts
-from qgan_qiskit.hardware.pauli_vector import PauliVectors, transfer_matrices
+from qgan_qiskit.hardware.backends import snapshot
+from qgan_qiskit.hardware.noise.calibration import DeviceNoise
+from qgan_qiskit.hardware.noise.noisy_circuit import Amplified, NoisyCircuit
+from qgan_qiskit.hardware.noise.pauli_transfer import PauliVectors, transfer_matrices
+from qgan_qiskit.hardware.noise.zne import to_zero_noise
+from qgan_qiskit.hardware.packing import packed
+from qgan_qiskit.hardware.simulated_backend import open_local
+from qgan_qiskit.hardware.subcircuits import DevicePart, parts
 
 
 @pytest.mark.parametrize("seed", range(8))

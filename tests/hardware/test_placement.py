@@ -15,9 +15,7 @@ from qiskit.transpiler import CouplingMap, InstructionProperties, Target
 from qiskit_ibm_runtime import fake_provider
 
 from qgan_qiskit.circuits import hybridq_ansatz
-from qgan_qiskit.hardware.chip import Chip
-from qgan_qiskit.hardware.interactions import Interactions
-from qgan_qiskit.hardware.placement import place
+from qgan_qiskit.hardware.layout import Chip, Interactions, place
 
 DEVICES = ("FakeBrisbane", "FakeTorino", "FakeFez", "FakeNighthawk")
 

@@ -12,9 +12,8 @@ from cloud.catalogue import CATALOGUE
 from cloud.faults import Fault
 from remote_runs import ASKED, DEVICE, Killed, finish, kill_at, no_key_in, runs_of, submissions, submit, well_again
 
-from qgan_qiskit.hardware.ledger import Ledger
-from qgan_qiskit.hardware.service import IbmAccount
-from qgan_qiskit.hardware.submission import Submission
+from qgan_qiskit.hardware.ibm.service import IbmAccount
+from qgan_qiskit.hardware.ibm.submission import Ledger, Submission
 
 pytest_plugins = ("cloud.fixtures",)
 

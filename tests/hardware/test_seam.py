@@ -8,7 +8,7 @@ import torch
 
 from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.hardware.seam import images_of, work_of
+from qgan_qiskit.hardware.generator_circuits import images_of, work_of
 from qgan_qiskit.models import build
 from qgan_qiskit.simulation.estimator import expectation_values
 

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from qgan_qiskit.metrics.copies import CopySearch
 from qgan_qiskit.metrics.features import Side
-from qgan_qiskit.metrics.memorisation import copied_share, copying_p_value, resampled_copied_shares
-from qgan_qiskit.metrics.pixels import turned
-from qgan_qiskit.metrics.resampling import Bootstrap
+from qgan_qiskit.metrics.memorization import CopySearch, copied_share, copying_p_value, resampled_copied_shares, turned
+from qgan_qiskit.stats import Bootstrap
 
 
 class PixelReader:

@@ -11,7 +11,7 @@ from qgan_qiskit.config import METRICS, EvaluationConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.metrics import Evaluator, Figure, frechet_distance, inception
 from qgan_qiskit.metrics.inception import Inception
-from qgan_qiskit.metrics.table import table_text
+from qgan_qiskit.metrics.results import table_text
 
 FROM_64 = {
     "fid": ["FID, 64-d"],

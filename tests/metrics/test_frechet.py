@@ -8,8 +8,8 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 from torchmetrics.image.fid import _compute_fid
 
 from qgan_qiskit.metrics import frechet_distance
-from qgan_qiskit.metrics.frechet import resampled_frechet_distances
-from qgan_qiskit.metrics.resampling import Bootstrap
+from qgan_qiskit.metrics.fid import resampled_frechet_distances
+from qgan_qiskit.stats import Bootstrap
 
 
 def sets(seed):

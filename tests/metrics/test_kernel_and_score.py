@@ -8,10 +8,10 @@ from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metri
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import poly_mmd
 
-from qgan_qiskit.metrics import kernel
+from qgan_qiskit.metrics import kid as kernel
 from qgan_qiskit.metrics.inception_score import inception_score, resampled_inception_scores
-from qgan_qiskit.metrics.kernel import kernel_distance, resampled_kernel_distances
-from qgan_qiskit.metrics.resampling import Bootstrap
+from qgan_qiskit.metrics.kid import kernel_distance, resampled_kernel_distances
+from qgan_qiskit.stats import Bootstrap
 
 
 def plain_kernel_distance(first, second):

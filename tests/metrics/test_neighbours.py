@@ -7,8 +7,8 @@ from prdc import compute_prdc
 from sklearn.neighbors import NearestNeighbors
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
-from qgan_qiskit.metrics import neighbours
-from qgan_qiskit.metrics.neighbours import nearest, neighbour_measures
+from qgan_qiskit.metrics import precision_recall as neighbours
+from qgan_qiskit.metrics.precision_recall import nearest, neighbour_measures
 
 
 @pytest.mark.parametrize("seed", range(8))

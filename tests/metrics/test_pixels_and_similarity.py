@@ -8,9 +8,9 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from qgan_qiskit.metrics import pixels
-from qgan_qiskit.metrics.pixels import TURNS, best_turns, nearest_by_pixels, turned
-from qgan_qiskit.metrics.similarity import ms_ssim, scales, ssim
+from qgan_qiskit.metrics import memorization as pixels
+from qgan_qiskit.metrics.memorization import TURNS, best_turns, nearest_by_pixels, turned
+from qgan_qiskit.metrics.ssim import ms_ssim, scales, ssim
 
 
 def images(number, side=16, seed=0):

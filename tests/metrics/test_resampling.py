@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qgan_qiskit.metrics.resampling import FEWEST, Bootstrap, interval, order, share_interval
+from qgan_qiskit.stats import FEWEST, Bootstrap, normal_interval, order, share_interval
 
 
 def test_an_order_is_a_permutation_and_a_function_of_seed_and_purpose():
@@ -30,9 +30,9 @@ def test_draws_are_counts_of_as_many_images():
 
 def test_intervals_stay_in_range():
     spread = np.array([0.0, 1.0])
-    assert interval(0.5, spread) == pytest.approx((0.5 - 1.96 * 0.5**0.5, 0.5 + 1.96 * 0.5**0.5))
-    assert interval(0.5, spread, 0, 1) == (0, 1)
-    assert interval(0.5, np.full(9, 7.0)) == (0.5, 0.5)
+    assert normal_interval(0.5, spread) == pytest.approx((0.5 - 1.96 * 0.5**0.5, 0.5 + 1.96 * 0.5**0.5))
+    assert normal_interval(0.5, spread, 0, 1) == (0, 1)
+    assert normal_interval(0.5, np.full(9, 7.0)) == (0.5, 0.5)
 
 
 def test_an_interval_of_a_mean_holds_it_19_times_in_20():
@@ -41,7 +41,7 @@ def test_an_interval_of_a_mean_holds_it_19_times_in_20():
     for repeat in range(400):
         values = rng.exponential(size=60)
         (counts,) = Bootstrap(60, repeat).draws("x", 60)
-        low, high = interval(values.mean(), counts @ values / 60)
+        low, high = normal_interval(values.mean(), counts @ values / 60)
         held += low <= 1 <= high
     assert 0.89 < held / 400 < 0.98
 

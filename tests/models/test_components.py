@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.models.components import PrincipalComponents
+from qgan_qiskit.models.mosaiq import PrincipalComponents
 
 
 def pixels(count, size, rank, seed=0):

@@ -5,8 +5,8 @@ import torch
 from torch.nn.functional import conv2d, interpolate
 
 from qgan_qiskit.models.decoders import UpsampleDecoder
-from qgan_qiskit.models.doubled import DoubledConv2d
-from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.models.layers import DoubledConv2d
+from qgan_qiskit.rng import seeded
 
 
 @pytest.mark.parametrize("bias", [False, True])

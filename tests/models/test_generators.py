@@ -218,7 +218,7 @@ def test_root_of_singular_covariances():
 
 
 def test_a_twin_that_cannot_spend_its_parameters_is_refused():
-    from qgan_qiskit.models.twin import ClassicalTwin
+    from qgan_qiskit.models.classical_baseline import ClassicalTwin
 
     for inputs, outputs in itertools.product(range(1, 5), repeat=2):
         for weights in range(1, 30):

@@ -10,16 +10,15 @@ import torch
 from qiskit.quantum_info import Statevector
 
 from qgan_qiskit.circuits import ansatz_of
-from qgan_qiskit.circuits.mediq import mediq_ansatz
+from qgan_qiskit.circuits.families import mediq_ansatz
 from qgan_qiskit.config import MediqConfig, RunConfig
+from qgan_qiskit.config.presets import preset
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models import build, parameter_count
 from qgan_qiskit.models.dcgan import DcganDiscriminator
-from qgan_qiskit.models.mediq_streams import QuantumStream
-from qgan_qiskit.models.projection_critic import ProjectionCritic
-from qgan_qiskit.models.prototype_file import read_prototypes, write_prototypes
-from qgan_qiskit.models.prototypes import Prototypes
-from qgan_qiskit.presets import preset
+from qgan_qiskit.models.discriminators import ProjectionCritic
+from qgan_qiskit.models.mediq.prototypes import Prototypes, read_prototypes, write_prototypes
+from qgan_qiskit.models.mediq.streams import QuantumStream
 
 EIGHT = tuple("abcdefgh")
 SMALL = {"latent_size": 6, "sub_generators": 3, "num_qubits": 3, "reps": 2, "prototype_width": 10, "critic_width": 8}

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
+from qgan_qiskit.config.presets import PRESETS, preset
 from qgan_qiskit.models import build, parameter_count, quantum_counts
-from qgan_qiskit.presets import PRESETS, preset
 
 
 def built(model, name, twin=False):

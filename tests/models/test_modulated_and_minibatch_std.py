@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d, interpolate
 from qgan_qiskit.config import DcganConfig, HybridQConfig, RunConfig
 from qgan_qiskit.models import build, parameter_count
 from qgan_qiskit.models.decoders import ModulatedDecoder, UpsampleDecoder
-from qgan_qiskit.models.minibatch_std import MinibatchStd
+from qgan_qiskit.models.layers import MinibatchStd
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -11,10 +11,11 @@ from tiny_runs import MEDIQ
 from torchvision.models import resnet18
 
 from qgan_qiskit.data import read_images, to_unit
-from qgan_qiskit.data.image_set import ImageSet
-from qgan_qiskit.experiment import fit, open_discriminator
-from qgan_qiskit.models.prototype_file import read_prototypes
-from qgan_qiskit.prototypes import class_means
+from qgan_qiskit.data.dataset import ImageSet
+from qgan_qiskit.models.mediq.prototypes import read_prototypes
+from qgan_qiskit.runs.load import open_discriminator
+from qgan_qiskit.workflows.fit import fit
+from qgan_qiskit.workflows.prototypes import class_means
 
 MOBILENET = Path(__file__).parents[3] / "shared" / "weights" / "mobilenet_v2_imagenet_qat8_dequantised.pth"
 MADE = ["--made-per-class", "10", "--resolution", "16", "--class", "nevus,melanoma"]

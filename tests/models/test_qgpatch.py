@@ -14,7 +14,7 @@ from qiskit.quantum_info import Statevector
 from qgan_qiskit.circuits import ansatz_of
 from qgan_qiskit.config import DataConfig, QgpatchConfig, RunConfig
 from qgan_qiskit.models import build
-from qgan_qiskit.models.patches import (
+from qgan_qiskit.models.qgpatch import (
     TINY,
     conditioned,
     probabilities_of_logits,

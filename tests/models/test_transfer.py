@@ -13,11 +13,12 @@ from torchvision.models import resnet18
 
 from qgan_qiskit.circuits import ansatz_of
 from qgan_qiskit.config import RunConfig, TransferConfig
-from qgan_qiskit.experiment import fit, open_generator, resume
+from qgan_qiskit.config.presets import PRESETS, preset
+from qgan_qiskit.device import keep_freed_memory
 from qgan_qiskit.models import build, parameter_count, quantum_counts
 from qgan_qiskit.models.transfer import TransferDiscriminator
-from qgan_qiskit.presets import PRESETS, preset
-from qgan_qiskit.training.compute import keep_freed_memory
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.workflows.fit import fit, resume
 
 FOUR = ("none", "generator", "discriminator", "both")
 

@@ -20,8 +20,9 @@ from tiny_runs import DCGAN, tiny_config
 
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.experiment import fit, open_generator
 from qgan_qiskit.qnn import ExactQNN, SubGenerators, set_execution
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.workflows.fit import fit
 
 
 def parameter_shift(estimator):

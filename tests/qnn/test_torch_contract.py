@@ -20,7 +20,7 @@ from qiskit_machine_learning.connectors import TorchConnector
 from qgan_qiskit.circuits import Ansatz, hybridq_ansatz
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.qnn import ExactQNN, SubGenerators
-from qgan_qiskit.simulation import cache
+from qgan_qiskit.simulation import engine_cache as cache
 
 FUZZ = Path(__file__).with_name("fuzz_calls.py")
 ENGINES = ("native", "portable")

@@ -32,9 +32,9 @@ from random_circuits import LIBRARY, STANDARD, any_gate_circuit, random_observab
 
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.simulation.cache import engine_for
-from qgan_qiskit.simulation.portable.engine import PortableEngine
-from qgan_qiskit.simulation.slow import SlowEngine
+from qgan_qiskit.simulation._reference import SlowEngine
+from qgan_qiskit.simulation.engine_cache import engine_for
+from qgan_qiskit.simulation.torch_engine.engine import PortableEngine
 
 pytestmark = pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")
 

@@ -10,8 +10,8 @@ from random_circuits import random_circuit, random_observables, split, values
 
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import CircuitError, UsageError
-from qgan_qiskit.simulation.cache import engine_for, engine_for_ansatz
-from qgan_qiskit.simulation.portable import expectation
+from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_ansatz
+from qgan_qiskit.simulation.torch_engine import statevector as expectation
 
 CPU = torch.device("cpu")
 

@@ -9,9 +9,9 @@ from qiskit.circuit.library import CUGate, real_amplitudes, zz_feature_map
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.simulation.cache import engine_for
-from qgan_qiskit.simulation.expressions import ExpressionEngine
-from qgan_qiskit.simulation.slow import SlowEngine
+from qgan_qiskit.simulation._reference import SlowEngine
+from qgan_qiskit.simulation.engine_cache import engine_for
+from qgan_qiskit.simulation.parameter_columns import ExpressionEngine
 
 X = [Parameter("x[0]"), Parameter("x[1]")]
 W = [Parameter("w[0]"), Parameter("θ")]

@@ -9,14 +9,18 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from random_circuits import random_circuit, random_observables, split, values
 
+from qgan_qiskit import memory
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import MemoryNeededError, UsageError
 from qgan_qiskit.qnn import SubGenerators
-from qgan_qiskit.simulation import cache, memory, native
-from qgan_qiskit.simulation.cache import engine_for, engine_for_ansatz
-from qgan_qiskit.simulation.native import engine as native_engine
-from qgan_qiskit.simulation.native import evaluate, host, plan
-from qgan_qiskit.simulation.slow import SlowEngine
+from qgan_qiskit.simulation import engine_cache as cache
+from qgan_qiskit.simulation import llvm as native
+from qgan_qiskit.simulation._reference import SlowEngine
+from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_ansatz
+from qgan_qiskit.simulation.llvm import bytecode as plan
+from qgan_qiskit.simulation.llvm import engine as evaluate
+from qgan_qiskit.simulation.llvm import engine as native_engine
+from qgan_qiskit.simulation.llvm import target as host
 
 CPU = torch.device("cpu")
 
@@ -239,7 +243,7 @@ def test_memory_does_not_grow_with_depth():
 def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch):
     monkeypatch.delenv("QGAN_QISKIT_ENGINE")
     monkeypatch.setattr(native, "kind", host.functools.cache(native.kind.__wrapped__))
-    monkeypatch.setitem(__import__("sys").modules, "qgan_qiskit.simulation.native.walk", None)
+    monkeypatch.setitem(__import__("sys").modules, "qgan_qiskit.simulation.llvm.interpreter", None)
     with pytest.warns(UserWarning, match="plain torch.*pip install llvmlite"):
         assert type(engine_for_ansatz(hybridq_ansatz(3, 1), torch.float32, CPU)).__name__ == "PortableEngine"
     with warnings.catch_warnings():
@@ -249,7 +253,7 @@ def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch):
 
 def test_insisting_on_kernels_where_there_is_no_compiler_is_refused(monkeypatch):
     monkeypatch.setattr(native, "kind", host.functools.cache(native.kind.__wrapped__))
-    monkeypatch.setitem(__import__("sys").modules, "qgan_qiskit.simulation.native.walk", None)
+    monkeypatch.setitem(__import__("sys").modules, "qgan_qiskit.simulation.llvm.interpreter", None)
     with pytest.warns(UserWarning), pytest.raises(UsageError, match=r"'native', but kernels .* pip install llvmlite"):
         engine_for_ansatz(hybridq_ansatz(3, 1), torch.float32, CPU)
 

@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qgan_qiskit.simulation.native.frame import Pairs, parity
-from qgan_qiskit.simulation.native.program import Gate
-from qgan_qiskit.simulation.native.windows import Span, Window, deal, steady
+from qgan_qiskit.simulation.llvm.blocking import Span, Window, deal, steady
+from qgan_qiskit.simulation.llvm.clifford_frame import Pairs, parity
+from qgan_qiskit.simulation.llvm.program import Gate
 
 BITS = 6
 

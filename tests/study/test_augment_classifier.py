@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_augment_weights import small_mobilenet
 
-from qgan_qiskit.config.augment import AugmentConfig
+from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DivergedError
 from qgan_qiskit.models import backbones
 from qgan_qiskit.study.augment.backbones import build_classifier

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 from tiny_augment import CLASSES, DATA, DIVISION, train_runs
 
-from qgan_qiskit import experiment
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import make_lesions
+from qgan_qiskit.data import make_lesions, read_images
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.study.augment.sources import open_sources, parse_generators
 
@@ -126,8 +125,8 @@ def test_images_that_were_moved_are_known_by_their_content(tiny, image_cache, tm
 def test_what_the_train_part_trains_on_is_no_validation_or_test_image(tiny, tmp_path):
     """The other side of the check: a run that passes has seen images of the train part only."""
     config = tiny(data={**DATA, "class_name": "nevus"})
-    seen = set(experiment.read_images(config.data, 0).names)
+    seen = set(read_images(config.data, 0).names)
     others = [DataConfig(**{**config.data.model_dump(), "part": part}) for part in ("validation", "test")]
-    held_out = [set(experiment.read_images(one, 0).names) for one in others]
+    held_out = [set(read_images(one, 0).names) for one in others]
     assert all(held_out) and not seen & (held_out[0] | held_out[1])
     assert len(seen | held_out[0] | held_out[1]) == 60

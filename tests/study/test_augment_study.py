@@ -15,8 +15,9 @@ from PIL import Image
 from test_augment_weights import small_mobilenet
 from tiny_augment import options, train_runs
 
-from qgan_qiskit.experiment import generated, open_generator
 from qgan_qiskit.models import backbones
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import generated
 from qgan_qiskit.study.augment import cell
 from qgan_qiskit.study.augment.cell import predictions_of
 from qgan_qiskit.study.augment.scores import scores

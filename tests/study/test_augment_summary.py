@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from qgan_qiskit.stats import resampled_lesions
 from qgan_qiskit.study.augment.conditions import Condition
-from qgan_qiskit.study.augment.intervals import resampled_lesions
 from qgan_qiskit.study.augment.scores import SCORES, scores
 from qgan_qiskit.study.augment.summary import (
     TestPart,

@@ -12,10 +12,10 @@ from torch import nn
 from torchvision.models import MobileNetV2, ResNet
 from torchvision.models.resnet import Bottleneck
 
-from qgan_qiskit.config.augment import AugmentConfig
+from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models import backbones
-from qgan_qiskit.models.folded import folded_layers, unfold
+from qgan_qiskit.models.layers import folded_layers, unfold
 from qgan_qiskit.study.augment.backbones import build_classifier
 
 WEIGHTS = Path(__file__).parents[2].parent / "shared" / "weights"

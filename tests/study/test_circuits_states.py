@@ -13,18 +13,12 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Statevector, partial_trace, random_unitary
 from scipy import integrate
 
+from qgan_qiskit.analysis.entanglement import haar_entangling, meyer_wallach
+from qgan_qiskit.analysis.expressibility import BINNINGS, divergence, expressibility, haar_logarithms, largest
+from qgan_qiskit.analysis.state_fidelity import fidelities
 from qgan_qiskit.circuits import hybridq_ansatz
-from qgan_qiskit.config.circuits import MOST_QUBITS
+from qgan_qiskit.config.studies import MOST_QUBITS
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.study.circuits.entangling import haar_entangling, meyer_wallach
-from qgan_qiskit.study.circuits.expressibility import (
-    BINNINGS,
-    divergence,
-    expressibility,
-    haar_logarithms,
-    largest,
-)
-from qgan_qiskit.study.circuits.overlap import fidelities
 
 
 def angles(count, circuit, seed=0):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
+from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.study.circuits.plan import cells_of_family, cells_of_files
 
 FILES = ["table.md", "table.csv", "results.json", "circuits.png"]

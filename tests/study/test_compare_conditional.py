@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny_study import OPTIONS, add_presets, start_study
 
-from qgan_qiskit.presets import PRESETS
+from qgan_qiskit.config.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +136,7 @@ def test_settings_of_a_model_reach_its_cells(options, main, tmp_path):
 
 
 def test_the_suite_of_data_reduction_is_the_four_configurations_on_four_shares():
-    from qgan_qiskit.config.compare import SUITES
+    from qgan_qiskit.config.studies import SUITES
     from qgan_qiskit.study.compare.entries import parse_entries
 
     entries = parse_entries(SUITES["data-reduction"])

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_study import tiny_dcgan, tiny_hybridq
 
-from qgan_qiskit.config.compare import CompareConfig
+from qgan_qiskit.config.presets import PRESETS
+from qgan_qiskit.config.studies import CompareConfig
 from qgan_qiskit.errors import DataError, UsageError
-from qgan_qiskit.presets import PRESETS
 from qgan_qiskit.study.compare.entries import Entry, parse_entries
 from qgan_qiskit.study.compare.folder import begin, join, read
 from qgan_qiskit.study.compare.plan import Cell, plan, run_config

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tiny_study import OPTIONS, add_presets
 
-from qgan_qiskit.presets import PRESETS
+from qgan_qiskit.config.presets import PRESETS
 
 MODELS = "hybridq:tiny,dcgan:tiny"
 
@@ -121,7 +121,7 @@ def test_other_images_are_refused(options, main, tmp_path):
 
 def test_a_machine_that_does_not_see_the_same_files_fails_its_cell(options, tmp_path):
     """A worker with another folder of that name, without the folder, or with other images."""
-    from qgan_qiskit.config.compare import CompareConfig
+    from qgan_qiskit.config.studies import CompareConfig
     from qgan_qiskit.errors import DataError, StorageError
     from qgan_qiskit.study.compare.entries import parse_entries
     from qgan_qiskit.study.compare.folder import join

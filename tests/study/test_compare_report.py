@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from qgan_qiskit.config.compare import CompareConfig
+from qgan_qiskit.config.studies import CompareConfig
 from qgan_qiskit.study.compare.folder import begin
 from qgan_qiskit.study.compare.paper import printed_fid
 from qgan_qiskit.study.compare.report import write_report

@@ -13,7 +13,7 @@ import tiny_study
 from child_runs import lines, wait_for
 from tiny_study import OPTIONS, add_presets, cells_of, start_study
 
-from qgan_qiskit.presets import PRESETS
+from qgan_qiskit.config.presets import PRESETS
 
 MODELS = "hybridq:tiny,dcgan:tiny"
 # What two runs of the same cell need not have in common.
@@ -92,9 +92,10 @@ def test_the_figure_is_that_of_the_newest_weights(uncut):
     from pathlib import Path
 
     from qgan_qiskit.data import read_images
-    from qgan_qiskit.experiment import generated, open_generator
-    from qgan_qiskit.metrics.pixels import nearest_by_pixels
-    from qgan_qiskit.metrics.similarity import ssim
+    from qgan_qiskit.metrics.memorization import nearest_by_pixels
+    from qgan_qiskit.metrics.ssim import ssim
+    from qgan_qiskit.runs.load import open_generator
+    from qgan_qiskit.runs.sample import generated
 
     for name, row in rows_of(uncut).items():
         generator, config = open_generator(Path(uncut / "cells" / name / "run"))

@@ -10,13 +10,13 @@ import torch
 from geometry_models import SIZES, tiny_generator
 from qiskit.quantum_info import Statevector
 
+from qgan_qiskit.analysis.state_fidelity import input_fidelities, parts_with_inputs
 from qgan_qiskit.circuits import hybridq_ansatz, read_ansatz
 from qgan_qiskit.config import HybridQConfig, MosaiqConfig
 from qgan_qiskit.errors import CircuitError, UsageError
-from qgan_qiskit.hardware.seam import work_of
+from qgan_qiskit.hardware.generator_circuits import work_of
 from qgan_qiskit.models import build
-from qgan_qiskit.study.geometry.fidelity import input_fidelities, parts_with_inputs
-from qgan_qiskit.study.geometry.work import _fidelities
+from qgan_qiskit.study.latent_geometry.work import _fidelities
 
 REUPLOADING = """OPENQASM 3.0;
 include "stdgates.inc";

@@ -7,13 +7,20 @@ import pytest
 import torch
 from geometry_models import CONFIGS, LinearGenerator, in_double, tiny_generator
 
+from qgan_qiskit.analysis.jacobian import (
+    angles_of,
+    derivative,
+    feature_matrix,
+    features_of,
+    images_of,
+    jacobians,
+    smooth_size,
+    with_choices_of,
+)
+from qgan_qiskit.analysis.spectrum import RANK_TOLERANCE, numerical_rank
 from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.models import build
-from qgan_qiskit.models.quantum import QuantumGenerator
-from qgan_qiskit.study.geometry.jacobian import derivative, jacobians
-from qgan_qiskit.study.geometry.middle import angles_of, feature_matrix, features_of, images_of
-from qgan_qiskit.study.geometry.smooth import smooth_size, with_choices_of
-from qgan_qiskit.study.geometry.spectrum import RANK_TOLERANCE, numerical_rank
+from qgan_qiskit.models.base import QuantumGenerator
 
 
 def one_latent(generator, seed=3):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from geometry_models import LinearGenerator, in_double, tiny_generator
 
-from qgan_qiskit.study.geometry.jacobian import jacobians
-from qgan_qiskit.study.geometry.path_length import path_lengths, pixel_distance
-from qgan_qiskit.study.geometry.work import inception_distance
+from qgan_qiskit.analysis.jacobian import jacobians
+from qgan_qiskit.analysis.path_length import path_lengths, pixel_distance
+from qgan_qiskit.study.latent_geometry.work import inception_distance
 
 PIXELS = {"pixels": pixel_distance}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from qgan_qiskit.study.geometry.spectrum import (
+from qgan_qiskit.analysis.spectrum import (
     centred_spectrum,
     condition_number,
     effective_rank,
@@ -19,7 +19,7 @@ from qgan_qiskit.study.geometry.spectrum import (
     participation_ratio,
     summary,
 )
-from qgan_qiskit.study.spread import geometric, interval, jackknife
+from qgan_qiskit.stats import geometric, interval, jackknife
 
 
 def spectrum(matrix):

@@ -12,10 +12,12 @@ import torch
 from PIL import Image
 from tiny_runs import DCGAN, MEDIQ
 
-from qgan_qiskit.experiment import fit, generated, interpolate, latents, open_generator
+from qgan_qiskit.analysis.jacobian import jacobians
 from qgan_qiskit.metrics.inception import _STAGES
-from qgan_qiskit.study.geometry.jacobian import jacobians
-from qgan_qiskit.study.geometry.plan import labels
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import generated, interpolate, latents
+from qgan_qiskit.study.latent_geometry.plan import labels
+from qgan_qiskit.workflows.fit import fit
 
 FILES = ["table.md", "table.csv", "results.json", "geometry.png", "interpolations.png"]
 SIZES = ["--number", "4", "--feature-number", "50", "--pairs", "6", "--rows", "2", "--frames", "3"]

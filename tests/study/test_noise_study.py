@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 from tiny_runs import DCGAN
 
-from qgan_qiskit.experiment import fit, generated, open_generator
-from qgan_qiskit.study.noise.absorbed import absorbed, recalibrated
+from qgan_qiskit.analysis.noise_response import absorbed, recalibrated
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import generated
+from qgan_qiskit.workflows.fit import fit
 
 CONDITIONS = ["exact", "shots-64", "shots-4096", "manila-level0", "manila-level1"]
 

@@ -13,8 +13,7 @@ import pytest
 from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
 from qgan_qiskit.study.cells import InWork, done_once, result_of, worker_on
 from qgan_qiskit.study.executors import InProcess, run_all
-from qgan_qiskit.study.stop import interruptible
-from qgan_qiskit.training.signals import Interrupted
+from qgan_qiskit.training.signals import Interrupted, interruptible
 
 FORK = multiprocessing.get_context("fork")
 

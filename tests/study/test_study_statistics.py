@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from qgan_qiskit.study.statistics import holm, paired_test, t_interval
+from qgan_qiskit.stats import holm, paired_test, t_interval
 
 values = st.floats(-100, 100).map(lambda value: round(value, 6))
 

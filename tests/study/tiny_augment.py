@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tiny_runs import DCGAN
 
-from qgan_qiskit import experiment
 from qgan_qiskit.config import RunConfig
+from qgan_qiskit.workflows.fit import fit
 
 CLASSES = ("nevus", "melanoma")
 DIVISION = {"validation_share": 0.2, "test_share": 0.3, "split_seed": 4}
@@ -19,9 +19,7 @@ def train_runs(tiny: Callable[..., RunConfig], folder: Path, seed: int = 0, **da
     """Train a GAN of each class; the settings of the data may be changed."""
     training = {"steps": 2, "seed": seed, "threads": 1}
     return [
-        experiment.fit(tiny(model=DCGAN, data={**DATA, "class_name": name, **data}, training=training), folder, _quiet)[
-            0
-        ]
+        fit(tiny(model=DCGAN, data={**DATA, "class_name": name, **data}, training=training), folder, _quiet)[0]
         for name in CLASSES
     ]
 

@@ -15,7 +15,7 @@ from test_checkpoint_kills import content, is_whole, save
 
 from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.models import build
-from qgan_qiskit.training import checkpoint
+from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 

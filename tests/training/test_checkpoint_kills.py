@@ -11,8 +11,8 @@ import torch
 from disk_faults import killed_at, points
 
 from qgan_qiskit.errors import CheckpointError
-from qgan_qiskit.training import checkpoint
-from qgan_qiskit.training.run_folder import RunFolder
+from qgan_qiskit.runs import checkpoint
+from qgan_qiskit.runs.run_folder import RunFolder
 
 
 def content(step):

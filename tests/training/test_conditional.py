@@ -12,10 +12,12 @@ from tiny_runs import MEDIQ, fingerprint
 
 from qgan_qiskit.config import TrainingConfig
 from qgan_qiskit.data import Batches
-from qgan_qiskit.data.image_set import ImageSet
-from qgan_qiskit.experiment import classes_to_train, fit, generate, keep_to_class, open_generator, resume
+from qgan_qiskit.data.dataset import ImageSet
+from qgan_qiskit.runs.load import keep_to_class, open_generator
+from qgan_qiskit.runs.sample import generate
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
+from qgan_qiskit.workflows.fit import classes_to_train, fit, resume
 
 TRAINING = {"loss": "wgan-gp", "critic_steps": 3, "beta1_discriminator": 0.0, "batch_size": 4}
 DATA = {"class_name": "melanoma,nevus"}

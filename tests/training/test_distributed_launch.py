@@ -15,11 +15,10 @@ import torch
 from torch import nn
 
 from qgan_qiskit.config import RunConfig
+from qgan_qiskit.device import check_device
 from qgan_qiskit.errors import DataError, QganError, StorageError, UsageError
-from qgan_qiskit.training import launch as room
-from qgan_qiskit.training.compute import check_device
-from qgan_qiskit.training.launch import check_launch, launch
-from qgan_qiskit.training.ranks import ALONE
+from qgan_qiskit.training import distributed as room
+from qgan_qiskit.training.distributed import ALONE, check_launch, launch
 from qgan_qiskit.training.signals import STOPPING, Interrupted
 
 CPU = torch.device("cpu")
@@ -237,7 +236,7 @@ def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
 
 
 def test_a_run_on_one_device_needs_no_fabric():
-    code = "import sys, qgan_qiskit.experiment; sys.exit('lightning_fabric' in sys.modules)"
+    code = "import sys, qgan_qiskit.workflows.fit; sys.exit('lightning_fabric' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

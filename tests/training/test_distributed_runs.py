@@ -14,10 +14,10 @@ import pytest
 import torch
 from tiny_runs import without
 
-from qgan_qiskit import experiment
-from qgan_qiskit.experiment import fit, fit_into, resume
-from qgan_qiskit.training import checkpoint
-from qgan_qiskit.training.ranks import ALONE
+from qgan_qiskit.errors import DataError, QganError
+from qgan_qiskit.runs import checkpoint
+from qgan_qiskit.training.distributed import ALONE
+from qgan_qiskit.workflows.fit import fit, fit_into, resume
 
 # Enough for the two to differ if they do, and a checkpoint in the middle.
 TRAINING = {"steps": 6, "snap": 3, "diff_augment": "color,translation,cutout"}
@@ -157,7 +157,7 @@ def test_a_run_that_diverges_ends_all_with_status_5(main, tiny_options, tmp_path
 
 def test_a_disk_that_refuses_ends_all_with_status_6(tiny, tmp_path):
     (tmp_path / "checkpoints").write_text("in the way")
-    with pytest.raises(experiment.QganError, match="checkpoint not written") as refused:
+    with pytest.raises(QganError, match="checkpoint not written") as refused:
         fit_into(tiny(training={"devices": 2}), tmp_path, silent)
     assert refused.value.exit_code == 6
 
@@ -170,7 +170,7 @@ def test_all_classes_are_trained_in_turn(tiny, tmp_path, monkeypatch):
         launched.append((device.type, devices))
         work(ALONE, device, *pickle.loads(pickle.dumps(arguments)))
 
-    monkeypatch.setattr(experiment, "launch", launch)
+    monkeypatch.setattr("qgan_qiskit.workflows.fit.launch", launch)
     everything = {"class_name": "all"}
     together = fit(tiny(data=everything, training={"steps": 2, "devices": 2}), tmp_path / "together", silent)
     assert launched == [("cpu", 2)] * len(together)
@@ -185,6 +185,6 @@ def test_images_that_change_under_way_are_noticed(tiny, tmp_path, monkeypatch):
     def launch(device, _devices, work, path, config, _digest, threads):
         work(ALONE, device, path, config, "another", threads)
 
-    monkeypatch.setattr(experiment, "launch", launch)
-    with pytest.raises(experiment.DataError, match="the images changed while the run was started"):
+    monkeypatch.setattr("qgan_qiskit.workflows.fit.launch", launch)
+    with pytest.raises(DataError, match="the images changed while the run was started"):
         fit(tiny(training={"devices": 2}), tmp_path, silent)

@@ -10,12 +10,10 @@ from tiny_runs import DATA, DCGAN, MODEL, TRAINING
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.data import Batches, read_images
 from qgan_qiskit.models import build
-from qgan_qiskit.training.launch import launch
-from qgan_qiskit.training.randomness import seeded
-from qgan_qiskit.training.ranks import ALONE
+from qgan_qiskit.rng import seeded
+from qgan_qiskit.training.distributed import ALONE, join, launch
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
-from qgan_qiskit.training.whole_batch import join
 
 STEPS = 4
 SPECTRAL = {"discriminator_norm": "spectral"}

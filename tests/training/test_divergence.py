@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from qgan_qiskit.errors import DivergedError
-from qgan_qiskit.experiment import fit, resume
 from qgan_qiskit.models import build
-from qgan_qiskit.training import checkpoint, step
+from qgan_qiskit.runs import checkpoint
+from qgan_qiskit.training import step
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
+from qgan_qiskit.workflows.fit import fit, resume
 
 BAD = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 

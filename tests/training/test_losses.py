@@ -182,7 +182,7 @@ def test_reported_losses_are_those_of_the_networks_before_the_step(tiny):
             real = torch.rand(8, 3, 16, 16, generator=seeded(1)) * 2 - 1
             losses = train_step(state, real, config.training)
             copy, judge = build(config.model, 16, seeded())
-            from qgan_qiskit.training.randomness import seeded as keyed
+            from qgan_qiskit.rng import seeded as keyed
 
             pair = copy.training_pair(real, copy.sample_latent(8, keyed(0, "noise", 0)))
             logits = judge(pair.real).detach(), judge(pair.fake).detach()

@@ -13,8 +13,9 @@ from tiny_runs import fingerprint
 
 from qgan_qiskit.circuits import Ansatz, ParameterNames, ansatz_to_qasm, circuit_digest, hybridq_ansatz, read_ansatz
 from qgan_qiskit.errors import CheckpointError, CircuitError
-from qgan_qiskit.experiment import fit, fit_into, resume
+from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.simulation import ExactEstimator
+from qgan_qiskit.workflows.fit import fit, fit_into, resume
 
 # Own gates called twice, with twice the angle and with the arguments in another order; qubits in several registers.
 TEXT = """OPENQASM 3.0;
@@ -120,10 +121,9 @@ def test_checkpoints_with_the_digest_of_the_file_are_gone_on_with(tiny, tmp_path
     (run / "circuit_original.qasm").unlink()
     circuit = run / "circuit.qasm"
     circuit.write_text(qasm3.dumps(read_ansatz(circuit).circuit) + "\n")
-    from qgan_qiskit import experiment
 
     digest = hashlib.sha256(circuit.read_bytes()).hexdigest()
-    load = experiment.checkpoint.load_newest
+    load = checkpoint.load_newest
 
     def load_old(folder):
         path, tensors, values, complaints = load(folder)
@@ -132,11 +132,11 @@ def test_checkpoints_with_the_digest_of_the_file_are_gone_on_with(tiny, tmp_path
         return path, tensors, values, complaints
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment.checkpoint, "load_newest", load_old)
+        patch.setattr(checkpoint, "load_newest", load_old)
         resume(run, {}, silent)
     circuit.write_text(circuit.read_text() + "\nx q[0];")
     with monkeypatch.context() as patch, pytest.raises(CheckpointError, match=r"model\.ansatz is "):
-        patch.setattr(experiment.checkpoint, "load_newest", load_old)
+        patch.setattr(checkpoint, "load_newest", load_old)
         resume(run, {}, silent)
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from qgan_qiskit.config import is_conditional
+from qgan_qiskit.config.presets import PRESETS, preset
 from qgan_qiskit.models import build
-from qgan_qiskit.presets import PRESETS, preset
-from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.rng import seeded
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 

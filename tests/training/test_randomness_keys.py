@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.rng import seeded
 
 
 def test_a_draw_depends_on_seed_and_key_alone():

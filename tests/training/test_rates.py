@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qgan_qiskit.config import RunConfig
-from qgan_qiskit.experiment import fit, resume
 from qgan_qiskit.models import build
-from qgan_qiskit.training.rates import rate_factor, set_rates
 from qgan_qiskit.training.state import TrainingState
+from qgan_qiskit.training.step import rate_factor, set_rates
+from qgan_qiskit.workflows.fit import fit, resume
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))

@@ -7,8 +7,8 @@ from tiny_runs import DCGAN, fingerprint, leftovers
 
 from qgan_qiskit.circuits import ansatz_to_qasm, hybridq_ansatz
 from qgan_qiskit.errors import CheckpointError
-from qgan_qiskit.experiment import fit, resume
 from qgan_qiskit.training import loop
+from qgan_qiskit.workflows.fit import fit, resume
 
 VARIANTS = {
     f"{mode} {loss}": (
@@ -103,7 +103,7 @@ def test_killed_while_the_run_folder_was_made(missing, own_circuit, tiny, tmp_pa
     path.write_text(ansatz_to_qasm(hybridq_ansatz(2, 1)))
     config = tiny(model={"ansatz": str(path)} if own_circuit else {}, training={"steps": 2})
     (uncut,) = fit(config, tmp_path / "uncut", silent)
-    from qgan_qiskit.training.run_folder import RunFolder
+    from qgan_qiskit.runs.run_folder import RunFolder
 
     write = RunFolder.write_text
 

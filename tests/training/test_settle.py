@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from qgan_qiskit.experiment import fit, generate, open_generator
 from qgan_qiskit.models import build
-from qgan_qiskit.training import settle as room
-from qgan_qiskit.training.randomness import seeded
-from qgan_qiskit.training.settle import settle
+from qgan_qiskit.rng import seeded
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.training import ema as room
+from qgan_qiskit.training.ema import settle
+from qgan_qiskit.workflows.fit import fit
 
 CPU = torch.device("cpu")
 

@@ -12,10 +12,11 @@ from child_runs import lines, start_main, wait_for
 from tiny_runs import fingerprint, leftovers
 
 from qgan_qiskit.errors import StorageError
-from qgan_qiskit.experiment import fit
-from qgan_qiskit.training import checkpoint, signals
-from qgan_qiskit.training.run_folder import RunFolder
+from qgan_qiskit.runs import checkpoint
+from qgan_qiskit.runs.run_folder import RunFolder
+from qgan_qiskit.training import signals
 from qgan_qiskit.training.signals import Interrupted, stop_on_signal
+from qgan_qiskit.workflows.fit import fit
 
 STEPS = 30
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}

@@ -9,9 +9,9 @@ from PIL import Image
 from test_checkpoint_kills import is_whole, save
 
 from qgan_qiskit.errors import StorageError
-from qgan_qiskit.experiment import fit
-from qgan_qiskit.training import checkpoint
-from qgan_qiskit.training.run_folder import RunFolder
+from qgan_qiskit.runs import checkpoint
+from qgan_qiskit.runs.run_folder import RunFolder
+from qgan_qiskit.workflows.fit import fit
 
 CODES = [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from qgan_qiskit.config.augment import AugmentConfig
+from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.models.backbones import Start, build_backbone
-from qgan_qiskit.study.augment.randomness import global_randomness
+from qgan_qiskit.rng import global_randomness
 
 
 def build_classifier(config: AugmentConfig, classes: int, seed: int) -> tuple[nn.Module, Start]:

@@ -14,8 +14,11 @@ import numpy as np
 import torch
 
 from qgan_qiskit.data import ImageSet
+from qgan_qiskit.device import check_device, place
 from qgan_qiskit.errors import CheckpointError, DataError, StorageError
-from qgan_qiskit.experiment import generated, keep_to_class, open_generator
+from qgan_qiskit.runs.load import keep_to_class, open_generator
+from qgan_qiskit.runs.run_folder import versions
+from qgan_qiskit.runs.sample import generated
 from qgan_qiskit.study.augment import spec
 from qgan_qiskit.study.augment.backbones import build_classifier
 from qgan_qiskit.study.augment.classifier import predict, to_tensor, train_classifier
@@ -26,8 +29,6 @@ from qgan_qiskit.study.augment.plan import Cell, Images
 from qgan_qiskit.study.augment.scores import confusion, scores
 from qgan_qiskit.study.augment.spec import Study
 from qgan_qiskit.study.cells import Row, done_once, write_whole
-from qgan_qiskit.training.compute import check_device, place
-from qgan_qiskit.training.run_folder import versions
 
 PREDICTIONS = "predictions.npz"
 _PIXELS = "images.npy"

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from qgan_qiskit.config.augment import AugmentConfig
+from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DivergedError
-from qgan_qiskit.models.folded import unfold
-from qgan_qiskit.study.augment.randomness import global_randomness
+from qgan_qiskit.models.layers import unfold
+from qgan_qiskit.rng import global_randomness, seeded
 from qgan_qiskit.study.augment.traditional import augment_batch, traditional_augmentation
-from qgan_qiskit.training.randomness import seeded
 
 _MEAN = {"imagenet": (0.485, 0.456, 0.406), "symmetric": (0.5, 0.5, 0.5)}
 _DEVIATION = {"imagenet": (0.229, 0.224, 0.225), "symmetric": (0.5, 0.5, 0.5)}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from qgan_qiskit.data import ImageSet
-from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.rng import seeded
 
 Kind = Literal["none", "oversample", "traditional", "generated", "traditional+generated"]
 # What costs nothing, and what generated images therefore have to beat.

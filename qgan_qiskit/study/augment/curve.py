@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qgan_qiskit.stats import t_interval
 from qgan_qiskit.study.augment.conditions import BASELINES, Condition
 from qgan_qiskit.study.augment.scores import SCORES
 from qgan_qiskit.study.augment.summary import CHOSEN_BY
 from qgan_qiskit.study.cells import Row
-from qgan_qiskit.study.statistics import t_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from qgan_qiskit.data import ImageSet
-from qgan_qiskit.data.parts import unit_of
-from qgan_qiskit.training.randomness import seeded
+from qgan_qiskit.data.splits import unit_of
+from qgan_qiskit.rng import seeded
 
 
 def lesions_of(images: ImageSet) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, class_names, read_images
-from qgan_qiskit.data.image_set import class_index, means_all
+from qgan_qiskit.data.dataset import class_index, means_all
 from qgan_qiskit.errors import DataError, UsageError
 
 PARTS = ("train", "validation", "test")

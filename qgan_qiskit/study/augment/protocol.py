@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.config.augment import AugmentConfig
+from qgan_qiskit.config.studies import AugmentConfig
+from qgan_qiskit.device import check_device
 from qgan_qiskit.errors import QganError, StorageError, UsageError
 from qgan_qiskit.study.augment import spec
 from qgan_qiskit.study.augment.backbones import build_classifier
@@ -25,9 +26,7 @@ from qgan_qiskit.study.cells import Row, result_of, worker_on, write_whole
 from qgan_qiskit.study.executors import Executor, run_all
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
 from qgan_qiskit.study.shared_file import known
-from qgan_qiskit.study.stop import interruptible
-from qgan_qiskit.training.compute import check_device
-from qgan_qiskit.training.signals import Interrupted
+from qgan_qiskit.training.signals import Interrupted, interruptible
 
 Say = Callable[[str], None]
 

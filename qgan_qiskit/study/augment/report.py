@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from qgan_qiskit.errors import CheckpointError, StorageError
+from qgan_qiskit.stats import resampled_lesions
 from qgan_qiskit.study.augment.cell import predictions_of
 from qgan_qiskit.study.augment.conditions import BASELINES, Condition
 from qgan_qiskit.study.augment.curve import curve_picture
-from qgan_qiskit.study.augment.intervals import resampled_lesions
 from qgan_qiskit.study.augment.markdown import markdown
 from qgan_qiskit.study.augment.paper import SOURCE
 from qgan_qiskit.study.augment.scores import SCORES

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from qgan_qiskit.config import DataConfig, RunConfig, is_conditional
 from qgan_qiskit.errors import CheckpointError, UsageError
-from qgan_qiskit.experiment import run_of
+from qgan_qiskit.runs import checkpoint
+from qgan_qiskit.runs.load import run_of
+from qgan_qiskit.runs.run_folder import RunFolder
 from qgan_qiskit.study.augment.parts import digest_of_class
-from qgan_qiskit.training import checkpoint
-from qgan_qiskit.training.run_folder import RunFolder
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 # What a run and the study must have in common for the run to have seen nothing but the train part.

@@ -16,15 +16,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.config.augment import AugmentConfig
-from qgan_qiskit.config.paths import expanded
-from qgan_qiskit.config.problem import first_problem
+from qgan_qiskit.config.base import expanded, first_problem
+from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.data import absolute_source, absolute_table
 from qgan_qiskit.errors import UsageError
+from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.study.augment.parts import PARTS, read_part
 from qgan_qiskit.study.augment.sources import Source
 from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
-from qgan_qiskit.training.run_folder import versions
 
 PARTS_FILE = "parts.json"
 # What may differ when a study goes on: where files lie (their content is compared), what only adds cells, and what decides

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from qgan_qiskit.stats import holm, paired_test, percentiles, t_interval
 from qgan_qiskit.study.augment.conditions import BASELINES, Condition
-from qgan_qiskit.study.augment.intervals import percentiles
 from qgan_qiskit.study.augment.scores import SCORES, weighted_scores
 from qgan_qiskit.study.cells import Row
-from qgan_qiskit.study.statistics import holm, paired_test, t_interval
 
 # What alpha is chosen by, on the validation part.
 CHOSEN_BY = "balanced_accuracy"

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qgan_qiskit.analysis.state_fidelity import check_size
 from qgan_qiskit.circuits import Ansatz, ParameterNames, ansatz_to_qasm, hybridq_ansatz, read_ansatz
-from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
+from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.study.circuits.overlap import check_size
 
 KIND = "circuits"
 

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qgan_qiskit.config.circuits import CircuitsConfig
+from qgan_qiskit.analysis.gradient_variance import fitted_decay
+from qgan_qiskit.config.studies import CircuitsConfig
 from qgan_qiskit.study.cell_runs import write_files
 from qgan_qiskit.study.cells import Row
-from qgan_qiskit.study.circuits.gradient_variance import fitted_decay
 from qgan_qiskit.study.circuits.pictures import circuits_picture
 from qgan_qiskit.study.circuits.tables import csv_table, markdown_table
 from qgan_qiskit.study.study_file import StudyFile

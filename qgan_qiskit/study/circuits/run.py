@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qgan_qiskit.circuits import ParameterNames
-from qgan_qiskit.config.circuits import CircuitsChoice, CircuitsConfig
+from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.study import study_file
 from qgan_qiskit.study.cell_runs import Say, carry_out
 from qgan_qiskit.study.cells import Row

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qgan_qiskit.config.circuits import CircuitsConfig
+from qgan_qiskit.analysis.expressibility import BINNINGS
+from qgan_qiskit.config.studies import CircuitsConfig
 from qgan_qiskit.study.cells import Row
-from qgan_qiskit.study.circuits.expressibility import BINNINGS
 from qgan_qiskit.study.markdown import NONE, csv_text, spread_columns, spread_text, table
 from qgan_qiskit.study.study_file import StudyFile
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from qgan_qiskit.analysis.entanglement import haar_entangling, meyer_wallach
+from qgan_qiskit.analysis.expressibility import expressibility
+from qgan_qiskit.analysis.gradient_variance import gradient_variance, gradients, observables_of
+from qgan_qiskit.analysis.state_fidelity import fidelities
 from qgan_qiskit.circuits import Ansatz, circuit_metrics
+from qgan_qiskit.stats import interval
 from qgan_qiskit.study.cells import Row, done_once
-from qgan_qiskit.study.circuits.entangling import haar_entangling, meyer_wallach
-from qgan_qiskit.study.circuits.expressibility import expressibility
-from qgan_qiskit.study.circuits.gradient_variance import gradient_variance, gradients, observables_of
-from qgan_qiskit.study.circuits.overlap import fidelities
 from qgan_qiskit.study.circuits.plan import Cell
-from qgan_qiskit.study.spread import interval
 
 
 def work_on(cell: Cell, wait: bool) -> Row:

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from qgan_qiskit.config import RunConfig, is_conditional
+from qgan_qiskit.config.presets import preset
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.presets import preset
 
 _FORM = re.compile(r"(?P<model>[a-z0-9_]+)(:(?P<preset>[a-z0-9_]+))?(?P<twin>\+twin)?(@(?P<share>0?\.\d+|1))?")
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from qgan_qiskit.config import MODEL_FILES
-from qgan_qiskit.config.compare import CompareConfig
+from qgan_qiskit.config.studies import CompareConfig
 from qgan_qiskit.errors import UsageError
+from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.study.cells import Row, result_of
 from qgan_qiskit.study.compare.entries import model_of
 from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
-from qgan_qiskit.training.run_folder import versions
 
 # Where files lie may change while their content stays; images are compared cell by cell, weights by digests.
 _PLACES = {"data": ("path", "cache_dir"), "evaluation": ("fid_weights",)}

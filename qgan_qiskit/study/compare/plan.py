@@ -12,16 +12,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from qgan_qiskit.config import MODEL_FILES, DataConfig, EvaluationConfig, RunConfig, is_conditional
-from qgan_qiskit.config.compare import CompareConfig
-from qgan_qiskit.config.paths import expanded
-from qgan_qiskit.config.problem import first_problem
+from qgan_qiskit.config.base import expanded, first_problem
+from qgan_qiskit.config.studies import CompareConfig
 from qgan_qiskit.data import ImageSet, absolute_source, absolute_table, class_names, read_images, resolved_part
-from qgan_qiskit.data.image_set import means_all
+from qgan_qiskit.data.dataset import means_all
 from qgan_qiskit.errors import CheckpointError, DataError, UsageError
+from qgan_qiskit.runs.run_folder import read_config
 from qgan_qiskit.study.cells import RESULT, Row, result_of
 from qgan_qiskit.study.compare.entries import Entry
 from qgan_qiskit.study.compare.folder import Study
-from qgan_qiskit.training.run_folder import read_config
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 

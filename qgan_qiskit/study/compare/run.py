@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from qgan_qiskit.config.compare import CompareConfig
+from qgan_qiskit.config.studies import CompareConfig
 from qgan_qiskit.errors import QganError, UsageError
 from qgan_qiskit.study.cells import worker_on
 from qgan_qiskit.study.compare import folder as study_folder
@@ -18,8 +18,7 @@ from qgan_qiskit.study.compare.report import write_report
 from qgan_qiskit.study.executors import Executor, run_all
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
 from qgan_qiskit.study.shared_file import known, some_finished
-from qgan_qiskit.study.stop import interruptible
-from qgan_qiskit.training.signals import Interrupted
+from qgan_qiskit.training.signals import Interrupted, interruptible
 
 Say = Callable[[str], None]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from qgan_qiskit.stats import PairedTest, holm, paired_test, t_interval
 from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.compare.paper import printed_fid
-from qgan_qiskit.study.statistics import PairedTest, holm, paired_test, t_interval
 
 Summary = dict[str, Any]
 

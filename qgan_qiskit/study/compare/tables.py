@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from qgan_qiskit.stats import MOST_EXACT
 from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.compare.folder import Study
 from qgan_qiskit.study.compare.paper import MOSAIQ_ROW_TWICE, SOURCE
 from qgan_qiskit.study.compare.summary import Summary
 from qgan_qiskit.study.markdown import NONE, csv_text, number_text, table
-from qgan_qiskit.study.statistics import MOST_EXACT
 
 _PLAIN_COLUMNS = (
     "model", "class", "seed", "diverged", "epochs", "batch_size", "steps", "images_seen", "left_out", "images", "seconds",

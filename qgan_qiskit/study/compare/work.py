@@ -19,17 +19,19 @@ from PIL import Image
 from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig, is_conditional
 from qgan_qiskit.data import ImageSet, cache_folder
 from qgan_qiskit.errors import DataError, DivergedError, StorageError
-from qgan_qiskit.experiment import check_run, fit_into, generated, keep_to_class, open_generator
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import build, parameter_count, quantum_counts
+from qgan_qiskit.rng import seeded
+from qgan_qiskit.runs import sample as synthetic
+from qgan_qiskit.runs.load import keep_to_class, open_generator
+from qgan_qiskit.runs.run_folder import METRICS, RunFolder, versions
+from qgan_qiskit.runs.sample import generated
 from qgan_qiskit.study.cells import Row, done_once, write_whole
 from qgan_qiskit.study.compare import folder as study_folder
 from qgan_qiskit.study.compare.plan import Cell, images_of, settings_of
 from qgan_qiskit.study.compare.report import REALS, SAMPLES
 from qgan_qiskit.study.compare.seconds import timed, total
-from qgan_qiskit.training import synthetic
-from qgan_qiskit.training.randomness import seeded
-from qgan_qiskit.training.run_folder import METRICS, RunFolder, versions
+from qgan_qiskit.workflows.fit import check_run, fit_into
 
 # Images of a cell that are shown in the report: the first seeds, whatever they look like.
 SHOWN = 8

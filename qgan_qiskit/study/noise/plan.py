@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from qgan_qiskit.config import DataConfig, HardwareConfig
-from qgan_qiskit.config.noise import NoiseChoice, NoiseConfig
+from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
+from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.study.cells import Row, result_of
 from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
-from qgan_qiskit.training.run_folder import versions
 
 # Where files lie, and what changes no number.
 _FREE = {"data": ("path", "cache_dir"), "settings": ("processes",)}

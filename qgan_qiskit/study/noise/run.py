@@ -11,14 +11,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qgan_qiskit.config.noise import NoiseChoice, NoiseConfig
-from qgan_qiskit.config.problem import first_problem
+from qgan_qiskit.config.base import first_problem
+from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
 from qgan_qiskit.data import absolute_source
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.experiment import open_generator, run_of
-from qgan_qiskit.hardware.names import snapshot
-from qgan_qiskit.hardware.packs import placed
-from qgan_qiskit.hardware.seam import circuits_of
+from qgan_qiskit.hardware.backends import snapshot
+from qgan_qiskit.hardware.generator_circuits import circuits_of
+from qgan_qiskit.hardware.packing import placed
+from qgan_qiskit.runs import checkpoint
+from qgan_qiskit.runs.load import open_generator, run_of
+from qgan_qiskit.runs.run_folder import RunFolder
 from qgan_qiskit.study.cell_runs import Say, carry_out
 from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.executors import Executor
@@ -28,8 +30,6 @@ from qgan_qiskit.study.noise.plan import Cell, Study
 from qgan_qiskit.study.noise.report import write_report
 from qgan_qiskit.study.noise.work import evaluator_of, work_on
 from qgan_qiskit.study.shared_file import known, some_finished
-from qgan_qiskit.training import checkpoint
-from qgan_qiskit.training.run_folder import RunFolder
 
 
 def prepare(

@@ -16,21 +16,22 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from qgan_qiskit.analysis.noise_response import absorbed, recalibrated
 from qgan_qiskit.data import cache_folder, to_uint8
-from qgan_qiskit.evaluate import real_images
-from qgan_qiskit.experiment import latents, open_generator
-from qgan_qiskit.hardware.local import open_local
-from qgan_qiskit.hardware.readings import Readings
-from qgan_qiskit.hardware.seam import CircuitWork, work_of
-from qgan_qiskit.inference import decoded
+from qgan_qiskit.data.grids import grid_picture
+from qgan_qiskit.hardware.generator_circuits import CircuitWork, work_of
+from qgan_qiskit.hardware.results import Readings
+from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator
+from qgan_qiskit.runs import sample as synthetic
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import latents
 from qgan_qiskit.simulation.estimator import expectation_values
 from qgan_qiskit.study.cells import Row, done_once, write_whole
-from qgan_qiskit.study.noise.absorbed import absorbed, recalibrated
 from qgan_qiskit.study.noise.plan import Cell, Study
-from qgan_qiskit.training import synthetic
-from qgan_qiskit.training.pictures import grid_picture
+from qgan_qiskit.workflows.evaluate import real_images
+from qgan_qiskit.workflows.inference import decoded
 
 READINGS, SAMPLES = "readings.npz", "samples.png"
 # Images in a row of samples.

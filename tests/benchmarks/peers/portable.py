@@ -7,7 +7,7 @@ import torch
 from case import Case
 
 from peers.torch_step import TorchStep
-from qgan_qiskit.simulation.cache import engine_for_ansatz
+from qgan_qiskit.simulation.engine_cache import engine_for_ansatz
 
 
 def prepare(case: Case) -> TorchStep:

@@ -1,0 +1,1 @@
+"""Data-set layouts: one file per layout; each lists which file has which class."""

@@ -1,0 +1,1 @@
+"""Runs on IBM hardware through IBM's client: the only code that imports it."""

@@ -1,0 +1,1 @@
+"""Simulation of device noise and of error mitigation."""

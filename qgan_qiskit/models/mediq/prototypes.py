@@ -1,0 +1,137 @@
+"""Class prototypes: a vector per class that latents are drawn around.
+
+Shape letters: B batch · K classes · F numbers of a prototype · Z latent size.
+
+Files of class prototypes: mean features of the real images of each class.
+
+Shape letters: K classes · F features.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, softplus
+
+from qgan_qiskit.errors import DataError
+from qgan_qiskit.models.layers import he_initialise
+
+# As in the authors' code: hidden width, and the range of each class's scale.
+_HIDDEN, _LOWEST, _HIGHEST = 512, 0.2, 0.8
+# How much classes are pushed apart, from which distance on they are far enough.
+APART_WEIGHT = 5e-3
+
+
+class Prototypes(nn.Module):
+    """K trained vectors, a small network to the middle of each class's latents, and a scale per class.
+
+    The authors' ``ProtoReducer`` (MediQ-GAN, arXiv 2506.21015v2).
+
+    Attributes:
+        vectors_KF: the prototypes; they start as given by :meth:`start_from`, else at random.
+        log_scale_K: before softplus.
+    """
+
+    def __init__(self, num_classes: int, width: int, latent_size: int, generator: torch.Generator) -> None:
+        """Build and initialise.
+
+        Args:
+            num_classes: K.
+            width: F.
+            latent_size: Z.
+            generator: source of the initial weights.
+        """
+        super().__init__()
+        self.vectors_KF = nn.Parameter(torch.randn(num_classes, width, generator=generator))
+        self.reduce = nn.Sequential(nn.Linear(width, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, latent_size))
+        self.log_scale_K = nn.Parameter(torch.zeros(num_classes))
+        he_initialise(self, generator)
+
+    def check(self, vectors_KF: np.ndarray) -> None:
+        """Refuse what cannot be started from.
+
+        Raises:
+            DataError: prototypes of another width.
+        """
+        if vectors_KF.shape != tuple(self.vectors_KF.shape):
+            raise DataError(
+                f"prototypes of shape {vectors_KF.shape} do not fit {tuple(self.vectors_KF.shape)}: set --prototype-width "
+                "to that of the file"
+            )
+
+    def start_from(self, vectors_KF: np.ndarray) -> None:
+        """Take prototypes of real images, each scaled to unit variance of its numbers, as the random ones have.
+
+        Raises:
+            DataError: they are of another width.
+        """
+        self.check(vectors_KF)
+        vectors = torch.from_numpy(np.ascontiguousarray(vectors_KF, dtype=np.float32))
+        with torch.no_grad():
+            self.vectors_KF.copy_(vectors / vectors.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6))
+
+    def middles(self) -> Tensor:
+        """Return the middle of each class's latents, (K, Z)."""
+        return self.reduce(self.vectors_KF)
+
+    def scales(self) -> Tensor:
+        """Return the spread of each class's latents, (K,), in [0.2, 0.8]."""
+        return softplus(self.log_scale_K).clamp(_LOWEST, _HIGHEST)
+
+    def crowding(self) -> Tensor:
+        """Return how close prototypes are: mean of relu(1 - distance) between different ones of unit length, a scalar."""
+        unit_KF = normalize(self.vectors_KF, dim=1)
+        count = len(unit_KF)
+        if count == 1:
+            return unit_KF.sum() * 0
+        rows, columns = torch.triu_indices(count, count, 1)
+        # Squared first: the root has no derivative where two are equal.
+        squared = (unit_KF[rows] - unit_KF[columns]).square().sum(1)
+        return torch.relu(1 - (squared + 1e-12).sqrt()).mean()
+
+
+def write_prototypes(path: Path, classes: tuple[str, ...], vectors_KF: np.ndarray, source: dict[str, object]) -> None:
+    """Write prototypes as one npz.
+
+    Args:
+        path: of the file.
+        classes: names.
+        vectors_KF: mean features.
+        source: what they were made with, for people.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    staging = path.with_name(f".{path.name}.staging")
+    with staging.open("wb") as file:
+        np.savez(
+            file, classes=np.array(classes), vectors=vectors_KF.astype(np.float32), source=np.array(json.dumps(source))
+        )
+    staging.replace(path)
+
+
+def read_prototypes(path: str | Path, classes: tuple[str, ...]) -> np.ndarray:
+    """Return the prototypes (K, F) of some classes, in their order.
+
+    Raises:
+        DataError: the file cannot be read, or has none of a class.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names, vectors = [str(name).casefold() for name in file["classes"]], file["vectors"]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); name a file of prototypes") from None
+    except (ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
+        # What numpy says of a file of another kind is to unpickle it, which nobody should.
+        raise DataError(f"{path}: is no file of prototypes; make one with the prototypes command") from None
+    if vectors.shape[:1] != (len(names),) or vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise DataError(f"{path}: is damaged: not a row of numbers for each class; make it anew")
+    missing = [name for name in classes if name.casefold() not in names]
+    if missing:
+        raise DataError(f"{path}: has no prototype of class {missing[0]}; make it anew with all classes")
+    return vectors[[names.index(name.casefold()) for name in classes]]

@@ -1,0 +1,1 @@
+"""Run folders: settings, checkpoints, and the generators and samples that come from them."""

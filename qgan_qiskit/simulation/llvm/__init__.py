@@ -1,0 +1,53 @@
+"""The fast engine: kernels written for a circuit's gates and compiled for the processor at hand.
+
+Nothing here is imported before it is needed, so that the package works where the compiler does not.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+if TYPE_CHECKING:
+    from qgan_qiskit.simulation.llvm.engine import NativeEngine
+
+
+@functools.cache
+def kind() -> str:
+    """Return ``native``, or ``portable`` with a warning where kernels cannot be compiled and run."""
+    try:
+        from qgan_qiskit.simulation.llvm.interpreter import runner
+
+        runner()
+    except (ImportError, OSError, RuntimeError) as error:
+        warnings.warn(
+            f"circuits are simulated in plain torch, which is slower: kernels cannot be compiled here ({error}); "
+            "pip install llvmlite",
+            stacklevel=2,
+        )
+        return "portable"
+    return "native"
+
+
+def compiled_engine(
+    circuit: QuantumCircuit,
+    inputs: Sequence[Parameter],
+    weights: Sequence[Parameter],
+    observables: Sequence[SparsePauliOp],
+    dtype: torch.dtype,
+) -> NativeEngine:
+    """Compile a circuit whose parameters are split into inputs (per image) and weights (per instance).
+
+    Raises:
+        CircuitError: the circuit cannot be simulated; the message names the offender.
+    """
+    from qgan_qiskit.simulation.llvm.engine import NativeEngine
+    from qgan_qiskit.simulation.llvm.program import compile_native
+
+    return NativeEngine(compile_native(circuit, inputs, weights, observables), dtype)

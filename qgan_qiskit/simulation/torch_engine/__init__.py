@@ -1,0 +1,1 @@
+"""The engine in plain torch operations, for any device that torch knows."""

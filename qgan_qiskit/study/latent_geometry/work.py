@@ -1,0 +1,207 @@
+"""One trained generator: its Jacobians, features, path lengths, fidelities, and images between latents.
+
+Every latent is that of a seed, so ``generate --seeds`` shows its image. Single calls of the circuits and networks are exact
+(no shots).
+
+Shape letters: N latents or pairs · Z latent size · S singular values · P sub-generators.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qgan_qiskit.analysis.jacobian import feature_matrix, jacobians, noise_high, smooth_size, with_choices_of
+from qgan_qiskit.analysis.path_length import Distance, path_lengths, pixel_distance
+from qgan_qiskit.analysis.spectrum import matrix_summary, summary
+from qgan_qiskit.analysis.state_fidelity import input_fidelities
+from qgan_qiskit.config import RunConfig
+from qgan_qiskit.config.studies import GeometryConfig
+from qgan_qiskit.data.grids import grid_picture
+from qgan_qiskit.errors import CircuitError, UsageError
+from qgan_qiskit.metrics import open_network
+from qgan_qiskit.metrics.inception import Inception, Output
+from qgan_qiskit.models import Generator
+from qgan_qiskit.models.base import QuantumGenerator
+from qgan_qiskit.qnn import SubGenerators
+from qgan_qiskit.rng import seeded
+from qgan_qiskit.runs import sample as synthetic
+from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.sample import latents
+from qgan_qiskit.stats import geometric, interval
+from qgan_qiskit.study.cells import Row, done_once, write_whole
+from qgan_qiskit.study.latent_geometry.plan import Cell
+
+ARRAYS, INTERPOLATION = "arrays.npz", "interpolation.png"
+Say = Callable[[str], None]
+Arrays = dict[str, Any]
+
+
+def work_on(cell: Cell, say: Say, wait: bool) -> Row:
+    """Return a generator's row, from its folder if it is done.
+
+    Args:
+        cell: the generator.
+        say: receives lines for a person.
+        wait: for another process that works on it.
+    """
+    return done_once(cell.folder, functools.partial(_measured, cell, say), wait)
+
+
+def _measured(cell: Cell, say: Say, folder: Path) -> Row:
+    settings = cell.settings
+    generator, config = open_generator(cell.checkpoint, lambda _: None)
+    seconds: dict[str, float] = {}
+    clock = functools.partial(_timed, seconds, cell, say)
+    first_NZ, second_NZ = (latents(generator, range(start, 2 * settings.pairs, 2)) for start in (0, 1))
+    row, arrays = _described(cell, generator, config), Arrays()
+    with clock("jacobians", f"Jacobians at {settings.number} latents"):
+        row["jacobian"] = _jacobians(generator, settings.number, arrays)
+    row["features"] = row["fidelity"] = None
+    if isinstance(generator, QuantumGenerator):
+        with clock("features", f"features of {settings.feature_number:,} latents"):
+            row["features"] = _features(generator, settings.feature_number, arrays)
+        if isinstance(generator.sub_generators, SubGenerators):
+            with clock("fidelities", f"fidelities of {settings.pairs} pairs"):
+                row["fidelity"] = _fidelities(generator, first_NZ, second_NZ, arrays)
+    with clock("paths", f"path lengths of {settings.pairs} pairs"):
+        ends_NZ = with_choices_of(generator, first_NZ, second_NZ)
+        row["paths"] = _paths(generator, first_NZ, ends_NZ, settings, arrays)
+    _write_interpolation(generator, settings, folder)
+    written = io.BytesIO()
+    np.savez_compressed(written, **arrays)
+    write_whole(folder / ARRAYS, written.getvalue())
+    return row | {"seconds": {name: round(value, 1) for name, value in seconds.items()}}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], cell: Cell, say: Say, name: str, what: str) -> Iterator[None]:
+    say(f"{cell}: {what}")
+    begun = time.monotonic()
+    yield
+    seconds[name] = time.monotonic() - begun
+
+
+def _described(cell: Cell, generator: Generator, config: RunConfig) -> Row:
+    some_NS = latents(generator, range(256))[:, : smooth_size(generator)]
+    return {
+        "run": str(cell.source),
+        "cell": cell.name,
+        "step": cell.step,
+        "digest": cell.digest,
+        "model": config.model.name + ("+twin" if getattr(config.model, "twin", False) else ""),
+        "preset": config.preset,
+        "class": config.data.class_name,
+        "noise_high": noise_high(generator),
+        "circuits": isinstance(getattr(generator, "sub_generators", None), SubGenerators),
+        "latent_size": some_NS.shape[1],
+        # Singular values are per unit of the latent, and models draw it from different distributions.
+        "latent_deviation": float(some_NS.std(dim=0).square().mean().sqrt()),
+    }
+
+
+def _jacobians(generator: Generator, number: int, arrays: Arrays) -> dict[str, Any]:
+    spectra: dict[str, list[np.ndarray]] = {"image": [], "features": []}
+    shapes: dict[str, list[int]] = {}
+    for z_Z in latents(generator, range(number)):
+        found = jacobians(generator, z_Z)
+        for name, matrix in (("image", found.image_DS), ("features", found.features_FS)):
+            if matrix is not None:
+                spectra[name].append(torch.linalg.svdvals(matrix).numpy())
+                shapes[name] = list(matrix.shape)
+    result: dict[str, Any] = {"image": None, "features": None}
+    for name, rows in spectra.items():
+        if rows:
+            arrays[f"{name}_spectra"] = np.stack(rows)
+            result[name] = {"shape": shapes[name]} | summary(arrays[f"{name}_spectra"])
+    return result
+
+
+def _features(generator: QuantumGenerator, number: int, arrays: Arrays) -> dict[str, Any]:
+    arrays["features"] = feature_matrix(generator, latents(generator, range(number))).numpy()
+    return {"size": arrays["features"].shape[1]} | matrix_summary(arrays["features"])
+
+
+def _paths(
+    generator: Generator, first_NZ: Tensor, second_NZ: Tensor, settings: GeometryConfig, arrays: Arrays
+) -> dict[str, Any]:
+    distances: dict[str, Distance] = {"pixels": pixel_distance}
+    opened = open_network(settings.evaluation)
+    if opened is not None:
+        distances["inception"] = inception_distance(*opened)
+    places_N = torch.rand(len(first_NZ), dtype=torch.float64, generator=seeded(0, "path length"))
+    found = path_lengths(generator, first_NZ, second_NZ, places_N, settings.path_step, distances)
+    squares_N = (second_NZ - first_NZ).double().square().sum(dim=1).numpy()
+    per_latent = {"pixels_per_latent": found["pixels"] / squares_N}
+    result: dict[str, Any] = {"number": len(first_NZ), "step": settings.path_step}
+    for name, values_N in (found | per_latent).items():
+        arrays[f"paths_{name}"] = values_N
+        result[name] = interval(values_N) | {"percentiles": _percentiles(values_N)}
+    if opened is not None:
+        network, tap = opened
+        result["network"] = {"tap": int(tap), "resize": settings.evaluation.resize, "weights_digest": network.digest}
+    return result
+
+
+def inception_distance(network: Inception, tap: Output) -> Distance:
+    """Return the mean squared difference of Inception's averaged features, (N, C, H, W) twice to (N,)."""
+
+    def features(images_NCHW: Tensor) -> Tensor:
+        images_NCHW = images_NCHW.expand(-1, 3, -1, -1)
+        return cast(Tensor, network(images_NCHW, [tap])[tap]).double()
+
+    return lambda first, second: (features(first) - features(second)).square().mean(dim=1)
+
+
+def _fidelities(generator: Generator, first_NZ: Tensor, second_NZ: Tensor, arrays: Arrays) -> dict[str, Any]:
+    try:
+        fidelities_NP = input_fidelities(generator, first_NZ, second_NZ)
+    except CircuitError as error:
+        return {"left_out": str(error)}
+    arrays["fidelities"] = fidelities_NP
+    together_N = fidelities_NP.prod(axis=1)
+    return {
+        "number": len(fidelities_NP),
+        "sub_generator": interval(fidelities_NP.mean(axis=1)) | {"percentiles": _percentiles(fidelities_NP)},
+        "sub_generators": fidelities_NP.mean(axis=0).tolist(),
+        "together": geometric(together_N),
+        "trace_distance": interval(np.sqrt(1 - fidelities_NP).mean(axis=1)),
+    }
+
+
+def _percentiles(values: np.ndarray) -> list[float]:
+    """Return 101 percentiles, from the smallest value to the largest."""
+    found: list[float] = np.percentile(values, np.arange(101)).tolist()
+    return found
+
+
+def _write_interpolation(generator: Generator, settings: GeometryConfig, folder: Path) -> None:
+    first, second = latents(generator, range(settings.rows)), latents(generator, range(1, settings.rows + 1))
+    second = with_choices_of(generator, first, second)
+    shares = torch.linspace(0, 1, settings.frames)
+    with torch.no_grad():
+        rows = [generator(torch.lerp(start, end, shares[:, None])) for start, end in zip(first, second, strict=True)]
+    write_whole(folder / INTERPOLATION, synthetic.png(grid_picture(torch.cat(rows), settings.frames), {}))
+
+
+def check_network(settings: GeometryConfig) -> None:
+    """Refuse Inception weights that cannot be used, before anything is measured, and options that would do nothing.
+
+    Raises:
+        DataError: the weights cannot be used.
+        UsageError: a tap or filter without weights.
+    """
+    default = type(settings.evaluation)()
+    for name in ("tap", "resize"):
+        if settings.evaluation.fid_weights is None and getattr(settings.evaluation, name) != getattr(default, name):
+            raise UsageError(f"--{name} has no effect without --fid-weights: leave it out")
+    open_network(settings.evaluation)
