@@ -27,12 +27,12 @@ from qiskit.quantum_info import Statevector
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
-from qgan_qiskit.circuits import Ansatz, circuit_metrics, hybridq_ansatz
+from qgan_qiskit.circuits import CircuitSpec, circuit_resources, hybridq_ansatz
 from qgan_qiskit.qnn import SubGenerators
 from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
 
 
-def exact_qnn(ansatz: Ansatz) -> EstimatorQNN:
+def exact_qnn(ansatz: CircuitSpec) -> EstimatorQNN:
     """Return Qiskit's QNN of an ansatz, evaluated and differentiated by this library.
 
     ``input_gradients=True`` matters: without it whatever stands before the circuit gets no gradient through it.
@@ -48,7 +48,7 @@ def exact_qnn(ansatz: Ansatz) -> EstimatorQNN:
     )
 
 
-def stock_qnn(ansatz: Ansatz) -> EstimatorQNN:
+def stock_qnn(ansatz: CircuitSpec) -> EstimatorQNN:
     """Return the same QNN with everything that this library provides left at Qiskit's default."""
     with warnings.catch_warnings():
         # Qiskit Machine Learning warns that it was given neither an estimator nor a pass manager; that is the point here.
@@ -62,7 +62,7 @@ def stock_qnn(ansatz: Ansatz) -> EstimatorQNN:
         )
 
 
-def statevector_expectations(ansatz: Ansatz, inputs_BQ: np.ndarray, weights_K: np.ndarray) -> np.ndarray:
+def statevector_expectations(ansatz: CircuitSpec, inputs_BQ: np.ndarray, weights_K: np.ndarray) -> np.ndarray:
     """Return the expectations (B, O), one image and one observable after the other, with Qiskit's Statevector."""
     rows = []
     for inputs_Q in inputs_BQ:
@@ -73,7 +73,7 @@ def statevector_expectations(ansatz: Ansatz, inputs_BQ: np.ndarray, weights_K: n
     return np.array(rows)
 
 
-def compare_with_qiskit(ansatz: Ansatz, inputs_BQ: np.ndarray, weights_K: np.ndarray) -> dict[str, float]:
+def compare_with_qiskit(ansatz: CircuitSpec, inputs_BQ: np.ndarray, weights_K: np.ndarray) -> dict[str, float]:
     """Return the largest differences between this library and Qiskit: of values, input and weight gradients."""
     ours, stock = exact_qnn(ansatz), stock_qnn(ansatz)
     values_BO = ours.forward(inputs_BQ, weights_K)
@@ -87,21 +87,21 @@ def compare_with_qiskit(ansatz: Ansatz, inputs_BQ: np.ndarray, weights_K: np.nda
     }
 
 
-def train_a_little(ansatz: Ansatz, inputs_BQ: torch.Tensor, weights_K: np.ndarray, steps: int) -> list[float]:
-    """Pull every expectation towards 1 with Adam, through a TorchConnector, and return the losses."""
+def train_a_little(ansatz: CircuitSpec, inputs_BQ: torch.Tensor, weights_K: np.ndarray, steps: int) -> list[float]:
+    """Pull every expectation toward 1 with Adam, through a TorchConnector, and return the losses."""
     connector = TorchConnector(exact_qnn(ansatz), initial_weights=weights_K)
-    optimiser = torch.optim.Adam(connector.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(connector.parameters(), lr=0.1)
     losses = []
     for _ in range(steps):
         loss = (1 - connector(inputs_BQ)).mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     return losses
 
 
-def compare_together(ansatz: Ansatz, count: int, angles_BPQ: torch.Tensor, seed: int) -> dict[str, float]:
+def compare_together(ansatz: CircuitSpec, count: int, angles_BPQ: torch.Tensor, seed: int) -> dict[str, float]:
     """Evaluate P connectors one by one and all at once; return the largest differences of values and gradients."""
     together = SubGenerators(ansatz, count, generator=torch.Generator().manual_seed(seed))
     # The same weights in connectors made by hand.
@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rng = np.random.default_rng(arguments.seed)
 
     ansatz = hybridq_ansatz(arguments.num_qubits, arguments.reps)
-    metrics = circuit_metrics(ansatz.circuit)
+    metrics = circuit_resources(ansatz.circuit)
     print(f"1. {ansatz.name}: {ansatz.num_inputs} inputs, {ansatz.num_weights} weights, depth {metrics.depth}")
     print(ansatz.circuit.draw("text", fold=100))
 

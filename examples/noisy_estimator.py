@@ -7,7 +7,7 @@ that is handed in does. This program
 2. evaluates the same weights with Qiskit's ``StatevectorEstimator`` at a few precisions, where a precision is the standard
    error of every expectation (sampling it would take about 1 / precision**2 shots). The noise comes from a NumPy
    generator that lives on between calls: a plain integer as seed would repeat the same noise in every call;
-3. does so on qiskit-aer's estimator with depolarising noise on each CX, if qiskit-aer is installed;
+3. does so on qiskit-aer's estimator with depolarizing noise on each CX, if qiskit-aer is installed;
 4. differentiates on a sampled estimator, where the gradient is Qiskit's parameter-shift rule;
 5. builds a whole HybridQ generator on an estimator of your own.
 
@@ -28,20 +28,22 @@ import torch
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from torch import Tensor
 
-from qgan_qiskit.circuits import Ansatz, hybridq_ansatz
+from qgan_qiskit.circuits import CircuitSpec, hybridq_ansatz
 from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.models import build
 from qgan_qiskit.qnn import SubGenerators
 
 
-def sub_generators(ansatz: Ansatz, count: int, estimator: BaseEstimatorV2 | None, precision: float) -> SubGenerators:
+def sub_generators(
+    ansatz: CircuitSpec, count: int, estimator: BaseEstimatorV2 | None, precision: float
+) -> SubGenerators:
     """Return P sub-generators; the same seed gives the same weights, whatever evaluates them."""
     generator = torch.Generator().manual_seed(7)
     return SubGenerators(ansatz, count, estimator, precision=precision, generator=generator)
 
 
 def noisy_device(error: float) -> BaseEstimatorV2 | None:
-    """Return qiskit-aer's estimator with a depolarising error on every CX, or None without qiskit-aer."""
+    """Return qiskit-aer's estimator with a depolarizing error on every CX, or None without qiskit-aer."""
     try:
         from qiskit_aer.noise import NoiseModel, depolarizing_error
         from qiskit_aer.primitives import EstimatorV2
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--reps", type=int, default=2, help="layers of the ansatz (default: %(default)s)")
     parser.add_argument("--count", type=int, default=2, help="sub-generators (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="images in a batch (default: %(default)s)")
-    parser.add_argument("--error", type=float, default=0.05, help="depolarising error of a CX (default: %(default)s)")
+    parser.add_argument("--error", type=float, default=0.05, help="depolarizing error of a CX (default: %(default)s)")
     arguments = parser.parse_args(argv)
     ansatz = hybridq_ansatz(arguments.num_qubits, arguments.reps)
     shape = (arguments.batch, arguments.count, ansatz.num_inputs)
@@ -87,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         noisy_BPO = sub_generators(ansatz, arguments.count, device, 0.0)(angles_BPQ)
         error = root_mean_square(noisy_BPO - exact_BPO)
-        # Noise draws every expectation towards that of a random state, which is 0 for Paulis.
+        # Noise draws every expectation toward that of a random state, which is 0 for Paulis.
         shrunk = root_mean_square(noisy_BPO) / root_mean_square(exact_BPO)
         print(f"3. device noise: root mean square error {error:.5f}, expectations {shrunk:.2f} times as large")
 

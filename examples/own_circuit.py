@@ -4,11 +4,11 @@ HybridQ's model does not care which circuit turns angles into expectations. Here
 
 - *data re-uploading*: the same inputs enter before every layer, not only once at the start;
 - RZZ and RX instead of CX and RY, so the amplitudes are complex;
-- two kinds of observables: Z on every qubit and the correlation ZZ of neighbours.
+- two kinds of observables: Z on every qubit and the correlation ZZ of neighbors.
 
 The steps:
 
-1. build the circuit with ``Parameter`` objects and wrap it in an ``Ansatz``, which checks it;
+1. build the circuit with ``Parameter`` objects and wrap it in an ``CircuitSpec``, which checks it;
 2. write it as an OpenQASM 3 file, and beside it a card (JSON) that says what is measured;
 3. read it back, as ``fit --ansatz FILE`` does, and see that the expectations have not changed;
 4. train a HybridQ whose sub-generators are this circuit;
@@ -29,16 +29,16 @@ import torch
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, read_ansatz
-from qgan_qiskit.circuits.metadata import card_of, card_text
+from qgan_qiskit.circuits import CircuitSpec, circuit_spec_to_qasm, read_circuit_spec
+from qgan_qiskit.circuits.metadata import circuit_metadata, metadata_text
 from qgan_qiskit.config import DataConfig, HybridQConfig, RunConfig, TrainingConfig
 from qgan_qiskit.qnn import SubGenerators
 from qgan_qiskit.workflows.fit import fit
 from qgan_qiskit.workflows.generate import Wanted, make
 
 
-def reuploading_ansatz(num_qubits: int, layers: int) -> Ansatz:
-    """Return ``layers`` times [RY(x / layers) on each qubit, RZZ(theta) on neighbours, RX(theta) on each qubit].
+def reuploading_ansatz(num_qubits: int, layers: int) -> CircuitSpec:
+    """Return ``layers`` times [RY(x / layers) on each qubit, RZZ(theta) on neighbors, RX(theta) on each qubit].
 
     Angles may be any affine expression of the parameters, such as ``x / layers`` here. A parameter may stand in any number
     of gates.
@@ -61,7 +61,7 @@ def reuploading_ansatz(num_qubits: int, layers: int) -> Ansatz:
 
     alone = [SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], num_qubits) for q in range(num_qubits)]
     pairs = [SparsePauliOp.from_sparse_list([("ZZ", [q, q + 1], 1.0)], num_qubits) for q in range(num_qubits - 1)]
-    return Ansatz(
+    return CircuitSpec(
         name="reuploading",
         circuit=circuit,
         input_parameters=inputs,
@@ -71,19 +71,19 @@ def reuploading_ansatz(num_qubits: int, layers: int) -> Ansatz:
     )
 
 
-def write_files(ansatz: Ansatz, folder: Path) -> Path:
+def write_files(ansatz: CircuitSpec, folder: Path) -> Path:
     """Write the circuit and its card, and return the path of the circuit.
 
     Without a card, ``--ansatz`` would measure Z on every qubit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{ansatz.name}.qasm"
-    path.write_text(ansatz_to_qasm(ansatz), encoding="utf-8")
-    path.with_suffix(".json").write_text(card_text(card_of(ansatz)), encoding="utf-8")
+    path.write_text(circuit_spec_to_qasm(ansatz), encoding="utf-8")
+    path.with_suffix(".json").write_text(metadata_text(circuit_metadata(ansatz)), encoding="utf-8")
     return path
 
 
-def largest_difference(one: Ansatz, other: Ansatz) -> float:
+def largest_difference(one: CircuitSpec, other: CircuitSpec) -> float:
     """Evaluate two ansätze at the same inputs and weights and return the largest difference of their expectations."""
     angles_BPQ = torch.rand(8, 2, one.num_inputs, generator=torch.Generator().manual_seed(1)) * math.pi
     values = []
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     path = write_files(ansatz, arguments.folder)
     print(f"wrote {path} and {path.with_suffix('.json')}")
-    print(f"read back: largest difference {largest_difference(ansatz, read_ansatz(path)):.0e}")
+    print(f"read back: largest difference {largest_difference(ansatz, read_circuit_spec(path)):.0e}")
 
     config = RunConfig(
         preset="own",
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             decoder_width=32,
             discriminator_width=16,
         ),
-        data=DataConfig(class_name="nevus", resolution=32, made_per_class=100),
+        data=DataConfig(class_name="nevus", resolution=32, synthetic_per_class=100),
         training=TrainingConfig(steps=arguments.steps, batch_size=16),
     )
     [run] = fit(config, arguments.outdir)

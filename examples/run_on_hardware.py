@@ -36,10 +36,10 @@ from qgan_qiskit.workflows.inference import Inferred, infer
 
 
 def train(outdir: Path, steps: int) -> Path:
-    """Return the folder of a small run on made lesions."""
+    """Return the folder of a small run on synthetic lesions."""
     config = preset("hybridq", "quick").updated(
         {
-            "data": {"class_name": "melanoma", "resolution": 32, "made_per_class": 200},
+            "data": {"class_name": "melanoma", "resolution": 32, "synthetic_per_class": 200},
             "model": {"num_qubits": 4, "sub_generators": 4, "reps": 3},
             "training": {"steps": steps, "batch_size": 16},
         }

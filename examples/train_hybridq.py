@@ -34,7 +34,7 @@ from qgan_qiskit.workflows.fit import fit
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, show what the run folder holds, and draw images from it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", help="folder, zip or npz of images (default: made lesions)")
+    parser.add_argument("--data", help="folder, zip or npz of images (default: synthetic lesions)")
     parser.add_argument("--class-name", default="melanoma", help="class to learn (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=60, help="training steps (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="images in a step (default: %(default)s)")
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "path": arguments.data,
                 "class_name": arguments.class_name,
                 "resolution": arguments.resolution,
-                "made_per_class": 200,
+                "synthetic_per_class": 200,
             },
             "model": {"num_qubits": arguments.num_qubits, "sub_generators": arguments.sub_generators},
             "training": {"steps": arguments.steps, "batch_size": arguments.batch_size},

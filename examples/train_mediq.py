@@ -36,7 +36,7 @@ def settings(arguments: argparse.Namespace) -> RunConfig:
                 "path": arguments.data,
                 "class_name": arguments.classes,
                 "resolution": arguments.resolution,
-                "made_per_class": 200,
+                "synthetic_per_class": 200,
             },
             "model": {"num_qubits": arguments.num_qubits, "reps": 4, "critic_width": 16},
             # So few steps take rates above the published ones, and a faster average.
@@ -48,7 +48,7 @@ def settings(arguments: argparse.Namespace) -> RunConfig:
 def main(argv: Sequence[str] | None = None) -> None:
     """Train twice, the second time from prototypes, and draw a row for each class."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", help="folder, zip or npz of images (default: made lesions)")
+    parser.add_argument("--data", help="folder, zip or npz of images (default: synthetic lesions)")
     parser.add_argument("--classes", default="nevus,melanoma", help="classes to learn (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=150, help="training steps (default: %(default)s)")
     parser.add_argument("--num-qubits", type=int, default=6, help="qubits of a sub-generator (default: %(default)s)")

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--backbone", default="resnet18", help="resnet18, resnet50 or mobilenet_v2 (default: %(default)s)"
     )
     parser.add_argument("--weights", help="file of its weights (default: from scratch)")
-    parser.add_argument("--data", help="folder, zip or npz of images (default: made lesions)")
+    parser.add_argument("--data", help="folder, zip or npz of images (default: synthetic lesions)")
     parser.add_argument("--class-name", default="melanoma", help="class to learn (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=40, help="training steps (default: %(default)s)")
     parser.add_argument("--resolution", type=int, default=32, help="side of the images (default: %(default)s)")
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     "path": arguments.data,
                     "class_name": arguments.class_name,
                     "resolution": arguments.resolution,
-                    "made_per_class": 64,
+                    "synthetic_per_class": 64,
                 },
                 "model": {**model, "quantum": quantum},
                 "training": {"steps": arguments.steps, "batch_size": 8},

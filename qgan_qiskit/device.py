@@ -38,7 +38,7 @@ def check_device(name: str, devices: int = 1) -> torch.device:
     return device
 
 
-def gains_from_bfloat16(device: torch.device) -> bool:
+def has_native_bfloat16(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 in hardware (AMX or AVX512-BF16 on a processor)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -54,12 +54,12 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
             ten times slower than fp32).
         device: where the convolutions run.
     """
-    if precision == "bf16" or (precision == "auto" and gains_from_bfloat16(device)):
+    if precision == "bf16" or (precision == "auto" and has_native_bfloat16(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()
 
 
-def place(module: nn.Module, device: torch.device) -> nn.Module:
+def to_device(module: nn.Module, device: torch.device) -> nn.Module:
     """Move a module to a device and its convolutions to channels-last, which is faster for them in every number format."""
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 

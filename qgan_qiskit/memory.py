@@ -109,7 +109,7 @@ def available(device: torch.device = _CPU) -> int | None:
 _LOOK_FROM_BYTES_room = 64 << 20
 
 
-def require_room(number: int, resolution: int) -> None:
+def check_memory_for_images(number: int, resolution: int) -> None:
     """Do nothing if so many uint8 RGB squares fit into the memory that is left.
 
     Raises:
@@ -123,5 +123,5 @@ def require_room(number: int, resolution: int) -> None:
         # A part is taken of images that have been decoded, so a limit saves nothing there.
         raise DataError(
             f"{number:,} images of {resolution} x {resolution} pixels need {readable(needed)} of memory, {readable(left)} are "
-            "available: use fewer images with --class or (without --part) --limit, or a smaller --resolution"
+            "available: use fewer images with --class or (without --split) --limit, or a smaller --resolution"
         )

@@ -31,12 +31,12 @@ from qiskit_machine_learning.gradients import BaseEstimatorGradient, ParamShiftE
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 from torch import Tensor, nn
 
-from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
 from qgan_qiskit.simulation.autograd import DifferentiatedOnce, refuse_recorded_backward
 from qgan_qiskit.simulation.engine import Engine, check_angles
-from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_ansatz
+from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_spec
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -64,7 +64,7 @@ def uncompiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
 # How the sub-generators are evaluated on the exact estimator: all in one call, or each through its connector.
 Execution = Literal["fused", "connectors"]
 # What a device makes of an ansatz, inputs (B, P, Q) and weights (P, K), both in radians: expectations (B, P, O).
-Device = Callable[[Ansatz, np.ndarray, np.ndarray], np.ndarray]
+Device = Callable[[CircuitSpec, np.ndarray, np.ndarray], np.ndarray]
 
 
 class SubGenerators(nn.Module):
@@ -82,14 +82,14 @@ class SubGenerators(nn.Module):
         execution: ``fused``, or ``connectors`` to call them on the exact estimator as well.
     """
 
-    ansatz: Ansatz
+    ansatz: CircuitSpec
     connectors: nn.ModuleList
     estimator: BaseEstimatorV2
     execution: Execution
 
     def __init__(
         self,
-        ansatz: Ansatz,
+        ansatz: CircuitSpec,
         count: int,
         estimator: BaseEstimatorV2 | None = None,
         *,
@@ -240,7 +240,7 @@ class SubGenerators(nn.Module):
         # The ansatz does not change: describing its circuit again at every step would only find the same engine.
         place = (angles_BPQ.dtype, angles_BPQ.device)
         if place not in self._engines:
-            self._engines[place] = engine_for_ansatz(self.ansatz, *place)
+            self._engines[place] = engine_for_spec(self.ansatz, *place)
         dtype = angles_BPQ.dtype
         weights = [cast(TorchConnector, connector).weight for connector in self.connectors]
         weights = [weight if weight.dtype is dtype else weight.to(dtype) for weight in weights]
@@ -264,7 +264,8 @@ def set_execution(execution: Execution, *networks: nn.Module) -> None:
     found = [module for network in networks for module in network.modules() if isinstance(module, SubGenerators)]
     if execution == "connectors" and not found:
         raise UsageError(
-            "--execution connectors: this model has no circuits; leave it out, or take a quantum model without --twin"
+            "--execution connectors: this model has no circuits; leave it out, or choose a quantum model without "
+            "--classical-baseline"
         )
     for module in found:
         module.execution = execution

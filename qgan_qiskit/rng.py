@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 
-def seeded(seed: int, *key: str | int) -> torch.Generator:
+def seeded_generator(seed: int, *key: str | int) -> torch.Generator:
     """Return a torch generator (on the processor) that is a pure function of a seed and a key.
 
     Args:
@@ -29,7 +29,7 @@ def seeded(seed: int, *key: str | int) -> torch.Generator:
 
 
 @contextmanager
-def global_randomness(seed: int, device: torch.device, *key: str | int) -> Iterator[None]:
+def seeded_global_rng(seed: int, device: torch.device, *key: str | int) -> Iterator[None]:
     """Seed torch's global generators by a seed and a key, and give them their state back in the end.
 
     Args:
@@ -37,7 +37,7 @@ def global_randomness(seed: int, device: torch.device, *key: str | int) -> Itera
         device: whose generator is seeded beside the processor's.
         key: what the numbers are for.
     """
-    number = seeded(seed, "global", *key).initial_seed()
+    number = seeded_generator(seed, "global", *key).initial_seed()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(number)

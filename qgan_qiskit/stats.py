@@ -73,7 +73,7 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest |
     """Compare two models by their values on the same cells; None for fewer than two pairs.
 
     The sign-flip test asks how often the mean difference would be at least as far from 0 if the sign of each difference
-    were a coin toss (Fisher's randomisation test). Its smallest p-value is 2 / 2^pairs.
+    were a coin toss (Fisher's randomization test). Its smallest p-value is 2 / 2^pairs.
 
     Args:
         first: one model's values.

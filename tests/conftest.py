@@ -52,7 +52,7 @@ def ram_path(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder in which the tests' made lesions are kept, instead of the user's."""
+    """Return the folder in which the tests' synthetic lesions are kept, instead of the user's."""
     return tmp_path_factory.mktemp("image_cache")
 
 

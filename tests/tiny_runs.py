@@ -28,7 +28,7 @@ MEDIQ = {
     "prototype_width": 10,
     "critic_width": 8,
 }
-DATA = {"resolution": 16, "made_per_class": 32, "class_name": "nevus"}
+DATA = {"resolution": 16, "synthetic_per_class": 32, "class_name": "nevus"}
 TRAINING = {
     "batch_size": 8,
     "lr_classical": 5e-4,

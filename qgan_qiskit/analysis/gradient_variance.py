@@ -13,7 +13,7 @@ import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 from scipy import stats
 
-from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.simulation import AdjointEstimatorGradient
 from qgan_qiskit.stats import jackknife
 
@@ -50,7 +50,7 @@ def observables_of(num_qubits: int, pauli: str) -> dict[str, SparsePauliOp]:
     return {"local": middle, "global": SparsePauliOp(pauli * num_qubits)}
 
 
-def gradients(ansatz: Ansatz, observable: SparsePauliOp, values_NK: np.ndarray) -> np.ndarray:
+def gradients(ansatz: CircuitSpec, observable: SparsePauliOp, values_NK: np.ndarray) -> np.ndarray:
     """Return d<O>/d(weight), shape (N, W), per radian, by adjoint differentiation.
 
     Args:

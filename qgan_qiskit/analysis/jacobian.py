@@ -2,9 +2,10 @@
 
 Shape letters: N latents · Z latent size · S smooth part.
 
-A generator cut open at its middle: the circuits, or the layer that stands in for them in a classical twin.
+A generator cut open at its middle: the circuits, or the layer that stands in for them in a classical baseline.
 
-``study noise`` cuts at the same place, but only for numbers that a device gives. Here derivatives are wanted, also of a twin.
+``study noise`` cuts at the same place, but only for numbers that a device gives. Here derivatives are wanted, also of
+a classical baseline.
 
 Shape letters: B latents · Z latent size · P sub-generators · Q inputs · O outputs of one · C H W image.
 
@@ -47,11 +48,11 @@ def smooth_size(generator: Generator) -> int:
     return generator.config.latent_size if isinstance(generator, MediqGenerator) else generator.latent_size
 
 
-def noise_high(generator: Generator) -> float | None:
+def latent_high(generator: Generator) -> float | None:
     """Return the upper end of the uniform noise in radians; None for a generator that draws normal numbers."""
     if not isinstance(generator, QuantumGenerator) or isinstance(generator, MediqGenerator):
         return None
-    return float(generator.noise_high)
+    return float(generator.latent_high)
 
 
 def with_choices_of(generator: Generator, first_NZ: Tensor, second_NZ: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ class _Given(nn.Module):
 
 
 def middle_of(generator: Generator) -> nn.Module | None:
-    """Return the sub-generators or their twin, angles (B, P, Q) to features (B, P, O); None for a generator without."""
+    """Return the sub-generators or their classical baseline, (B, P, Q) to (B, P, O); None for a generator without."""
     return generator.sub_generators if isinstance(generator, QuantumGenerator) else None
 
 

@@ -1,6 +1,6 @@
 """How much of the circuits' errors reaches the images, and what kind of errors they are.
 
-Noise mostly pulls expectations towards a fixed value: a straight line through (exact, noisy) takes that part up, one line for
+Noise mostly pulls expectations toward a fixed value: a straight line through (exact, noisy) takes that part up, one line for
 each feature. What the line leaves is scatter. Against the images' error stand two others of known kind: that of the expectations
 with the lines undone, and that of random errors of the same size.
 

@@ -92,7 +92,7 @@ def summary(spectra_NS: np.ndarray) -> dict[str, Any]:
 
 
 def matrix_summary(rows_NF: np.ndarray) -> dict[str, Any]:
-    """Return what the singular values of a centred matrix say, for JSON, with the jackknife's intervals over its rows.
+    """Return what the singular values of a centered matrix say, for JSON, with the jackknife's intervals over its rows.
 
     They are divided by sqrt(N - 1): standard deviations along the principal axes.
 
@@ -114,8 +114,8 @@ def matrix_summary(rows_NF: np.ndarray) -> dict[str, Any]:
 
 def centred_spectrum(rows_NF: np.ndarray) -> np.ndarray:
     """Return the standard deviations along the principal axes of some rows, falling."""
-    centred = rows_NF - rows_NF.mean(axis=0)
-    values: np.ndarray = np.linalg.svd(centred, compute_uv=False) / np.sqrt(max(len(rows_NF) - 1, 1))
+    centered = rows_NF - rows_NF.mean(axis=0)
+    values: np.ndarray = np.linalg.svd(centered, compute_uv=False) / np.sqrt(max(len(rows_NF) - 1, 1))
     return values
 
 

@@ -14,8 +14,8 @@ from qiskit.circuit import Barrier, CircuitInstruction, Parameter, ParameterExpr
 from qiskit.quantum_info import PauliList, SparsePauliOp
 from torch import Tensor
 
-from qgan_qiskit.circuits import Ansatz
-from qgan_qiskit.circuits.gate_definitions import written_out
+from qgan_qiskit.circuits import CircuitSpec
+from qgan_qiskit.circuits.gate_definitions import expand_gates
 from qgan_qiskit.config.studies import MOST_QUBITS
 from qgan_qiskit.errors import CircuitError
 from qgan_qiskit.hardware.generator_circuits import work_of
@@ -105,13 +105,13 @@ def input_fidelities(generator: Generator, first_NZ: Tensor, second_NZ: Tensor) 
     return found
 
 
-def parts_with_inputs(ansatz: Ansatz) -> list[QuantumCircuit]:
+def parts_with_inputs(ansatz: CircuitSpec) -> list[QuantumCircuit]:
     """Return what of a circuit decides the fidelity for two inputs: a circuit for each set of qubits that it connects.
 
     Gates that neither take an input nor come before one are left out, each qubit by itself. What remains is a product of the
     parts, and so is the fidelity: for an encoding of one gate per qubit the parts are single qubits, however many there are.
     """
-    flat = written_out(ansatz.circuit)
+    flat = expand_gates(ansatz.circuit)
     inputs, kept, needed = set(ansatz.input_parameters), list[CircuitInstruction](), set[Qubit]()
     for item in reversed(flat.data):
         if not isinstance(item.operation, Barrier) and (needed.intersection(item.qubits) or inputs & _parameters(item)):
@@ -139,7 +139,7 @@ def _parameters(item: CircuitInstruction) -> set[Parameter]:
     }
 
 
-def _angles(ansatz: Ansatz, angles_NQ: np.ndarray, weights_K: np.ndarray) -> dict[Parameter, np.ndarray]:
+def _angles(ansatz: CircuitSpec, angles_NQ: np.ndarray, weights_K: np.ndarray) -> dict[Parameter, np.ndarray]:
     """Return the angles of all latents by parameter, each of shape (N,)."""
     values = dict(zip(ansatz.input_parameters, angles_NQ.T, strict=True))
     for parameter, weight in zip(ansatz.weight_parameters, weights_K, strict=True):

@@ -1,6 +1,6 @@
 """How data enters a circuit: one angle per qubit, written by one or two rotations.
 
-Entangling layers: two-qubit gates on neighbouring qubits 0-1, 1-2, …, in that order.
+Entangling layers: two-qubit gates on neighboring qubits 0-1, 1-2, …, in that order.
 
 What is measured: one Pauli on each qubit, or parities of some qubits while others are projected on 0.
 
@@ -15,7 +15,7 @@ from itertools import combinations
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits.circuit_spec import Ansatz
+from qgan_qiskit.circuits.circuit_spec import CircuitSpec
 from qgan_qiskit.circuits.qasm.parameter_names import numbered_parameters
 from qgan_qiskit.errors import CircuitError
 
@@ -66,7 +66,7 @@ def cz_ladder(circuit: QuantumCircuit) -> None:
         circuit.cz(qubit, qubit + 1)
 
 
-LADDERS: dict[str, Callable[[QuantumCircuit], None]] = {"cx": cx_ladder, "cz": cz_ladder}
+ENTANGLERS: dict[str, Callable[[QuantumCircuit], None]] = {"cx": cx_ladder, "cz": cz_ladder}
 
 
 READOUTS = {"z": "Z", "x": "X"}
@@ -120,7 +120,7 @@ def layered_ansatz(
     entangler: str,
     observables: Sequence[SparsePauliOp],
     source: str,
-) -> Ansatz:
+) -> CircuitSpec:
     """Build encoding, then ``reps`` times [RY(theta) on each qubit, ladder 0-1, 1-2, …].
 
     Args:
@@ -128,7 +128,7 @@ def layered_ansatz(
         num_qubits: qubits, at least 1 (one qubit has no ladder); also the number of inputs.
         reps: repetitions of the layer, at least 1.
         encoding: a name of ``ENCODINGS``; angles in radians.
-        entangler: a name of ``LADDERS``.
+        entangler: a name of ``ENTANGLERS``.
         observables: what is measured.
         source: paper and section.
 
@@ -142,8 +142,8 @@ def layered_ansatz(
     for rep in range(reps):
         for qubit in range(num_qubits):
             circuit.ry(weights[rep * num_qubits + qubit], qubit)
-        LADDERS[entangler](circuit)
-    return Ansatz(
+        ENTANGLERS[entangler](circuit)
+    return CircuitSpec(
         name=name,
         circuit=circuit,
         input_parameters=inputs,

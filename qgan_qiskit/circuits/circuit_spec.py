@@ -12,7 +12,7 @@ from qgan_qiskit.circuits.validation import check_gates, check_observables, chec
 
 
 @dataclass(frozen=True, eq=False)
-class Ansatz:
+class CircuitSpec:
     """A unitary circuit with inputs, weights and observables, checked once when it is made.
 
     The circuit is copied, so a later change of the original does not reach this object; treat ``circuit`` as read-only.

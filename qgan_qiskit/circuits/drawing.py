@@ -7,7 +7,7 @@ from pathlib import Path
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import MissingOptionalLibraryError
 
-from qgan_qiskit.circuits.circuit_spec import Ansatz
+from qgan_qiskit.circuits.circuit_spec import CircuitSpec
 from qgan_qiskit.errors import CircuitError, StorageError
 
 STYLES = ("text", "mpl", "latex")
@@ -16,7 +16,11 @@ _PICTURES = (".png", ".svg", ".pdf")
 
 
 def draw(
-    ansatz: Ansatz | QuantumCircuit, style: str = "text", *, output: str | Path | None = None, fold: int | None = None
+    ansatz: CircuitSpec | QuantumCircuit,
+    style: str = "text",
+    *,
+    output: str | Path | None = None,
+    fold: int | None = None,
 ) -> str | None:
     """Draw a circuit.
 
@@ -42,7 +46,7 @@ def draw(
         raise CircuitError(f"fold is {fold}; with style {style} give at least {smallest}, or -1 for no breaks")
     path = None if output is None else Path(output)
     _check_ending(style, path)
-    circuit = ansatz.circuit if isinstance(ansatz, Ansatz) else ansatz
+    circuit = ansatz.circuit if isinstance(ansatz, CircuitSpec) else ansatz
     try:
         if style == "mpl" and path is not None:
             _save_picture(circuit, path, fold)

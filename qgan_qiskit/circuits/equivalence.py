@@ -9,11 +9,11 @@ import numpy as np
 from qiskit.circuit import Instruction, Operation, Parameter, ParameterExpression, QuantumCircuit
 from qiskit.quantum_info import Statevector, random_statevector
 
-from qgan_qiskit.circuits.gate_definitions import definition_of, unannotated
+from qgan_qiskit.circuits.gate_definitions import definition_of, strip_annotations
 from qgan_qiskit.circuits.qasm.standard_gates import circuit_of, standard_name, steps_of
 from qgan_qiskit.errors import CircuitError
 
-# Synthesised matrices are exact to about 1e-12, sums of angles to the last digits.
+# Synthesized matrices are exact to about 1e-12, sums of angles to the last digits.
 _STATE_TOLERANCE = 1e-8
 _ANGLE_TOLERANCE = 1e-12
 # A gate on more qubits is compared by the gates of its definition.
@@ -124,7 +124,7 @@ def _check_states(name: str, place: str, expected: Statevector, found: Statevect
 
 
 def _instruction(operation: Operation, place: str) -> Instruction:
-    return unannotated(operation, place)
+    return strip_annotations(operation, place)
 
 
 def _same_angles(one: Sequence[object], other: Sequence[object], values: dict[str, float]) -> bool:

@@ -13,7 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits.building_blocks import (
     ENCODINGS,
-    LADDERS,
+    ENTANGLERS,
     READOUTS,
     check_choice,
     check_size,
@@ -21,8 +21,8 @@ from qgan_qiskit.circuits.building_blocks import (
     projected_parities,
     single_qubit_paulis,
 )
-from qgan_qiskit.circuits.circuit_spec import Ansatz
-from qgan_qiskit.circuits.qasm.files import read_ansatz
+from qgan_qiskit.circuits.circuit_spec import CircuitSpec
+from qgan_qiskit.circuits.qasm.files import read_circuit_spec
 from qgan_qiskit.circuits.qasm.parameter_names import ParameterNames
 from qgan_qiskit.config import HybridQConfig, MediqConfig, MosaiqConfig, QgpatchConfig, TransferConfig
 from qgan_qiskit.errors import CircuitError
@@ -33,7 +33,7 @@ _MOSAIQ = ("ry_rx", "cz", "x")
 
 def hybridq_ansatz(
     num_qubits: int = 10, reps: int = 6, *, encoding: str = "ry", entangler: str = "cx", readout: str = "z"
-) -> Ansatz:
+) -> CircuitSpec:
     """Build encoding, then ``reps`` times [RY(theta) on each qubit, ladder 0-1, 1-2, …], read on each qubit.
 
     The paper (arXiv 2506.21015v1, section 3.2) names one tunable rotation per qubit and CNOTs on consecutive qubits.
@@ -55,7 +55,7 @@ def hybridq_ansatz(
     check_size("num_qubits", num_qubits)
     check_size("reps", reps)
     check_choice("encoding", encoding, ENCODINGS)
-    check_choice("entangler", entangler, LADDERS)
+    check_choice("entangler", entangler, ENTANGLERS)
     check_choice("readout", readout, READOUTS)
     return layered_ansatz(
         _name(num_qubits, reps, encoding, entangler, readout),
@@ -87,7 +87,7 @@ def _source(encoding: str, entangler: str, readout: str) -> str:
     return f"{source}; here with encoding {encoding}, entangler {entangler}, readout {readout}"
 
 
-def mediq_ansatz(num_qubits: int = 16, reps: int = 8, *, readout: str = "mean") -> Ansatz:
+def mediq_ansatz(num_qubits: int = 16, reps: int = 8, *, readout: str = "mean") -> CircuitSpec:
     """Build RY then RX of each input, then ``reps`` times [RY(theta) on each qubit, CZ on 0-1, 1-2, …], and read X.
 
     The circuit of the authors' mediq-gan.py (arXiv 2506.21015v2), which is MosaiQ's with more qubits and layers. They average
@@ -120,8 +120,8 @@ def mediq_ansatz(num_qubits: int = 16, reps: int = 8, *, readout: str = "mean") 
     )
 
 
-def qgpatch_ansatz(num_qubits: int = 5, reps: int = 5, *, num_ancillas: int = 1) -> Ansatz:
-    """Build RY(x_i) on each qubit, then ``reps`` times [RY(theta) on each qubit, CZ on neighbours 0-1, 1-2, …].
+def qgpatch_ansatz(num_qubits: int = 5, reps: int = 5, *, num_ancillas: int = 1) -> CircuitSpec:
+    """Build RY(x_i) on each qubit, then ``reps`` times [RY(theta) on each qubit, CZ on neighbors 0-1, 1-2, …].
 
     The paper's appendix B draws the CZ gates as two rows, on pairs from even and from odd qubits: they commute, so this is
     the chain. Those of the last layer change no probability; they are kept because they are published.
@@ -159,7 +159,9 @@ def qgpatch_ansatz(num_qubits: int = 5, reps: int = 5, *, num_ancillas: int = 1)
     )
 
 
-def ansatz_of(config: HybridQConfig | MosaiqConfig | QgpatchConfig | MediqConfig | TransferConfig) -> Ansatz:
+def build_circuit_spec(
+    config: HybridQConfig | MosaiqConfig | QgpatchConfig | MediqConfig | TransferConfig,
+) -> CircuitSpec:
     """Return the sub-generator's circuit that a configuration asks for.
 
     Raises:
@@ -174,7 +176,7 @@ def ansatz_of(config: HybridQConfig | MosaiqConfig | QgpatchConfig | MediqConfig
     if isinstance(config, QgpatchConfig):
         return qgpatch_ansatz(config.num_qubits, config.reps, num_ancillas=config.num_ancillas)
     if isinstance(config, HybridQConfig) and config.ansatz is not None:
-        ansatz = read_ansatz(config.ansatz, names=ParameterNames(config.input_names, config.weight_names))
+        ansatz = read_circuit_spec(config.ansatz, names=ParameterNames(config.input_names, config.weight_names))
         if not ansatz.num_inputs:
             raise CircuitError(
                 f"{config.ansatz}: has no inputs, so every image would be the same; turn some gates by x_000, x_001, … "

@@ -43,7 +43,7 @@ def is_elementary(operation: Instruction) -> bool:
     return isinstance(operation, Gate) and hasattr(operation, "__array__") and not free_angles(operation)
 
 
-def unannotated(operation: Operation, place: str) -> Instruction:
+def strip_annotations(operation: Operation, place: str) -> Instruction:
     """Return the instruction that an operation stands for: of an annotated one the base with its modifiers applied.
 
     Args:
@@ -132,7 +132,7 @@ def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "message", error)).split())
 
 
-def written_out(circuit: QuantumCircuit) -> QuantumCircuit:
+def expand_gates(circuit: QuantumCircuit) -> QuantumCircuit:
     """Return the circuit with every user-defined gate replaced by the elementary gates of its definition.
 
     Args:
@@ -143,9 +143,9 @@ def written_out(circuit: QuantumCircuit) -> QuantumCircuit:
     """
     flat = circuit.copy_empty_like()
     for instruction in circuit.data:
-        operation = unannotated(instruction.operation, f"in '{circuit.name}'")
+        operation = strip_annotations(instruction.operation, f"in '{circuit.name}'")
         if is_elementary(operation):
             flat.append(operation, instruction.qubits, copy=False)
         else:
-            flat.compose(written_out(operation.definition), instruction.qubits, inplace=True, copy=False)
+            flat.compose(expand_gates(operation.definition), instruction.qubits, inplace=True, copy=False)
     return flat

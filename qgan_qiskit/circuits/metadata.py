@@ -14,14 +14,14 @@ from typing import Any
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits.circuit_spec import Ansatz
-from qgan_qiskit.circuits.gate_definitions import written_out
+from qgan_qiskit.circuits.circuit_spec import CircuitSpec
+from qgan_qiskit.circuits.gate_definitions import expand_gates
 from qgan_qiskit.circuits.qasm.parameter_names import ParameterNames, numbered_parameters
 from qgan_qiskit.errors import CircuitError
 
 
 @dataclass(frozen=True)
-class CircuitMetrics:
+class CircuitResources:
     """Counts of a circuit with its user-defined gates written out into standard gates.
 
     Attributes:
@@ -39,14 +39,14 @@ class CircuitMetrics:
     two_qubit_depth: int
 
 
-def circuit_metrics(circuit: QuantumCircuit) -> CircuitMetrics:
+def circuit_resources(circuit: QuantumCircuit) -> CircuitResources:
     """Count the gates and layers of a unitary circuit; barriers count nothing.
 
     Args:
         circuit: a circuit that passed :func:`qgan_qiskit.circuits.validation.check_gates`.
     """
-    flat = written_out(circuit)
-    return CircuitMetrics(
+    flat = expand_gates(circuit)
+    return CircuitResources(
         qubits=flat.num_qubits,
         gates=flat.size(),
         two_qubit_gates=sum(len(gate.qubits) == 2 and gate.operation.name != "barrier" for gate in flat.data),
@@ -63,7 +63,9 @@ _LARGEST = 1e30
 _LABEL = re.compile(r"[IXYZ]+")
 
 
-def card_of(ansatz: Ansatz, builder: str | None = None, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
+def circuit_metadata(
+    ansatz: CircuitSpec, builder: str | None = None, arguments: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the card of an ansatz, ready for :func:`json.dumps`.
 
     Args:
@@ -85,7 +87,7 @@ def card_of(ansatz: Ansatz, builder: str | None = None, arguments: dict[str, Any
         "arguments": arguments or {},
         "inputs": ansatz.num_inputs,
         "weights": ansatz.num_weights,
-        **asdict(circuit_metrics(ansatz.circuit)),
+        **asdict(circuit_resources(ansatz.circuit)),
         "observables": [_terms(observable) for observable in ansatz.observables],
     }
     for key, prefix, parameters in (
@@ -98,12 +100,12 @@ def card_of(ansatz: Ansatz, builder: str | None = None, arguments: dict[str, Any
     return card
 
 
-def card_text(card: dict[str, Any]) -> str:
+def metadata_text(card: dict[str, Any]) -> str:
     """Return the text of a card file."""
     return json.dumps(card, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_card(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path) -> dict[str, Any]:
     """Read a card; for a circuit of one's own ``{"observables": [{"ZI": 1.0}, …]}`` is enough.
 
     Raises:
@@ -129,7 +131,7 @@ def observables_of(card: dict[str, Any], path: Path) -> tuple[SparsePauliOp, ...
     """Return the observables that a card lists.
 
     Args:
-        card: what :func:`read_card` returned.
+        card: what :func:`read_metadata` returned.
         path: its file, for messages.
 
     Raises:
@@ -156,7 +158,7 @@ def names_of(card: dict[str, Any], path: Path) -> ParameterNames:
     return ParameterNames(found["input_names"], found["weight_names"])
 
 
-def check_counts(card: dict[str, Any], ansatz: Ansatz, path: Path) -> None:
+def check_counts(card: dict[str, Any], ansatz: CircuitSpec, path: Path) -> None:
     """Refuse a card that was written for another circuit.
 
     Raises:

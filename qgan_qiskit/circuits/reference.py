@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qgan_qiskit.circuits.circuit_spec import Ansatz
+from qgan_qiskit.circuits.circuit_spec import CircuitSpec
 from qgan_qiskit.circuits.drawing import draw
 from qgan_qiskit.circuits.families import hybridq_ansatz, mediq_ansatz, qgpatch_ansatz
-from qgan_qiskit.circuits.metadata import card_of, card_text
-from qgan_qiskit.circuits.qasm.files import ansatz_to_qasm
+from qgan_qiskit.circuits.metadata import circuit_metadata, metadata_text
+from qgan_qiskit.circuits.qasm.files import circuit_spec_to_qasm
 from qgan_qiskit.errors import CircuitError, StorageError
 
 _HYBRIDQ = {"encoding": "ry", "entangler": "cx", "readout": "z"}
@@ -20,7 +20,7 @@ _FOLD = 120
 
 
 @dataclass(frozen=True)
-class Drawer:
+class ReferenceCircuit:
     """How a reference circuit is built.
 
     Attributes:
@@ -29,44 +29,46 @@ class Drawer:
             stored circuit.
     """
 
-    builder: Callable[..., Ansatz]
+    builder: Callable[..., CircuitSpec]
     arguments: dict[str, Any]
 
 
-DRAWERS: dict[str, Drawer] = {
-    "hybridq_q4_r2": Drawer(hybridq_ansatz, {"num_qubits": 4, "reps": 2, **_HYBRIDQ}),
-    "hybridq_q10_r6": Drawer(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_HYBRIDQ}),
-    "hybridq_q10_r6_ry_cz_z": Drawer(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_HYBRIDQ, "entangler": "cz"}),
-    "mosaiq_q5_r6": Drawer(hybridq_ansatz, {"num_qubits": 5, "reps": 6, **_MOSAIQ}),
-    "mosaiq_q10_r6": Drawer(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_MOSAIQ}),
-    "mediq_q16_r8": Drawer(mediq_ansatz, {"num_qubits": 16, "reps": 8, "readout": "mean"}),
-    "qgpatch_q5_a1_r5": Drawer(qgpatch_ansatz, {"num_qubits": 5, "reps": 5, "num_ancillas": 1}),
-    "qgpatch_q5_a1_r6": Drawer(qgpatch_ansatz, {"num_qubits": 5, "reps": 6, "num_ancillas": 1}),
+REFERENCE_CIRCUITS: dict[str, ReferenceCircuit] = {
+    "hybridq_q4_r2": ReferenceCircuit(hybridq_ansatz, {"num_qubits": 4, "reps": 2, **_HYBRIDQ}),
+    "hybridq_q10_r6": ReferenceCircuit(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_HYBRIDQ}),
+    "hybridq_q10_r6_ry_cz_z": ReferenceCircuit(
+        hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_HYBRIDQ, "entangler": "cz"}
+    ),
+    "mosaiq_q5_r6": ReferenceCircuit(hybridq_ansatz, {"num_qubits": 5, "reps": 6, **_MOSAIQ}),
+    "mosaiq_q10_r6": ReferenceCircuit(hybridq_ansatz, {"num_qubits": 10, "reps": 6, **_MOSAIQ}),
+    "mediq_q16_r8": ReferenceCircuit(mediq_ansatz, {"num_qubits": 16, "reps": 8, "readout": "mean"}),
+    "qgpatch_q5_a1_r5": ReferenceCircuit(qgpatch_ansatz, {"num_qubits": 5, "reps": 5, "num_ancillas": 1}),
+    "qgpatch_q5_a1_r6": ReferenceCircuit(qgpatch_ansatz, {"num_qubits": 5, "reps": 6, "num_ancillas": 1}),
 }
 
 
-def drawer(name: str) -> Ansatz:
+def drawer(name: str) -> CircuitSpec:
     """Build the reference circuit of a drawer.
 
     Raises:
         CircuitError: if there is no drawer of that name.
     """
-    if name not in DRAWERS:
-        raise CircuitError(f"there is no drawer '{name}'; choose one of {', '.join(DRAWERS)}")
-    return DRAWERS[name].builder(**DRAWERS[name].arguments)
+    if name not in REFERENCE_CIRCUITS:
+        raise CircuitError(f"there is no drawer '{name}'; choose one of {', '.join(REFERENCE_CIRCUITS)}")
+    return REFERENCE_CIRCUITS[name].builder(**REFERENCE_CIRCUITS[name].arguments)
 
 
 def contents() -> dict[str, str]:
     """Return the text of every file of the cabinet by file name: three per drawer and a table of all."""
     files = {}
     cards = []
-    for name, entry in DRAWERS.items():
+    for name, entry in REFERENCE_CIRCUITS.items():
         ansatz = drawer(name)
-        card = card_of(ansatz, f"qgan_qiskit.circuits.{entry.builder.__name__}", entry.arguments)
+        card = circuit_metadata(ansatz, f"qgan_qiskit.circuits.{entry.builder.__name__}", entry.arguments)
         cards.append(card)
-        files[f"{name}.qasm"] = ansatz_to_qasm(ansatz)
+        files[f"{name}.qasm"] = circuit_spec_to_qasm(ansatz)
         files[f"{name}.txt"] = f"{draw(ansatz, 'text', fold=_FOLD)}\n"
-        files[f"{name}.json"] = card_text(card)
+        files[f"{name}.json"] = metadata_text(card)
     files["README.md"] = _table(cards)
     return files
 

@@ -9,7 +9,7 @@ import numpy as np
 from qiskit.circuit import Gate, Instruction, Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits.gate_definitions import definition_of, free_angles, is_elementary, unannotated
+from qgan_qiskit.circuits.gate_definitions import definition_of, free_angles, is_elementary, strip_annotations
 from qgan_qiskit.circuits.parameter_expressions import angle_form
 from qgan_qiskit.errors import CircuitError
 
@@ -40,7 +40,7 @@ def _check_instructions(circuit: QuantumCircuit, inside: str) -> None:
     for instruction in circuit.data:
         qubits = ", ".join(str(circuit.find_bit(qubit).index) for qubit in instruction.qubits)
         place = f"on qubit {qubits}{inside}"
-        operation = unannotated(instruction.operation, place)
+        operation = strip_annotations(instruction.operation, place)
         for angle in free_angles(operation):
             angle_form(angle, f"gate '{operation.name}' {place}")
         if not is_elementary(operation):
@@ -99,7 +99,7 @@ def check_observables(num_qubits: int, observables: Sequence[SparsePauliOp]) -> 
     """Refuse observables that have no real expectation on ``num_qubits`` qubits.
 
     Raises:
-        CircuitError: on no observables, on another number of qubits, on complex, infinite or parametrised coefficients.
+        CircuitError: on no observables, on another number of qubits, on complex, infinite or parameterized coefficients.
     """
     if not observables:
         raise CircuitError("there are no observables; give at least one Pauli operator")
@@ -113,7 +113,7 @@ def check_observables(num_qubits: int, observables: Sequence[SparsePauliOp]) -> 
                 "pad the Pauli labels with I or shorten them"
             )
         if observable.coeffs.dtype == object:
-            raise CircuitError(f"{what} has a parametrised coefficient; only circuits carry parameters")
+            raise CircuitError(f"{what} has a parameterized coefficient; only circuits carry parameters")
         for label, coefficient in observable.to_list():
             if not np.isfinite(coefficient):
                 raise CircuitError(f"{what} has the coefficient {coefficient} of {label}; use finite numbers")

@@ -53,4 +53,4 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="qgan_qiskit")
 def cli() -> None:
-    """Hybrid quantum-classical GANs for colour medical images, on Qiskit and PyTorch."""
+    """Hybrid quantum-classical GANs for color medical images, on Qiskit and PyTorch."""

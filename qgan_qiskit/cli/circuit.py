@@ -16,7 +16,7 @@ from qgan_qiskit.errors import UsageError
 if TYPE_CHECKING:
     from qiskit.circuit import QuantumCircuit
 
-    from qgan_qiskit.circuits import Ansatz, ParameterNames
+    from qgan_qiskit.circuits import CircuitSpec, ParameterNames
 
 _MODELS = {settings.model_fields["name"].default: settings for settings in (HybridQConfig, MosaiqConfig, QgpatchConfig)}
 # The settings of these models that shape the circuit.
@@ -54,9 +54,9 @@ class _DrawerName(click.ParamType):
     name = "drawer"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        from qgan_qiskit.circuits.reference import DRAWERS
+        from qgan_qiskit.circuits.reference import REFERENCE_CIRCUITS
 
-        return f"[{'|'.join(DRAWERS)}]"
+        return f"[{'|'.join(REFERENCE_CIRCUITS)}]"
 
 
 @click.group()
@@ -124,17 +124,17 @@ def draw(
     if ansatz is None and (input_names is not None or weight_names is not None):
         raise UsageError("--input-names and --weight-names name parameters of a file: give --ansatz too")
     config = _settings(model, {name: value for name, value in builder_options.items() if value is not None})
-    from qgan_qiskit.circuits import ParameterNames, ansatz_of
+    from qgan_qiskit.circuits import ParameterNames, build_circuit_spec
     from qgan_qiskit.circuits import draw as draw_ansatz
     from qgan_qiskit.circuits import reference as cabinet
 
-    circuit: Ansatz | QuantumCircuit
+    circuit: CircuitSpec | QuantumCircuit
     if ansatz is not None:
         circuit = _of_file(ansatz, ParameterNames(input_names, weight_names))
     elif drawer is not None:
         circuit = cabinet.drawer(drawer)
     else:
-        circuit = ansatz_of(config)
+        circuit = build_circuit_spec(config)
     drawing = draw_ansatz(circuit, style, output=output, fold=fold)
     click.echo(f"wrote {output}" if drawing is None else drawing)
 
@@ -146,7 +146,7 @@ def export(folder: str) -> None:
     from qgan_qiskit.circuits import reference as cabinet
 
     cabinet.export(folder)
-    click.echo(f"wrote {len(cabinet.DRAWERS)} drawers to {folder}")
+    click.echo(f"wrote {len(cabinet.REFERENCE_CIRCUITS)} drawers to {folder}")
 
 
 @command.command()
@@ -161,12 +161,12 @@ def check(ctx: click.Context, folder: str) -> None:
         click.echo(difference)
     if differences:
         ctx.exit(1)
-    click.echo(f"{len(cabinet.DRAWERS)} drawers match")
+    click.echo(f"{len(cabinet.REFERENCE_CIRCUITS)} drawers match")
 
 
-def _of_file(path: str, names: ParameterNames) -> Ansatz | QuantumCircuit:
+def _of_file(path: str, names: ParameterNames) -> CircuitSpec | QuantumCircuit:
     """Return the circuit of a file; one that can be drawn but not trained comes with a note."""
-    from qgan_qiskit.circuits import exporter_note, read_ansatz, read_circuit
+    from qgan_qiskit.circuits import exporter_note, read_circuit, read_circuit_spec
 
     circuit, declared = read_circuit(path)
     if not declared:
@@ -177,7 +177,7 @@ def _of_file(path: str, names: ParameterNames) -> Ansatz | QuantumCircuit:
         why = "OpenQASM 2 has no free parameters" if declared is None else "it has no free parameters"
         click.echo(f"note: {path} can be drawn but not trained: {why}", err=True)
         return circuit
-    ansatz = read_ansatz(path, names=names)
+    ansatz = read_circuit_spec(path, names=names)
     if note := exporter_note(path):
         click.echo(f"note: {note}", err=True)
     if not ansatz.num_inputs:

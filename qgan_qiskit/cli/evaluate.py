@@ -36,7 +36,7 @@ from qgan_qiskit.errors import UsageError
 )
 @config_options(
     "data",
-    exclude=("class_name", "resolution", "colour", "made_per_class", "augment"),
+    exclude=("class_name", "resolution", "color", "synthetic_per_class", "augment"),
     default="that of the run",
 )
 @config_options("evaluation", exclude=("metrics", "metrics_every"))

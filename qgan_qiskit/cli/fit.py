@@ -115,13 +115,13 @@ def _check_effect(config: RunConfig, changes: dict[str, dict[str, Any]]) -> None
     measuring = tuple(name for name in EvaluationConfig.model_fields if name != "metrics")
     pointless: list[tuple[str, tuple[str, ...], bool]] = [
         ("without --loss wgan-gp", ("gp_weight",), training.loss != "wgan-gp"),
-        ("with --optimiser sgd", ("beta1", "beta2"), training.optimiser == "sgd"),
+        ("with --optimizer sgd", ("beta1", "beta2"), training.optimizer == "sgd"),
         ("without --diff-augment", ("diff_augment_from",), training.diff_augment == "none"),
         ("without --metrics", measuring, config.evaluation.metrics == "none"),
         (
-            "with --noise adaptive, which sets the range itself",
-            ("noise_high",),
-            getattr(model, "noise", "fixed") == "adaptive",
+            "with --latent-range adaptive, which sets the range itself",
+            ("latent_high",),
+            getattr(model, "latent_range", "fixed") == "adaptive",
         ),
     ]
     if isinstance(model, HybridQConfig):

@@ -22,7 +22,7 @@ from qgan_qiskit.errors import UsageError
 )
 @click.option("--weights", default=None, metavar="FILE", help="Its weights, with torchvision's names. [default: none]")
 @click.option(
-    "--normalisation",
+    "--normalization",
     type=click.Choice(("imagenet", "symmetric")),
     default="imagenet",
     show_default=True,
@@ -50,7 +50,7 @@ from qgan_qiskit.errors import UsageError
 def command(
     backbone: str | None,
     weights: str | None,
-    normalisation: str,
+    normalization: str,
     input_size: int | None,
     run: Path | None,
     output: Path,
@@ -71,7 +71,7 @@ def command(
         output,
         backbone=backbone,
         weights=weights,
-        normalisation=normalisation,
+        normalization=normalization,
         input_size=input_size,
         run=run,
         say=say,

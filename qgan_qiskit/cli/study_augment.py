@@ -30,7 +30,7 @@ from qgan_qiskit.errors import UsageError
 )
 @settings_options("augment", AugmentConfig)
 @study_options(Path("studies/augment"))
-@config_options("data", exclude=("class_name", "part", "augment"))
+@config_options("data", exclude=("class_name", "split", "augment"))
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -47,7 +47,7 @@ def command(
 
     Every classifier trains on --real-share of the train part, as it is (none), with small classes repeated (oversample),
     turned, cropped and flipped (traditional), or with a share alpha of generated images; alpha is chosen on the validation
-    part, and all are tested on the test part. Runs must be trained with fit --part train and the same shares and split seed.
+    part, and all are tested on the test part. Runs must be trained with fit --split train and the same shares and split seed.
     What is finished is kept: the same command goes on after a stop, and with more seeds, alphas or generators the study
     grows. At the end, and with --report at any time, table.md, table.csv, results.json and curve.png are written.
     """

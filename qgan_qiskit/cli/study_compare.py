@@ -73,7 +73,7 @@ def _own_option(field: FieldInfo, name: str, kind: click.ParamType) -> Callable[
     default=_DEFAULT.evaluation.metrics,
     show_default=True,
     metavar="LIST",
-    help="What to measure at the end: all, or some of fid, kid, is, ssim, ms-ssim, prdc, memorisation. The first of them, in "
+    help="What to measure at the end: all, or some of fid, kid, is, ssim, ms-ssim, prdc, memorization. The first of them, in "
     "this order, makes the curves.",
 )
 @click.option(

@@ -16,7 +16,7 @@ from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
 from qgan_qiskit.errors import UsageError
 
 # Of the real images, the run itself says the rest.
-_DATA_LEFT_OUT = ("class_name", "augment", "resolution", "colour")
+_DATA_LEFT_OUT = ("class_name", "augment", "resolution", "color")
 
 
 @click.command()

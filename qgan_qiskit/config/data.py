@@ -32,10 +32,12 @@ class DataConfig(Settings):
         le=512,
         description="Side of the square images in pixels; hybridq and dcgan need a power of two from 16 on.",
     )
-    colour: Literal["rgb", "grey"] = Field(
-        "rgb", description="Colour images, or grey ones of one channel (luma of ITU-R 601)."
+    color: Literal["rgb", "grayscale"] = Field(
+        "rgb", description="Color images, or gray ones of one channel (luma of ITU-R 601)."
     )
-    made_per_class: int = Field(600, ge=8, le=100_000, description="Images made per class when no data path is given.")
+    synthetic_per_class: int = Field(
+        600, ge=8, le=100_000, description="Images made per class when no data path is given."
+    )
     skip_bad: bool = Field(False, description="Leave unreadable images out (they are listed) and go on.")
     drop_downsampled: bool = Field(False, description="ISIC 2019: leave out the images named *_downsampled.")
     labels: Literal["three", "nine"] = Field(
@@ -68,16 +70,16 @@ class DataConfig(Settings):
     )
     include: tuple[str, ...] = Field((), description="Use only images that a pattern such as 'a/*.png' names.")
     exclude: tuple[str, ...] = Field((), description="Leave out images that a pattern such as '*_old.png' names.")
-    part: Literal["all", "train", "validation", "test"] | None = Field(
+    split: Literal["all", "train", "validation", "test"] | None = Field(
         None,
         description="Part of the images to use, by the source's own splits where it has any; else images of one lesion, and "
         "images that show the same picture, are always in one part (by name where the lesion is unknown). [default: train "
         "with own splits, else all]",
     )
-    validation_share: float = Field(
+    validation_fraction: float = Field(
         0.05, ge=0, lt=1, description="Share of the lesions (ODIR-5k: patients) in the validation part."
     )
-    test_share: float = Field(
+    test_fraction: float = Field(
         0.05, ge=0, lt=1, description="Share of the lesions (ODIR-5k: patients) in the test part."
     )
     split_seed: int = Field(
@@ -111,13 +113,13 @@ class DataConfig(Settings):
     @property
     def channels(self) -> int:
         """Channels of an image tensor: 3 or 1."""
-        return 3 if self.colour == "rgb" else 1
+        return 3 if self.color == "rgb" else 1
 
     @model_validator(mode="after")
     def _check_shares(self) -> DataConfig:
-        if self.validation_share + self.test_share >= 1:
+        if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError(
-                f"data.validation_share and data.test_share are {self.validation_share} and {self.test_share}: together they "
+                f"data.validation_fraction {self.validation_fraction} and data.test_fraction {self.test_fraction}: together they "
                 "must leave something to train on"
             )
         return self

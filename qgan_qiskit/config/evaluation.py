@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from qgan_qiskit.config.base import Settings, expanded
 
-MetricName = Literal["fid", "kid", "is", "ssim", "ms-ssim", "prdc", "memorisation"]
+MetricName = Literal["fid", "kid", "is", "ssim", "ms-ssim", "prdc", "memorization"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 # They compare pixels; all others compare features.
 PIXEL_METRICS: tuple[MetricName, ...] = ("ssim", "ms-ssim")

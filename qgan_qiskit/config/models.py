@@ -44,7 +44,9 @@ class HybridQConfig(Settings):
         None,
         description="What weights are called in the circuit of your own: patterns as in a shell. [default: theta_NNN]",
     )
-    twin: bool = Field(False, description="Replace the circuits by classical layers of equal parameter count.")
+    classical_baseline: bool = Field(
+        False, description="Replace the circuits by classical layers of equal parameter count."
+    )
     encoder: Literal["identity", "linear"] = Field("identity", description="Map from noise to angles.")
     decoder: Literal["upsample", "modulated", "paper"] = Field(
         "upsample",
@@ -57,17 +59,19 @@ class HybridQConfig(Settings):
     discriminator_width: int = Field(
         48, ge=8, le=512, multiple_of=8, description="Channels of the discriminator's first stage."
     )
-    discriminator_norm: Literal["batch", "spectral"] = Field("batch", description="Normalisation in the discriminator.")
+    discriminator_norm: Literal["batch", "spectral"] = Field("batch", description="Normalization in the discriminator.")
     minibatch_std: bool = Field(
         False,
         description="Show the discriminator how much images vary in groups of 4 (not in latent mode).",
     )
-    noise: Literal["fixed", "adaptive"] = Field(
+    latent_range: Literal["fixed", "adaptive"] = Field(
         "fixed",
-        description="Noise range: fixed [0, noise_high), or MosaiQ's adaptive bound from pi/8 to 3pi/4 (not in latent mode; "
+        description="Noise range: fixed [0, latent_high), or MosaiQ's adaptive bound from pi/8 to 3pi/4 (not in latent mode; "
         "bce loss only).",
     )
-    noise_high: float = Field(3.141592653589793, gt=0, le=6.3, description="Upper end of the uniform noise in radians.")
+    latent_high: float = Field(
+        3.141592653589793, gt=0, le=6.3, description="Upper end of the uniform noise in radians."
+    )
 
 
 class DcganConfig(Settings):
@@ -79,7 +83,7 @@ class DcganConfig(Settings):
     discriminator_width: int = Field(
         64, ge=8, le=512, multiple_of=8, description="Channels of the discriminator's first stage."
     )
-    discriminator_norm: Literal["batch", "spectral"] = Field("batch", description="Normalisation in the discriminator.")
+    discriminator_norm: Literal["batch", "spectral"] = Field("batch", description="Normalization in the discriminator.")
     minibatch_std: bool = Field(
         False,
         description="Show the discriminator how much images vary in groups of 4 (not in latent mode).",
@@ -98,20 +102,22 @@ class MosaiqConfig(Settings):
     )
     entangler: Entangler = Field("cz", description="Two-qubit gate of the ladder 0-1, 1-2, ….")
     readout: Readout = Field("x", description="Pauli measured on each qubit.")
-    twin: bool = Field(False, description="Replace the circuits by classical layers of equal parameter count.")
-    noise: Literal["fixed", "adaptive"] = Field(
-        "adaptive", description="Noise range: fixed [0, noise_high), or the adaptive bound from pi/8 to 3pi/4."
+    classical_baseline: bool = Field(
+        False, description="Replace the circuits by classical layers of equal parameter count."
     )
-    noise_high: float = Field(
+    latent_range: Literal["fixed", "adaptive"] = Field(
+        "adaptive", description="Noise range: fixed [0, latent_high), or the adaptive bound from pi/8 to 3pi/4."
+    )
+    latent_high: float = Field(
         1.5707963267948966, gt=0, le=6.3, description="Upper end of the uniform noise in radians."
     )
-    shared_noise: bool = Field(
+    shared_latent: bool = Field(
         True, description="Give all sub-generators the same noise, as published; off: each its own."
     )
 
 
 class QgpatchConfig(Settings):
-    """QGPatch (Huang et al., Phys. Rev. Applied 16, 024051): probabilities of basis states as patches of a grey image."""
+    """QGPatch (Huang et al., Phys. Rev. Applied 16, 024051): probabilities of basis states as patches of a gray image."""
 
     name: Literal["qgpatch"] = "qgpatch"
     sub_generators: int = Field(4, ge=1, le=64, description="Number of quantum sub-generators.")
@@ -123,8 +129,12 @@ class QgpatchConfig(Settings):
         description="From probabilities to pixels: conditioned on the ancillas (paper), divided by the patch's largest "
         "(tutorial), or not divided (unnormalised); paper and unnormalised are scaled to the real images' brightness.",
     )
-    twin: bool = Field(False, description="Replace the circuits by classical layers of equal parameter count.")
-    noise_high: float = Field(3.141592653589793, gt=0, le=6.3, description="Upper end of the uniform noise in radians.")
+    classical_baseline: bool = Field(
+        False, description="Replace the circuits by classical layers of equal parameter count."
+    )
+    latent_high: float = Field(
+        3.141592653589793, gt=0, le=6.3, description="Upper end of the uniform noise in radians."
+    )
 
 
 class MediqConfig(Settings):
@@ -135,7 +145,7 @@ class MediqConfig(Settings):
     encoder: Literal["cnn", "fc"] = Field(
         "cnn", description="From class and latent to the features that both streams share."
     )
-    quantum_share: float = Field(
+    quantum_fraction: float = Field(
         0.5, gt=0, lt=1, description="Share of the 32 feature channels that the quantum stream gives."
     )
     quantum_stream: Literal["faithful", "full"] = Field(
@@ -151,12 +161,14 @@ class MediqConfig(Settings):
         description="Bring the angles of each site to mean 0 and deviation 1 radian, however large the features grow; none as "
         "published.",
     )
-    twin: bool = Field(False, description="Replace the circuits by classical layers of equal parameter count.")
+    classical_baseline: bool = Field(
+        False, description="Replace the circuits by classical layers of equal parameter count."
+    )
     decoder: Literal["style2", "vanilla"] = Field(
         "style2", description="Map from features to the image: residual upsampling with noise, or a wide layer."
     )
     decoder_norm: Literal["none", "batch"] = Field(
-        "none", description="Normalise what the small decoder style2 computes over the batch; none as published."
+        "none", description="Normalize what the small decoder style2 computes over the batch; none as published."
     )
     prototypes: bool = Field(
         True, description="Draw latents around a vector that each class learns, instead of around 0."
@@ -168,7 +180,7 @@ class MediqConfig(Settings):
     prototype_skips: bool = Field(True, description="Show the class prototype to every scale of the decoder, too.")
     critic: Literal["projection", "dcgan"] = Field(
         "projection",
-        description="What judges images and their class: the published critic without normalisation, or DCGAN's "
+        description="What judges images and their class: the published critic without normalization, or DCGAN's "
         "discriminator (with batch norm), told the class in the same way.",
     )
     critic_width: int = Field(64, ge=8, le=512, multiple_of=8, description="Channels of the critic's first stage.")
@@ -187,7 +199,9 @@ class TransferConfig(Settings):
     )
     num_qubits: int = Field(5, ge=1, le=16, description="Qubits of a block, and numbers in a latent vector.")
     reps: int = Field(3, ge=1, le=200, description="Repetitions of the rotation + entangler layer.")
-    noise_high: float = Field(3.141592653589793, gt=0, le=6.3, description="Upper end of the uniform noise in radians.")
+    latent_high: float = Field(
+        3.141592653589793, gt=0, le=6.3, description="Upper end of the uniform noise in radians."
+    )
     decoder_width: int = Field(
         128, ge=8, le=1024, multiple_of=8, description="Channels of the upsampling decoder's first stage."
     )
@@ -197,7 +211,7 @@ class TransferConfig(Settings):
     weights: str | None = Field(
         None, description="File of its weights, with torchvision's names; without it all of it learns from scratch."
     )
-    normalisation: Literal["imagenet", "symmetric"] = Field(
+    normalization: Literal["imagenet", "symmetric"] = Field(
         "imagenet", description="What the weights expect of pixels: ImageNet's mean and deviation, or -1 to 1."
     )
     resnet_stride: Literal["conv2", "conv1"] = Field(
@@ -252,8 +266,8 @@ def check_shape(model: Settings, data: DataConfig) -> None:
                 f"data.resolution {side} have {numbers} numbers: take fewer components or larger images"
             )
     if isinstance(model, QgpatchConfig):
-        if data.colour != "grey":
-            raise ValueError("model qgpatch makes grey images: use data.colour 'grey' with it")
+        if data.color != "grayscale":
+            raise ValueError("model qgpatch makes gray images: use data.color 'grayscale' with it")
         if model.num_ancillas >= model.num_qubits:
             raise ValueError(
                 f"model.num_ancillas is {model.num_ancillas} of {model.num_qubits} qubits: leave at least one for pixels"

@@ -22,7 +22,7 @@ from qgan_qiskit.errors import UsageError
 def hybridq_default() -> RunConfig:
     """Return what makes the best images of real lesions in our trials.
 
-    Small batches and high rates that fall towards 0 over the last 60 % of the run; expectations steer every stage of the
+    Small batches and high rates that fall toward 0 over the last 60 % of the run; expectations steer every stage of the
     decoder; the discriminator sees how much images vary. How each was chosen: docs/results/hybridq_levers.
     """
     return RunConfig(
@@ -49,7 +49,7 @@ def hybridq_paper() -> RunConfig:
     """
     return RunConfig(
         preset="paper",
-        model=HybridQConfig(mode="fusion", decoder="paper", discriminator_width=64, noise="adaptive"),
+        model=HybridQConfig(mode="fusion", decoder="paper", discriminator_width=64, latent_range="adaptive"),
         data=DataConfig(augment="none"),
         training=TrainingConfig(epochs=100, lr_quantum=0.3, lr_classical=2e-4, lr_discriminator=2e-3),
     )
@@ -66,13 +66,13 @@ def dcgan_matched() -> RunConfig:
 
 
 def mosaiq_default() -> RunConfig:
-    """Return MosaiQ at HybridQ's 10x10 circuits on 64x64 colour images, with rates that train there: 8,121 parameters.
+    """Return MosaiQ at HybridQ's 10x10 circuits on 64x64 color images, with rates that train there: 8,121 parameters.
 
     With the published rates (preset ``scaled``) the discriminator wins on lesions within a thousand steps, in our trials.
     """
     return RunConfig(
         preset="default",
-        model=MosaiqConfig(noise="fixed", noise_high=3.141592653589793),
+        model=MosaiqConfig(latent_range="fixed", latent_high=3.141592653589793),
         data=DataConfig(augment="none"),
         training=TrainingConfig(
             epochs=100, batch_size=32, r1_weight=1.0, ema_decay=0.0, precision="fp32", snap=1000, grid_every=1000
@@ -81,17 +81,17 @@ def mosaiq_default() -> RunConfig:
 
 
 def mosaiq_paper() -> RunConfig:
-    """Return MosaiQ as its code has it: 8x5 circuits on 28x28 grey images of one class, 240 + 3,681 = 3,921 parameters."""
+    """Return MosaiQ as its code has it: 8x5 circuits on 28x28 gray images of one class, 240 + 3,681 = 3,921 parameters."""
     return RunConfig(
         preset="paper",
         model=MosaiqConfig(sub_generators=8, num_qubits=5),
-        data=DataConfig(resolution=28, colour="grey", augment="none"),
+        data=DataConfig(resolution=28, color="grayscale", augment="none"),
         training=_mosaiq_published(),
     )
 
 
 def mosaiq_scaled() -> RunConfig:
-    """Return MosaiQ as HybridQ's paper scales it (section 4.1): 10x10 circuits on 64x64 colour images, published rates."""
+    """Return MosaiQ as HybridQ's paper scales it (section 4.1): 10x10 circuits on 64x64 color images, published rates."""
     return RunConfig(
         preset="scaled", model=MosaiqConfig(), data=DataConfig(augment="none"), training=_mosaiq_published()
     )
@@ -102,7 +102,7 @@ def _mosaiq_published() -> TrainingConfig:
     return TrainingConfig(
         epochs=500,
         batch_size=8,
-        optimiser="sgd",
+        optimizer="sgd",
         lr_quantum=0.3,
         lr_discriminator=0.05,
         ema_decay=0.0,
@@ -184,7 +184,7 @@ def transfer_unfrozen() -> RunConfig:
     return base.model_copy(update={"preset": "unfrozen", "model": model})
 
 
-_DIGITS = DataConfig(path="sklearn:digits", resolution=8, colour="grey", augment="none")
+_DIGITS = DataConfig(path="sklearn:digits", resolution=8, color="grayscale", augment="none")
 
 
 def qgpatch_default() -> RunConfig:
@@ -194,7 +194,7 @@ def qgpatch_default() -> RunConfig:
     """
     return RunConfig(
         preset="default",
-        model=QgpatchConfig(noise_high=1.0),
+        model=QgpatchConfig(latent_high=1.0),
         data=_DIGITS,
         training=_qgpatch_published(steps=1000, batch_size=32, r1_weight=1.0),
     )
@@ -212,9 +212,9 @@ def qgpatch_tutorial() -> RunConfig:
     """Return the variant of PennyLane's tutorial: patches divided by their largest, 6 layers, noise up to pi/2, SGD."""
     return RunConfig(
         preset="tutorial",
-        model=QgpatchConfig(patch_readout="tutorial", reps=6, noise_high=1.5707963267948966),
+        model=QgpatchConfig(patch_readout="tutorial", reps=6, latent_high=1.5707963267948966),
         data=_DIGITS,
-        training=_qgpatch_published(steps=500, optimiser="sgd", lr_quantum=0.3, lr_discriminator=0.01),
+        training=_qgpatch_published(steps=500, optimizer="sgd", lr_quantum=0.3, lr_discriminator=0.01),
     )
 
 
@@ -222,7 +222,7 @@ def qgpatch_unnormalised() -> RunConfig:
     """Return the default with probabilities that are not divided by that of the ancilla, so patches can be dark."""
     return RunConfig(
         preset="unnormalised",
-        model=QgpatchConfig(patch_readout="unnormalised", noise_high=1.0),
+        model=QgpatchConfig(patch_readout="unnormalised", latent_high=1.0),
         data=_DIGITS,
         training=_qgpatch_published(steps=1000, batch_size=32, r1_weight=1.0),
     )

@@ -45,9 +45,9 @@ class RunConfig(Settings):
                 "training.loss 'wgan-gp' penalises the gradient of each image, which batch norm mixes: "
                 "a backbone that starts from scratch has it; name model.weights"
             )
-        if getattr(model, "noise", "fixed") == "adaptive" and training.loss != "bce":
+        if getattr(model, "latent_range", "fixed") == "adaptive" and training.loss != "bce":
             raise ValueError(
-                "model.noise 'adaptive' needs training.loss 'bce' (the bound is a ratio of its two losses), "
+                "model.latent_range 'adaptive' needs training.loss 'bce' (the bound is a ratio of its two losses), "
                 f"not '{training.loss}'"
             )
         compares_images = isinstance(model, (DcganConfig, MediqConfig, TransferConfig)) or getattr(
@@ -76,7 +76,7 @@ class RunConfig(Settings):
             )
         if training.diff_augment != "none" and not compares_images:
             raise ValueError(
-                f"training.diff_augment changes colour images, and the discriminator of {model.name}"
+                f"training.diff_augment changes color images, and the discriminator of {model.name}"
                 + (" in model.mode 'latent'" if isinstance(model, HybridQConfig) else "")
                 + " sees none"
             )
@@ -101,13 +101,15 @@ class RunConfig(Settings):
                     f"evaluation.metrics {','.join(needing)} needs evaluation.fid_weights, a file of Inception weights"
                 )
         if isinstance(model, HybridQConfig):
-            if model.noise == "adaptive" and model.mode == "latent":
-                raise ValueError("model.noise 'adaptive' needs model.mode 'image' or 'fusion', not 'latent'")
+            if model.latent_range == "adaptive" and model.mode == "latent":
+                raise ValueError("model.latent_range 'adaptive' needs model.mode 'image' or 'fusion', not 'latent'")
             for field in ("input_names", "weight_names"):
                 if getattr(model, field) is not None and model.ansatz is None:
                     raise ValueError(f"model.{field} names parameters of model.ansatz, which is not given")
-            if model.ansatz is not None and model.twin:
-                raise ValueError("model.twin replaces the circuits, so it cannot be used with model.ansatz")
+            if model.ansatz is not None and model.classical_baseline:
+                raise ValueError(
+                    "model.classical_baseline replaces the circuits, so it cannot be used with model.ansatz"
+                )
         return self
 
     def updated(self, changes: dict[str, dict[str, Any]]) -> RunConfig:

@@ -39,8 +39,8 @@ class CompareChoice(Settings):
     """What is compared. A study may grow in these, so they are no settings that its cells share."""
 
     models: str = Field(
-        "hybridq,hybridq+twin,dcgan,mosaiq",
-        description="Models, as NAME, NAME:PRESET, with +twin for circuits replaced by classical layers, or with @0.5 for "
+        "hybridq,hybridq+baseline,dcgan,mosaiq",
+        description="Models, as NAME, NAME:PRESET, with +baseline for circuits replaced by classical layers, or with @0.5 for "
         "half of the images to train on.",
     )
     seeds: str = Field("0", description="Seeds of the runs, such as 0,1,2 or 0-4.")
@@ -103,7 +103,7 @@ class AugmentConfig(Settings):
         description="File of weights with torchvision's names to start from, whole or in part; without it the classifier "
         "starts from scratch.",
     )
-    normalisation: Literal["imagenet", "symmetric"] = Field(
+    normalization: Literal["imagenet", "symmetric"] = Field(
         "imagenet",
         description="What the weights expect of pixels: ImageNet's mean and standard deviation (torchvision), or the range "
         "-1 to 1 (x / 127.5 - 1).",
@@ -136,7 +136,7 @@ class AugmentConfig(Settings):
         description=f"Seeds of the study, at most {MOST_SEEDS}: each draws other real images and starts other classifiers.",
     )
     steps: int = Field(
-        300, ge=1, le=1_000_000, description="Optimiser steps of every classifier, whatever it is trained on."
+        300, ge=1, le=1_000_000, description="Optimizer steps of every classifier, whatever it is trained on."
     )
     batch_size: int = Field(32, ge=2, le=4096, description="Images in a step.")
     lr: float = Field(1e-3, gt=0, le=1, description="Step size of Adam at the start; it falls to 0 along a cosine.")

@@ -45,7 +45,7 @@ class TrainingConfig(Settings):
     loss: Literal["bce", "hinge", "wgan-gp"] = Field(
         "bce", description="Adversarial loss (bce: non-saturating, on logits)."
     )
-    optimiser: Literal["adam", "sgd"] = Field("adam", description="How both networks take their steps.")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="How both networks take their steps.")
     r1_weight: float = Field(
         0.0,
         ge=0,

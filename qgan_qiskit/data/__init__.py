@@ -8,7 +8,7 @@ layout of ISIC 2019, HAM10000, Fitzpatrick17k, ODIR-5k or a folder per class (``
 squares of the files, ``decode_all.py`` finds all bad ones before training, ``cache.py`` keeps the result on disk. All end
 in an :class:`ImageSet` (``image_set.py``), of which ``parts.py`` takes the training, validation or test part by lesion and
 picture (``duplicates.py``), ``draw.py`` some at random, and
-``grey.py`` the luma; ``batches.py`` feeds it to the networks as real_BCHW in [-1, 1].
+``gray.py`` the luma; ``batches.py`` feeds it to the networks as real_BCHW in [-1, 1].
 
 What is wrong with the data is raised as ``qgan_qiskit.errors.DataError``; what is merely worth knowing is in
 ``ImageSet.notes``. Torch is imported only when :class:`Batches`, ``to_unit`` or ``to_uint8`` is asked for.
@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qgan_qiskit.data.dataset import ImageSet
-from qgan_qiskit.data.layouts.synthetic import make_lesions
+from qgan_qiskit.data.layouts.synthetic import make_synthetic_lesions
 from qgan_qiskit.data.source import (
     absolute_source,
     absolute_table,
@@ -27,7 +27,7 @@ from qgan_qiskit.data.source import (
     class_names,
     listed_summary,
     read_images,
-    resolved_part,
+    resolved_split,
 )
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ __all__ = [
     "cache_folder",
     "class_names",
     "listed_summary",
-    "make_lesions",
+    "make_synthetic_lesions",
     "read_images",
-    "resolved_part",
+    "resolved_split",
     "to_uint8",
     "to_unit",
 ]

@@ -28,7 +28,7 @@ class Batches:
         batch_size: images in a batch.
         seed: seed of order and augmentation, 0 to 2**64 - 1.
         augment: ``none``; ``flip``: left-right at random; ``dihedral``: one of the eight turns and flips of the square.
-        channels: 3, or 1 for the first channel of grey images.
+        channels: 3, or 1 for the first channel of gray images.
 
     Raises:
         DataError: fewer images than a batch holds.
@@ -96,13 +96,13 @@ def to_uint8(fake_BCHW: torch.Tensor) -> np.ndarray:
     """Convert networks' images to uint8, rounding to the nearest level; exactly undoes :func:`to_unit`.
 
     Args:
-        fake_BCHW: any float type and device, -1 to 1; values outside are clamped. Three channels, or one (grey).
+        fake_BCHW: any float type and device, -1 to 1; values outside are clamped. Three channels, or one (gray).
 
     Returns:
-        uint8 of shape (B, H, W, 3); of grey images all three channels are equal.
+        uint8 of shape (B, H, W, 3); of gray images all three channels are equal.
 
     Raises:
-        ValueError: a value is NaN (it would silently become some colour).
+        ValueError: a value is NaN (it would silently become some color).
     """
     levels_BCHW = fake_BCHW.detach().to("cpu", torch.float32).add(1.0).mul(127.5)
     if torch.isnan(levels_BCHW).any():

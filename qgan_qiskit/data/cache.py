@@ -25,7 +25,7 @@ import numpy as np
 
 from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.memory import require_room
+from qgan_qiskit.memory import check_memory_for_images
 
 # Raise it whenever the same files would give other pixels, labels, notes or pairs.
 FORMAT = 3
@@ -143,7 +143,7 @@ def _load(entry: Path) -> ImageSet:
     if hashlib.sha256(text.encode()).hexdigest() != checksum:
         raise _DamagedError("index.json differs from its checksum")
     index = json.loads(text)
-    require_room(*index["shape"][:2])
+    check_memory_for_images(*index["shape"][:2])
     images_NHWC = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
     # CRC-32 runs at about 1.4 GB/s here, six times as fast as SHA-256, and finds every single flipped bit.
     if list(images_NHWC.shape) != index["shape"] or zlib.crc32(images_NHWC.data) != index["crc32"]:

@@ -4,7 +4,7 @@ Shape letters: N images, M chosen ones.
 
 The one form every source of images ends in: decoded squares, their classes and where each came from.
 
-Shape letters: N images, H W height and width, C colour channels (red, green, blue).
+Shape letters: N images, H W height and width, C color channels (red, green, blue).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from qgan_qiskit.data.files import stem
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.memory import require_room
+from qgan_qiskit.memory import check_memory_for_images
 
 
 def unit_of(name: str, group: str) -> str:
@@ -65,7 +65,7 @@ def _place(seed: int, name: str) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Labelled RGB images of one size.
+    """Labeled RGB images of one size.
 
     Attributes:
         images_NHWC: uint8 of shape (N, H, W, 3), 0 to 255; may be a read-only memory map.
@@ -76,7 +76,7 @@ class ImageSet:
             unknown.
         notes: sentences about what was found, left out or assumed while reading.
         splits: the source's own ``train``, ``validation`` or ``test`` of each image, ``""`` where unknown (all, when empty).
-        layout: what the source was recognised as.
+        layout: what the source was recognized as.
 
     Raises:
         ValueError: when the parts do not fit together (a mistake of the caller, not of the data).
@@ -167,7 +167,7 @@ class ImageSet:
         Raises:
             DataError: they do not fit into memory.
         """
-        require_room(len(rows_M), self.images_NHWC.shape[1])
+        check_memory_for_images(len(rows_M), self.images_NHWC.shape[1])
         names = tuple(self.names[row] for row in rows_M.tolist())
         groups = tuple(self.groups[row] for row in rows_M.tolist())
         splits = tuple(self.splits[row] for row in rows_M.tolist())

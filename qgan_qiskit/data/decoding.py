@@ -1,4 +1,4 @@
-"""Colour images to grey ones.
+"""Color images to gray ones.
 
 Shape letters: N images, H W height and width.
 
@@ -6,11 +6,11 @@ One image file of any kind -> an RGB square of the wanted size.
 
 Pixels that already lie in an array -> an image set: how npz archives and CIFAR-10's batches end.
 
-Shape letters: N images, H W height and width, C colour channels.
+Shape letters: N images, H W height and width, C color channels.
 
 Decode a whole listing in threads, and account for every file that cannot be read before training starts.
 
-Shape letters: N images, H W height and width, C colour channels.
+Shape letters: N images, H W height and width, C color channels.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.data.files import Files, UnreadableError, shown
 from qgan_qiskit.data.layouts.listing import Listing
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.memory import require_room
+from qgan_qiskit.memory import check_memory_for_images
 
 # Weights of red, green and blue in luma (ITU-R 601-2) as 16-bit fractions, as Pillow's convert("L") has them.
 _RED, _GREEN, _BLUE, _HALF = 19595, 38470, 7471, 1 << 15
@@ -42,15 +42,15 @@ _RED, _GREEN, _BLUE, _HALF = 19595, 38470, 7471, 1 << 15
 _BLOCK = 256
 
 
-def to_grey(images: ImageSet) -> ImageSet:
-    """Return the same images with all three channels equal to their luma; grey images stay as they are."""
-    require_room(len(images), images.images_NHWC.shape[1])
-    grey_NHWC = np.empty_like(images.images_NHWC)
+def to_grayscale(images: ImageSet) -> ImageSet:
+    """Return the same images with all three channels equal to their luma; gray images stay as they are."""
+    check_memory_for_images(len(images), images.images_NHWC.shape[1])
+    gray_NHWC = np.empty_like(images.images_NHWC)
     for start in range(0, len(images), _BLOCK):
         block = images.images_NHWC[start : start + _BLOCK].astype(np.uint32)
         luma_NHW = (_RED * block[..., 0] + _GREEN * block[..., 1] + _BLUE * block[..., 2] + _HALF) >> 16
-        grey_NHWC[start : start + _BLOCK] = luma_NHW[..., None]
-    return replace(images, images_NHWC=grey_NHWC)
+        gray_NHWC[start : start + _BLOCK] = luma_NHW[..., None]
+    return replace(images, images_NHWC=gray_NHWC)
 
 
 # The formats that are decoded inside this process. EPS and PDF would start another program on the user's file.
@@ -219,10 +219,10 @@ def _to_rgb(image: Image.Image, content: bytes, raw_mode: str, depth: int) -> tu
 
 
 def _lower_bytes(content: bytes) -> np.ndarray:
-    """Return the lower byte of 16-bit colours as (H, W, 3 or more), by reading them in the other order of bytes."""
+    """Return the lower byte of 16-bit colors as (H, W, 3 or more), by reading them in the other order of bytes."""
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         mode = _raw_mode(image)
-        # Grey with transparency has no mode of the other order, but the four bytes of a pixel can be read as four channels.
+        # Gray with transparency has no mode of the other order, but the four bytes of a pixel can be read as four channels.
         other = "RGBA" if mode == "LA;16B" else mode[:-1] + ("L" if mode.endswith("B") else "B")
         arguments = image.tile[0].args
         arguments = (other, *arguments[1:]) if isinstance(arguments, tuple) else other
@@ -264,7 +264,7 @@ def read_rows(pixels_NHWC: np.ndarray, whole: Listing, config: DataConfig) -> Im
     """Return the images that settings ask for, as squares.
 
     Args:
-        pixels_NHWC: uint8 of shape (N, H, W, 3) or (N, H, W, 1), 0 to 255; row n belongs to name n of ``whole``. Grey is
+        pixels_NHWC: uint8 of shape (N, H, W, 3) or (N, H, W, 1), 0 to 255; row n belongs to name n of ``whole``. Gray is
             repeated to RGB.
         whole: all N images; their names differ.
         config: ``class_name``, ``limit`` and ``resolution`` apply.
@@ -274,7 +274,7 @@ def read_rows(pixels_NHWC: np.ndarray, whole: Listing, config: DataConfig) -> Im
     """
     listing = whole.narrowed(config.class_name, config.limit, config.split_seed)
     row_of = {name: row for row, name in enumerate(whole.names)}
-    require_room(len(listing.names), config.resolution)
+    check_memory_for_images(len(listing.names), config.resolution)
     squares_NHWC = np.empty((len(listing.names), config.resolution, config.resolution, 3), np.uint8)
     for square_HWC, name in zip(squares_NHWC, listing.names, strict=True):
         pixels_HWC = pixels_NHWC[row_of[name]]
@@ -317,7 +317,7 @@ def decode_all(files: Files, listing: Listing, resolution: int, skip_bad: bool, 
         NoRoomError: the images do not fit into memory.
     """
     names = list(listing.names)
-    require_room(len(names), resolution)
+    check_memory_for_images(len(names), resolution)
     images_NHWC = np.zeros((len(names), resolution, resolution, 3), np.uint8)
     facts: dict[int, Facts] = {}
 
@@ -341,7 +341,7 @@ def decode_all(files: Files, listing: Listing, resolution: int, skip_bad: bool, 
         source = shown(str(files.root))
         raise DataError(f"none of the {len(names):,} images of {source} can be read: {_first(names, bad)}")
     if bad:
-        require_room(len(good), resolution)
+        check_memory_for_images(len(good), resolution)
         images_NHWC = images_NHWC[good]
     labels = [listing.labels[row] for row in good]
     left = set(labels)

@@ -172,10 +172,10 @@ def _first_equal(images_NHWC: np.ndarray) -> np.ndarray:
 
 def _near(images_UHWC: np.ndarray) -> np.ndarray:
     """Return pairs of rows of near duplicates among images that are all different."""
-    grey_UHW = images_UHWC.astype(np.float32) @ _LUMA
-    low_UKK = dctn(grey_UHW, axes=(1, 2))[:, :_LOWEST, :_LOWEST]
-    fine_UHW = _fine(grey_UHW)
-    level_UHW = grey_UHW - grey_UHW.mean((1, 2), keepdims=True)
+    gray_UHW = images_UHWC.astype(np.float32) @ _LUMA
+    low_UKK = dctn(gray_UHW, axes=(1, 2))[:, :_LOWEST, :_LOWEST]
+    fine_UHW = _fine(gray_UHW)
+    level_UHW = gray_UHW - gray_UHW.mean((1, 2), keepdims=True)
     signs_UB, fine_UD, level_UD = _signs(low_UKK), _flat(fine_UHW), _flat(level_UHW)
     found, number = [np.zeros((0, 2), np.int64)], 0
     turns = tqdm(product((False, True), repeat=3), "comparing images", 8, leave=False, disable=None)
@@ -198,14 +198,14 @@ def _flat(images_UHW: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images_UHW).reshape(len(images_UHW), -1)
 
 
-def _fine(grey_UHW: np.ndarray) -> np.ndarray:
+def _fine(gray_UHW: np.ndarray) -> np.ndarray:
     """Return the detail around the local mean of what is not dark, scaled to unit length."""
-    bright_UHW = (grey_UHW > _DARK).astype(np.float32)
+    bright_UHW = (gray_UHW > _DARK).astype(np.float32)
     window, inner = (1, _WINDOW, _WINDOW), (1, 3, 3)
     weight_UHW = uniform_filter(bright_UHW, window, mode="constant")
-    mean_UHW = uniform_filter(grey_UHW * bright_UHW, window, mode="constant") / np.maximum(weight_UHW, 1e-3)
+    mean_UHW = uniform_filter(gray_UHW * bright_UHW, window, mode="constant") / np.maximum(weight_UHW, 1e-3)
     # The edge of the surround is the same in many pictures.
-    fine_UHW = (grey_UHW - mean_UHW) * minimum_filter(bright_UHW, inner, mode="nearest")
+    fine_UHW = (gray_UHW - mean_UHW) * minimum_filter(bright_UHW, inner, mode="nearest")
     return fine_UHW / np.sqrt((fine_UHW**2).sum((1, 2), keepdims=True) + _NOISE * SIDE**2)
 
 

@@ -21,7 +21,7 @@ MAX_FILE_BYTES = 256 * 2**20
 IMAGE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"]
 )
-# Archives that are recognised, to say that they must be unpacked; only .zip and .npz are read as they are.
+# Archives that are recognized, to say that they must be unpacked; only .zip and .npz are read as they are.
 PACKED_SUFFIXES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
 
 

@@ -22,7 +22,7 @@ from qgan_qiskit.config.base import expanded
 from qgan_qiskit.data import duplicates
 from qgan_qiskit.data.cache import cached, default_folder, remembered
 from qgan_qiskit.data.dataset import ImageSet, class_index, means_all, unit_of
-from qgan_qiskit.data.decoding import decode_all, to_grey
+from qgan_qiskit.data.decoding import decode_all, to_grayscale
 from qgan_qiskit.data.file_filter import ChosenFiles
 from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, FolderFiles, ZipFiles, shown
 from qgan_qiskit.data.layouts import cifar10 as cifar
@@ -39,9 +39,9 @@ from qgan_qiskit.data.layouts.npz import list_npz, read_npz
 from qgan_qiskit.data.layouts.table import list_table
 from qgan_qiskit.data.layouts.unlisted_tables import check_other_tables
 from qgan_qiskit.data.split_names import is_challenge, is_container, is_download_part, split_of
-from qgan_qiskit.data.splits import select_part
+from qgan_qiskit.data.splits import select_split
 from qgan_qiskit.errors import DataError, UsageError
-from qgan_qiskit.memory import require_room
+from qgan_qiskit.memory import check_memory_for_images
 
 
 def summary_of(images: ImageSet) -> dict[str, Any]:
@@ -135,34 +135,34 @@ _KNOWN: dict[str, _Lister] = {
 def read_images(config: DataConfig, seed: int = 0) -> ImageSet:
     """Read, or make, all images that a run needs.
 
-    ``config.path`` may be None (made lesions), ``sklearn:digits``, an .npz, a .zip, or a folder; folders and zips may
+    ``config.path`` may be None (synthetic lesions), ``sklearn:digits``, an .npz, a .zip, or a folder; folders and zips may
     hold ISIC 2018 to 2020, HAM10000, Fitzpatrick17k, ODIR-5k, CIFAR-10 or a folder per class. With ``config.class_name`` naming a
     class, only that one is decoded and it is the only one in the result. All parts of a class share one entry of the cache.
 
     Args:
-        config: source, size, colour and choice of the images.
-        seed: seed of made lesions; no other source depends on it.
+        config: source, size, color and choice of the images.
+        seed: seed of synthetic lesions; no other source depends on it.
 
     Returns:
-        The images, sorted by name; a read-only memory map when they come from the cache as they are. Grey ones have three
+        The images, sorted by name; a read-only memory map when they come from the cache as they are. Gray ones have three
         equal channels.
 
     Raises:
         DataError: nothing that fits, an inconsistent table, a hostile archive, unreadable images, no such class, or no
             image in the part.
     """
-    if config.part is None:
+    if config.split is None:
         # Images that the source keeps for testing are never trained on unless they are asked for.
-        config = config.model_copy(update={"part": resolved_part(config)})
-    if config.part == "all":
+        config = config.model_copy(update={"split": resolved_split(config)})
+    if config.split == "all":
         images = _whole(config, seed)
     else:
         # The limit counts images of the part, so it comes after the choice.
         unit_of_name, notes = _units(config, seed)
-        images = select_part(_whole(config.model_copy(update={"limit": None}), seed), config, unit_of_name)
+        images = select_split(_whole(config.model_copy(update={"limit": None}), seed), config, unit_of_name)
         images = replace(images, notes=(*images.notes, *notes))
         images = images if config.limit is None else images.limit(config.limit, config.split_seed)
-    return images if config.colour == "rgb" else to_grey(images)
+    return images if config.color == "rgb" else to_grayscale(images)
 
 
 def _units(config: DataConfig, seed: int) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -237,14 +237,14 @@ def class_names(config: DataConfig) -> tuple[str, ...]:
     return _listed(config).classes
 
 
-def resolved_part(config: DataConfig) -> str:
-    """Return ``config.part``, or where it is None ``train`` for a source with splits of its own and ``all`` for others.
+def resolved_split(config: DataConfig) -> str:
+    """Return ``config.split``, or where it is None ``train`` for a source with splits of its own and ``all`` for others.
 
     Raises:
         DataError: as :func:`class_names`.
     """
-    if config.part is not None:
-        return config.part
+    if config.split is not None:
+        return config.split
     if config.path is None or config.path == digits.NAME:
         return "all"
     return "train" if any(_listed(config).splits) else "all"
@@ -274,7 +274,7 @@ def _listed(config: DataConfig) -> Listing:
 
 
 def list_images(files: Files, config: DataConfig) -> Listing:
-    """Find out what ``files`` holds and list all its labelled images.
+    """Find out what ``files`` holds and list all its labeled images.
 
     Raises:
         DataError: no layout fits, or the one that fits is inconsistent.
@@ -320,10 +320,10 @@ def _list(files: ChosenFiles, config: DataConfig) -> Listing:
         raise DataError(
             f"{shown(str(files.root))} is not of --layout {config.layout}: its tables or files are not there"
         )
-    return _recognised(files, config)
+    return _recognized(files, config)
 
 
-def _recognised(files: ChosenFiles, config: DataConfig) -> Listing:
+def _recognized(files: ChosenFiles, config: DataConfig) -> Listing:
     """List by what the source looks like; the user's own folders of classes win over a table that was not asked for."""
     plain: Listing | None = None
     refusal: DataError | None = None
@@ -442,15 +442,15 @@ def _made(config: DataConfig, seed: int) -> ImageSet:
     classes: tuple[str, ...] = made_lesions.CLASSES
     if not means_all(config.class_name, classes):
         classes = (classes[class_index(classes, str(config.class_name))],)
-    count = min(config.made_per_class, config.limit or config.made_per_class)
-    require_room(count * len(classes), config.resolution)
+    count = min(config.synthetic_per_class, config.limit or config.synthetic_per_class)
+    check_memory_for_images(count * len(classes), config.resolution)
     # The formulas' own text is the state: whoever edits them meets no images of the old ones.
     formulas = Path(str(made_lesions.__file__)).read_text(encoding="utf-8")
     return cached(
         cache_folder(config),
-        ["made lesions", count, config.resolution, seed, classes],
+        ["synthetic lesions", count, config.resolution, seed, classes],
         [formulas, np.__version__],
-        lambda: made_lesions.make_lesions(count, config.resolution, seed, classes),
+        lambda: made_lesions.make_synthetic_lesions(count, config.resolution, seed, classes),
     )
 
 

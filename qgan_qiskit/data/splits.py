@@ -25,7 +25,7 @@ def part_of(unit: str, config: DataConfig) -> str:
 
     Args:
         unit: name of a lesion, or of an image whose lesion is unknown; see :func:`unit_of`.
-        config: ``split_seed``, ``validation_share`` and ``test_share`` apply.
+        config: ``split_seed``, ``validation_fraction`` and ``test_fraction`` apply.
 
     Returns:
         ``train``, ``validation`` or ``test``.
@@ -34,13 +34,13 @@ def part_of(unit: str, config: DataConfig) -> str:
     # 53 bits: as many as a float holds, so that the place is below 1.
     place = (int.from_bytes(digest[:8], "big") >> 11) / 2**53
     # The test part lies at one end of the line and the validation part at the other: neither share moves the other's.
-    if place < config.test_share:
+    if place < config.test_fraction:
         return "test"
-    return "validation" if place >= 1 - config.validation_share else "train"
+    return "validation" if place >= 1 - config.validation_fraction else "train"
 
 
-def select_part(images: ImageSet, config: DataConfig, unit_of_name: Mapping[str, str] | None = None) -> ImageSet:
-    """Return the images of ``config.part``, with a note of how many there are; classes without any are left out.
+def select_split(images: ImageSet, config: DataConfig, unit_of_name: Mapping[str, str] | None = None) -> ImageSet:
+    """Return the images of ``config.split``, with a note of how many there are; classes without any are left out.
 
     A source's own splits decide where it has any, else the division by lesion.
 
@@ -55,22 +55,22 @@ def select_part(images: ImageSet, config: DataConfig, unit_of_name: Mapping[str,
     """
     splits = sorted(set(images.splits) - {""})
     if splits:
-        return _own_part(images, str(config.part), splits)
+        return _own_part(images, str(config.split), splits)
     own = [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
     units = [(unit_of_name or {}).get(name, unit) for name, unit in zip(images.names, own, strict=True)]
     several = {unit for unit, before in zip(units, own, strict=True) if unit != before}
     parts = {unit: part_of(unit, config) for unit in dict.fromkeys(units)}
-    rows_M = np.array([row for row, unit in enumerate(units) if parts[unit] == config.part], np.int64)
+    rows_M = np.array([row for row, unit in enumerate(units) if parts[unit] == config.split], np.int64)
     chosen = len({units[row] for row in rows_M})
     if not chosen:
         remedy = (
             "set another --split-seed"
-            if config.part == "train" or getattr(config, f"{config.part}_share")
-            else f"raise --{config.part}-share"
+            if config.split == "train" or getattr(config, f"{config.split}_fraction")
+            else f"raise --{config.split}-fraction"
         )
         raise DataError(
             f"none of the {len(images):,} images ({len(parts):,} lesions) of class {', '.join(images.classes)} is in the "
-            f"{config.part} part: {remedy}, or give more images"
+            f"{config.split} part: {remedy}, or give more images"
         )
     groups = tuple(
         unit.removeprefix("lesion ") if unit in several else group
@@ -79,14 +79,14 @@ def select_part(images: ImageSet, config: DataConfig, unit_of_name: Mapping[str,
     part = _of_rows(replace(images, groups=groups), rows_M)
     classes = part.classes
     notes = [
-        f"{config.part} part: {len(rows_M):,} of {len(images):,} images, {chosen:,} of {len(parts):,} lesions "
+        f"{config.split} part: {len(rows_M):,} of {len(images):,} images, {chosen:,} of {len(parts):,} lesions "
         f"(split seed {config.split_seed})"
     ]
     unknown = sum(not group for group in images.groups)
     if unknown:
         notes.append(f"the lesion of {unknown:,} images is unknown: each counts as a lesion of its own")
     lost = [name for name in images.classes if name not in classes]
-    notes += [f"class {name} has no images in the {config.part} part" for name in lost]
+    notes += [f"class {name} has no images in the {config.split} part" for name in lost]
     return replace(part, notes=(*part.notes, *notes))
 
 
@@ -96,7 +96,7 @@ def _own_part(images: ImageSet, wanted: str, own: list[str]) -> ImageSet:
     if not len(rows_M):
         raise DataError(
             f"the source has its own splits ({', '.join(own)}), and the {wanted} part of class "
-            f"{', '.join(images.classes)} has no image: give --part {own[0]} or --part all, or another source"
+            f"{', '.join(images.classes)} has no image: give --split {own[0]} or --split all, or another source"
         )
     part = _of_rows(images, rows_M)
     notes = [f"{wanted} part: {len(rows_M):,} of {len(images):,} images, by the source's own splits ({', '.join(own)})"]

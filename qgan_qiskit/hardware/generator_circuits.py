@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import Generator
 from qgan_qiskit.models.base import QuantumGenerator
@@ -29,7 +29,7 @@ class CircuitWork:
         weights_PK: weights, radians, float64.
     """
 
-    ansatz: Ansatz
+    ansatz: CircuitSpec
     angles_BPQ: np.ndarray
     weights_PK: np.ndarray
 
@@ -59,7 +59,7 @@ def work_of(generator: Generator, z_BZ: Tensor) -> CircuitWork:
         UsageError: the generator has no circuits.
     """
 
-    def stop(ansatz: Ansatz, angles_BPQ: np.ndarray, weights_PK: np.ndarray) -> NoReturn:
+    def stop(ansatz: CircuitSpec, angles_BPQ: np.ndarray, weights_PK: np.ndarray) -> NoReturn:
         raise _AnglesKnownError(CircuitWork(ansatz, angles_BPQ, weights_PK))
 
     try:

@@ -35,23 +35,23 @@ _WORST = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Chip:
+class CalibratedCouplingMap:
     """A device as a weighted graph; qubits and couplers that are down are left out.
 
     Attributes:
         num_qubits: all qubits, also those that are down.
-        neighbours: for each qubit that works, the qubits it is coupled to.
+        neighbors: for each qubit that works, the qubits it is coupled to.
         readout_cost: -log(1 - error) of measuring each qubit, infinite where it is down.
         coupler_cost: -log(1 - error) of the two-qubit gate on each pair (low, high) that works.
     """
 
     num_qubits: int
-    neighbours: dict[int, tuple[int, ...]]
+    neighbors: dict[int, tuple[int, ...]]
     readout_cost: np.ndarray
     coupler_cost: dict[tuple[int, int], float]
 
     @classmethod
-    def of(cls, target: Target) -> Chip:
+    def of(cls, target: Target) -> CalibratedCouplingMap:
         """Read a device's description; where it reports no error, the largest that it reports of that kind is taken."""
         readout = _errors({key[0]: value for key, value in _properties(target, 1, "measure")})
         pairs: dict[tuple[int, int], float | None] = {}
@@ -71,11 +71,11 @@ class Chip:
             for pair, error in _errors(pairs).items()
             if math.isfinite(cost := _cost(error)) and np.isfinite(readout_cost[list(pair)]).all()
         }
-        neighbours: dict[int, list[int]] = {int(q): [] for q in np.flatnonzero(np.isfinite(readout_cost))}
+        neighbors: dict[int, list[int]] = {int(q): [] for q in np.flatnonzero(np.isfinite(readout_cost))}
         for low, high in sorted(working):
-            neighbours[low].append(high)
-            neighbours[high].append(low)
-        return cls(target.num_qubits, {q: tuple(found) for q, found in neighbours.items()}, readout_cost, working)
+            neighbors[low].append(high)
+            neighbors[high].append(low)
+        return cls(target.num_qubits, {q: tuple(found) for q, found in neighbors.items()}, readout_cost, working)
 
     def coupler(self, first: int, second: int) -> float:
         """Return the cost of the two-qubit gate on a pair in either order; infinite where there is none."""
@@ -185,7 +185,7 @@ class Placement:
     beside: int
 
 
-def place(chip: Chip, interactions: Interactions, count: int) -> Placement:
+def place(chip: CalibratedCouplingMap, interactions: Interactions, count: int) -> Placement:
     """Choose places for up to ``count`` copies of a circuit; the same calibration gives the same places.
 
     Args:
@@ -206,12 +206,12 @@ def place(chip: Chip, interactions: Interactions, count: int) -> Placement:
     return Placement(places, tuple(float(costs[row]) for row in chosen), _beside(chip, places))
 
 
-def _cost_placement(chip: Chip, interactions: Interactions, qubits: tuple[int, ...]) -> float:
+def _cost_placement(chip: CalibratedCouplingMap, interactions: Interactions, qubits: tuple[int, ...]) -> float:
     gates = sum(number * chip.coupler(qubits[a], qubits[b]) for (a, b), number in interactions.counts.items())
     return gates + float(chip.readout_cost[list(qubits)].sum())
 
 
-def _candidates(chip: Chip, interactions: Interactions) -> Iterator[tuple[int, ...]]:
+def _candidates(chip: CalibratedCouplingMap, interactions: Interactions) -> Iterator[tuple[int, ...]]:
     """Return places for the circuit, a tuple of physical qubits in the order of its own."""
     order = interactions.chain()
     if order is None:
@@ -222,13 +222,13 @@ def _candidates(chip: Chip, interactions: Interactions) -> Iterator[tuple[int, .
         yield tuple(chain[position] for position in where)
 
 
-def _mappings(chip: Chip, interactions: Interactions) -> Iterator[tuple[int, ...]]:
+def _mappings(chip: CalibratedCouplingMap, interactions: Interactions) -> Iterator[tuple[int, ...]]:
     """Return the ways to map a circuit's graph into the chip's."""
     device, circuit = rx.PyGraph(), rx.PyGraph()
     device.add_nodes_from(range(chip.num_qubits))
     device.add_edges_from_no_data(list(chip.coupler_cost))
     for qubit in range(chip.num_qubits):
-        if qubit not in chip.neighbours:
+        if qubit not in chip.neighbors:
             device.remove_node(qubit)
     circuit.add_nodes_from(range(interactions.num_qubits))
     circuit.add_edges_from_no_data(list(interactions.counts))
@@ -237,38 +237,38 @@ def _mappings(chip: Chip, interactions: Interactions) -> Iterator[tuple[int, ...
         yield tuple(place_of[qubit] for qubit in range(interactions.num_qubits))
 
 
-def _chains(chip: Chip, length: int) -> list[tuple[int, ...]]:
+def _chains(chip: CalibratedCouplingMap, length: int) -> list[tuple[int, ...]]:
     """Return simple paths of so many qubits, each in one direction: all of them, or where there are too many, the better ones."""
     every = list(itertools.islice(_paths(chip, length), _MOST_PLACES + 1))
     return every if len(every) <= _MOST_PLACES else _beam(chip, length)
 
 
-def _paths(chip: Chip, length: int) -> Iterator[tuple[int, ...]]:
+def _paths(chip: CalibratedCouplingMap, length: int) -> Iterator[tuple[int, ...]]:
     def longer(path: list[int]) -> Iterator[tuple[int, ...]]:
         if len(path) == length:
             if length == 1 or path[0] < path[-1]:
                 yield tuple(path)
             return
-        for following in chip.neighbours[path[-1]]:
+        for following in chip.neighbors[path[-1]]:
             if following not in path:
                 yield from longer([*path, following])
 
-    for start in chip.neighbours:
+    for start in chip.neighbors:
         yield from longer([start])
 
 
-def _beam(chip: Chip, length: int) -> list[tuple[int, ...]]:
+def _beam(chip: CalibratedCouplingMap, length: int) -> list[tuple[int, ...]]:
     """Return chains from every qubit: of each length half the cheapest are kept, and half those that turn least.
 
     Cheap chains wind around bad qubits and leave gaps; straight ones can be laid side by side.
     """
     found: dict[tuple[int, ...], None] = {}
-    for start in chip.neighbours:
+    for start in chip.neighbors:
         kept: list[tuple[float, int, tuple[int, ...]]] = [(float(chip.readout_cost[start]), 0, (start,))]
         for _ in range(length - 1):
             longer = []
             for cost, turns, path in kept:
-                for following in chip.neighbours[path[-1]]:
+                for following in chip.neighbors[path[-1]]:
                     if following not in path:
                         turned = len(path) > 1 and following - path[-1] != path[-1] - path[-2]
                         step = chip.coupler(path[-1], following) + float(chip.readout_cost[following])
@@ -282,7 +282,9 @@ def _beam(chip: Chip, length: int) -> list[tuple[int, ...]]:
     return list(found)
 
 
-def _choose(chip: Chip, candidates: Sequence[tuple[int, ...]], costs: np.ndarray, count: int) -> list[int]:
+def _choose(
+    chip: CalibratedCouplingMap, candidates: Sequence[tuple[int, ...]], costs: np.ndarray, count: int
+) -> list[int]:
     """Return rows of disjoint candidates: as many as fit up to count, of little cost, and apart where that costs little."""
     covers = np.zeros((len(candidates), chip.num_qubits), dtype=np.float32)
     for row, qubits in enumerate(candidates):
@@ -348,6 +350,6 @@ def _apart(covers: np.ndarray, joined: np.ndarray, costs: np.ndarray, chosen: li
     return chosen
 
 
-def _beside(chip: Chip, places: Sequence[tuple[int, ...]]) -> int:
+def _beside(chip: CalibratedCouplingMap, places: Sequence[tuple[int, ...]]) -> int:
     owner = {qubit: copy for copy, qubits in enumerate(places) for qubit in qubits}
     return sum(low in owner and high in owner and owner[low] != owner[high] for low, high in chip.coupler_cost)

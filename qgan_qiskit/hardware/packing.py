@@ -24,12 +24,12 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
 
-from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.hardware.layout import Chip, Interactions, Placement, place
+from qgan_qiskit.hardware.layout import CalibratedCouplingMap, Interactions, Placement, place
 
 
-def packed(ansatz: Ansatz, weights_PK: np.ndarray, target: Target, most: int | None) -> list[PackedCircuit]:
+def packed(ansatz: CircuitSpec, weights_PK: np.ndarray, target: Target, most: int | None) -> list[PackedCircuit]:
     """Return the circuits that run all sub-generators, each of up to ``most`` of them side by side.
 
     Args:
@@ -49,14 +49,14 @@ def packed(ansatz: Ansatz, weights_PK: np.ndarray, target: Target, most: int | N
     return [pack(ansatz, weights_PK, block, places[: len(block)], target) for block in blocks]
 
 
-def placed(ansatz: Ansatz, target: Target, count: int) -> Placement:
+def placed(ansatz: CircuitSpec, target: Target, count: int) -> Placement:
     """Return places for up to ``count`` sub-generators on a device.
 
     Raises:
         CircuitError: there is none.
     """
     interactions = Interactions.of(ansatz.circuit)
-    placement = place(Chip.of(target), interactions, count)
+    placement = place(CalibratedCouplingMap.of(target), interactions, count)
     if not placement.places:
         raise CircuitError(
             f"{ansatz.name}: {ansatz.num_qubits} qubits with these two-qubit gates fit nowhere on the {target.num_qubits} "
@@ -103,7 +103,7 @@ class PackedCircuit:
 
 
 def pack(
-    ansatz: Ansatz,
+    ansatz: CircuitSpec,
     weights_PK: np.ndarray,
     members: Sequence[int],
     places: Sequence[tuple[int, ...]],

@@ -14,7 +14,7 @@ from qgan_qiskit.errors import RemoteError
 
 
 @dataclass(frozen=True, eq=False)
-class Readings:
+class ExpectationResult:
     """Expectations of some images' sub-generators.
 
     Attributes:
@@ -28,7 +28,7 @@ class Readings:
     more: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def joined(cls, members: Sequence[Readings], axis: int) -> Readings:
+    def joined(cls, members: Sequence[ExpectationResult], axis: int) -> ExpectationResult:
         """Return several readings as one, behind each other along images (0) or sub-generators (1)."""
         names = [name for name in members[0].more if all(name in member.more for member in members)]
         return cls(
@@ -50,7 +50,7 @@ class Readings:
             raise RemoteError(f"{source}: expectations that are not finite; submit its images again")
 
 
-def from_pub(data: object, members: int, observables: int) -> Readings:
+def from_pub(data: object, members: int, observables: int) -> ExpectationResult:
     """Return the readings in a PUB's result, whose values have the shape (members * observables, images, …)."""
     arrays = {name: np.asarray(getattr(data, name)) for name in data.keys()}  # type: ignore[attr-defined]  # noqa: SIM118
     shaped = {
@@ -59,4 +59,4 @@ def from_pub(data: object, members: int, observables: int) -> Readings:
         if array.ndim >= 2 and array.shape[0] == members * observables
     }
     evs, stds = shaped.pop("evs"), shaped.pop("stds")
-    return Readings(evs, stds, shaped)
+    return ExpectationResult(evs, stds, shaped)

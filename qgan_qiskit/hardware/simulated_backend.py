@@ -23,7 +23,7 @@ from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
-from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.hardware.backends import calibration_time, snapshot
@@ -33,7 +33,7 @@ from qgan_qiskit.hardware.noise.calibration import DeviceNoise
 from qgan_qiskit.hardware.noise.noisy_circuit import NoisyCircuit
 from qgan_qiskit.hardware.noise.noisy_estimator import noisy_readings
 from qgan_qiskit.hardware.packing import packed, placed
-from qgan_qiskit.hardware.results import Readings, from_pub
+from qgan_qiskit.hardware.results import ExpectationResult, from_pub
 from qgan_qiskit.hardware.subcircuits import DevicePart, on_qubits, parts
 
 # What a process takes until it can work: it loads Qiskit and torch.
@@ -94,7 +94,7 @@ class LocalDevice:
         self.config, self.device = config, device
         self.places: dict[int, tuple[int, ...]] = {}
 
-    def plan(self, ansatz: Ansatz, count: int) -> str:
+    def plan(self, ansatz: CircuitSpec, count: int) -> str:
         """Return a line on where so many sub-generators go.
 
         Raises:
@@ -124,7 +124,7 @@ class LocalDevice:
             "places": {str(member): list(place) for member, place in sorted(self.places.items())},
         }
 
-    def readings(self, ansatz: Ansatz, angles_BPQ: np.ndarray, weights_PK: np.ndarray) -> Readings:
+    def readings(self, ansatz: CircuitSpec, angles_BPQ: np.ndarray, weights_PK: np.ndarray) -> ExpectationResult:
         """Return the expectations of every image and sub-generator.
 
         Args:
@@ -137,15 +137,15 @@ class LocalDevice:
         """
         tasks = list(self._tasks(ansatz, angles_BPQ, weights_PK))
         processes = min(self.config.processes or os.cpu_count() or 1, len(tasks))
-        done: list[Readings] = []
+        done: list[ExpectationResult] = []
         if self.config.processes is None:
             done = _until_worth_it(tasks, processes)
         rest = tasks[len(done) :]
         with _executor(min(processes, len(rest))) as executor:
             done += list(executor.map(_run, rest)) if executor else [_run(task) for task in rest]
-        return Readings.joined(done, axis=1)
+        return ExpectationResult.joined(done, axis=1)
 
-    def _tasks(self, ansatz: Ansatz, angles_BPQ: np.ndarray, weights_PK: np.ndarray) -> Iterator[_Task]:
+    def _tasks(self, ansatz: CircuitSpec, angles_BPQ: np.ndarray, weights_PK: np.ndarray) -> Iterator[_Task]:
         if self.device is None:
             for member, weights_K in enumerate(weights_PK):
                 values = dict(zip(ansatz.weight_parameters, weights_K.tolist(), strict=True))
@@ -184,12 +184,12 @@ class LocalDevice:
         return _Task(circuit, parameters, observables, angles_BQ, device, order, self.config, int(seed) % 2**31)
 
 
-def _until_worth_it(tasks: list[_Task], processes: int) -> list[Readings]:
+def _until_worth_it(tasks: list[_Task], processes: int) -> list[ExpectationResult]:
     """Run tasks here, one after the other, until starting processes for those left would be quicker.
 
     What a task gives does not depend on where it runs.
     """
-    done: list[Readings] = []
+    done: list[ExpectationResult] = []
     begun = time.monotonic()
     while len(done) < len(tasks):
         done.append(_run(tasks[len(done)]))
@@ -213,7 +213,7 @@ def _executor(processes: int) -> Iterator[Executor | None]:
         yield executor
 
 
-def _run(task: _Task) -> Readings:
+def _run(task: _Task) -> ExpectationResult:
     if task.config.backend.startswith("aer:") and task.device is not None:
         circuit = NoisyCircuit(task.circuit, task.parameters, task.order, DeviceNoise.of(task.device))
         mitigation = Mitigation.of(task.config)

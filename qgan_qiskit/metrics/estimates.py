@@ -12,13 +12,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qgan_qiskit.metrics import memorization as memorisation
-from qgan_qiskit.metrics.features import Side
+from qgan_qiskit.metrics import memorization as memorization
+from qgan_qiskit.metrics.features import FeatureSet
 from qgan_qiskit.metrics.fid import frechet_distance, resampled_frechet_distances
 from qgan_qiskit.metrics.inception_score import inception_score, resampled_inception_scores
 from qgan_qiskit.metrics.kid import kernel_distance, resampled_kernel_distances
 from qgan_qiskit.metrics.memorization import nearest_by_pixels
-from qgan_qiskit.metrics.precision_recall import DENSITY_NEIGHBOURS, PRECISION_NEIGHBOURS, neighbour_measures
+from qgan_qiskit.metrics.precision_recall import (
+    DENSITY_NEIGHBOURS,
+    PRECISION_NEIGHBOURS,
+    precision_recall_density_coverage,
+)
 from qgan_qiskit.metrics.results import Better
 from qgan_qiskit.metrics.ssim import ms_ssim, scales, ssim
 from qgan_qiskit.stats import Bootstrap, normal_interval, order, share_interval
@@ -29,7 +33,7 @@ _SEARCH_SIDE, _PAIRS = 64, 1000
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A figure before it is labelled.
+    """A figure before it is labeled.
 
     Attributes:
         name: what it is called.
@@ -62,7 +66,7 @@ class Estimate:
         return min(low, least), max(high, most)
 
 
-def fid(real: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
+def fid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the Fréchet Inception distance; both sets are resampled."""
     first, second = real.tap_NF, fake.tap_NF
     counts = bootstrap.draws("fid", len(first), len(second))
@@ -70,7 +74,7 @@ def fid(real: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
     return [Estimate(f"FID, {first.shape[1]}-d", frechet_distance(first, second), "lower", resampled, lowest=0)]
 
 
-def kid(real: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
+def kid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the kernel Inception distance; both sets are resampled."""
     first, second = real.tap_NF, fake.tap_NF
     counts = bootstrap.draws("kid", len(first), len(second))
@@ -78,7 +82,7 @@ def kid(real: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
     return [Estimate(f"KID, {first.shape[1]}-d", kernel_distance(first, second, bootstrap.seed), "lower", resampled)]
 
 
-def inception(_: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
+def inception(_: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the inception score, which real images have no part in."""
     logits = fake.logits_NK
     counts = bootstrap.draws("is", len(logits))
@@ -86,14 +90,14 @@ def inception(_: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
     return [Estimate("IS", inception_score(logits), "higher", resampled, lowest=1, highest=logits.shape[1])]
 
 
-def ssim_to_nearest(real: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
+def ssim_to_nearest(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the mean structural similarity of generated images to the real ones that are nearest to them by pixels."""
     rows, _ = nearest_by_pixels(fake.images_NHWC, real.images_NHWC, _SEARCH_SIDE)
     values = ssim(fake.images_NHWC, real.images_NHWC[rows])
     return [_mean("SSIM to nearest real", values, "near the floor", bootstrap, "ssim", -1, 1)]
 
 
-def ms_ssim_of_pairs(_: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
+def ms_ssim_of_pairs(_: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the mean similarity of random pairs of generated images, no image in two pairs; real pairs give the floor."""
     pairs = min(len(fake) // 2, _PAIRS)
     first, second = order(len(fake), bootstrap.seed, "pairs")[: 2 * pairs].reshape(2, pairs)
@@ -102,10 +106,10 @@ def ms_ssim_of_pairs(_: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate
     return [_mean(name, values, "near the floor", bootstrap, "ms-ssim", 0, 1)]
 
 
-def neighbours(real: Side, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
+def neighbors(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return precision, recall, density and coverage; intervals for given balls, as resampled sets have no others."""
     estimates = []
-    for name, values in neighbour_measures(real.tap_NF, fake.tap_NF).items():
+    for name, values in precision_recall_density_coverage(real.tap_NF, fake.tap_NF).items():
         k = PRECISION_NEIGHBOURS if name in ("precision", "recall") else DENSITY_NEIGHBOURS
         estimate = _mean(f"{name}, k = {k}", values, "higher", bootstrap, name, 0, math.inf)
         estimates.append(estimate if name == "density" else replace(estimate, highest=1, share_of=len(values)))
@@ -127,10 +131,10 @@ def copying(sample_M: np.ndarray, held_out_H: np.ndarray | None, bootstrap: Boot
     name, value = "distance to training", float(np.median(sample_M))
     if held_out_H is None:
         return [Estimate(name, value, "near the floor", resampled, lowest=0)]
-    share, expected = memorisation.copied_share(sample_M, held_out_H)
+    share, expected = memorization.memorization_rate(sample_M, held_out_H)
     draws = bootstrap.draws("copied share", len(sample_M), len(held_out_H))
-    shares = None if draws is None else memorisation.resampled_copied_shares(sample_M, held_out_H, *draws)
-    p_value = memorisation.copying_p_value(sample_M, held_out_H)
+    shares = None if draws is None else memorization.resampled_memorization_rates(sample_M, held_out_H, *draws)
+    p_value = memorization.memorization_p_value(sample_M, held_out_H)
     return [
         Estimate(name, value, "near the floor", resampled, lowest=0, floor=float(np.median(held_out_H))),
         Estimate("copied share", share, "lower", shares, 0, 1, share_of=len(sample_M), floor=expected),

@@ -16,11 +16,11 @@ from qgan_qiskit.config import PIXEL_METRICS, EvaluationConfig, MetricName
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.metrics import estimates as measures
 from qgan_qiskit.metrics.estimates import Estimate
-from qgan_qiskit.metrics.features import FeatureCache, FeatureReader, Side, open_network
+from qgan_qiskit.metrics.features import FeatureCache, FeatureExtractor, FeatureSet, open_network
 from qgan_qiskit.metrics.inception import OFFICIAL, Inception
 from qgan_qiskit.metrics.memorization import CopySearch, Found
 from qgan_qiskit.metrics.precision_recall import FEWEST as FEWEST_NEIGHBOURS
-from qgan_qiskit.metrics.results import Figure
+from qgan_qiskit.metrics.results import MetricResult
 from qgan_qiskit.metrics.ssim import scales
 from qgan_qiskit.stats import Bootstrap, order
 
@@ -32,7 +32,7 @@ _MEASURES = {
     "is": measures.inception,
     "ssim": measures.ssim_to_nearest,
     "ms-ssim": measures.ms_ssim_of_pairs,
-    "prdc": measures.neighbours,
+    "prdc": measures.neighbors,
 }
 
 
@@ -85,21 +85,21 @@ class Evaluator:
         self._searched_NHWC = training_THWC
         opened = open_network(config)
         self.names, self.notes = self._possible(None if opened is None else opened[0])
-        self._reader: FeatureReader | None = None
+        self._reader: FeatureExtractor | None = None
         self._copies: CopySearch | None = None
         if opened is not None and set(self.names) - set(PIXEL_METRICS):
-            self._reader = FeatureReader(
+            self._reader = FeatureExtractor(
                 *opened,
                 "is" in self.names,
                 device or torch.device("cpu"),
                 progress=progress,
                 cache=None if cache_dir is None else FeatureCache(cache_dir),
             )
-            if "memorisation" in self.names:
+            if "memorization" in self.names:
                 self._copies = CopySearch(self._reader, training_THWC, held_out_HHWC)
-        self._measured: tuple[Side, Found] | None = None
+        self._measured: tuple[FeatureSet, Found] | None = None
 
-    def measure(self, fake_NHWC: np.ndarray) -> list[Figure]:
+    def measure(self, fake_NHWC: np.ndarray) -> list[MetricResult]:
         """Return all figures of a set of generated images.
 
         Args:
@@ -137,25 +137,25 @@ class Evaluator:
             rows: pairs, the closest first.
 
         Raises:
-            ValueError: nothing has been measured, or memorisation is not among the metrics.
+            ValueError: nothing has been measured, or memorization is not among the metrics.
         """
         if self._copies is None or self._measured is None:
-            raise ValueError("the picture needs a measurement with memorisation among its metrics")
+            raise ValueError("the picture needs a measurement with memorization among its metrics")
         return self._copies.picture(*self._measured, rows)
 
-    def _look_for_copies(self, fake: Side, bootstrap: Bootstrap) -> list[Estimate]:
+    def _look_for_copies(self, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
         assert self._copies is not None
         found = self._copies.find(fake)
         self._measured = fake, found
         return measures.copying(found.distances_N, self._copies.held_out_distances, bootstrap)
 
     @cached_property
-    def _real(self) -> Side:
+    def _real(self) -> FeatureSet:
         """The chosen real images, in their random order."""
         if self._copies is not None and self._searched_NHWC is self._real_NHWC:
             return self._copies.training[self._rows]
         real_NHWC = self._real_NHWC[self._rows]
-        return Side.unread(real_NHWC) if self._reader is None else self._reader.read_real(real_NHWC)
+        return FeatureSet.unread(real_NHWC) if self._reader is None else self._reader.read_real(real_NHWC)
 
     @cached_property
     def _floors(self) -> dict[MetricName, list[float]]:
@@ -168,15 +168,15 @@ class Evaluator:
             if name in _MEASURES and self._half >= _FEWEST.get(name, 1)
         }
 
-    def _read(self, images_NHWC: np.ndarray) -> Side:
-        return Side.unread(images_NHWC) if self._reader is None else self._reader.read(images_NHWC)
+    def _read(self, images_NHWC: np.ndarray) -> FeatureSet:
+        return FeatureSet.unread(images_NHWC) if self._reader is None else self._reader.read(images_NHWC)
 
-    def _figure(self, metric: MetricName, estimate: Estimate, floor: float | None, number: int) -> Figure:
+    def _figure(self, metric: MetricName, estimate: Estimate, floor: float | None, number: int) -> MetricResult:
         low, high = estimate.interval()
         reader = None if metric in PIXEL_METRICS else self._reader
-        searched = self._copies if metric == "memorisation" else None
-        halves = floor is not None and metric != "memorisation"
-        return Figure(
+        searched = self._copies if metric == "memorization" else None
+        halves = floor is not None and metric != "memorization"
+        return MetricResult(
             metric=metric,
             name=estimate.name,
             value=estimate.value,
@@ -217,7 +217,7 @@ class Evaluator:
             return f"there are no --fid-weights, a file of Inception weights such as {OFFICIAL}"
         if name == "is" and network is not None and not network.has_logits:
             return f"{network.lacks}, and no class logits; {OFFICIAL} has them"
-        if name == "memorisation" and not len(self._searched_NHWC):
+        if name == "memorization" and not len(self._searched_NHWC):
             return "the images that were trained on are not at hand"
         if len(self._real_NHWC) < fewest:
             return f"at least {fewest} real images are needed, not {len(self._real_NHWC)}"

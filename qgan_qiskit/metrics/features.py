@@ -122,7 +122,7 @@ def open_network(config: EvaluationConfig) -> tuple[Inception, Output] | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class FeatureSet:
     """A set of images and what a network says about it.
 
     Attributes:
@@ -136,7 +136,7 @@ class Side:
     logits_NK: np.ndarray
 
     @classmethod
-    def unread(cls, images_NHWC: np.ndarray) -> Side:
+    def unread(cls, images_NHWC: np.ndarray) -> FeatureSet:
         """Return a set that no network has seen."""
         nothing = np.zeros((len(images_NHWC), 0))
         return cls(images_NHWC, nothing, nothing)
@@ -144,11 +144,11 @@ class Side:
     def __len__(self) -> int:
         return len(self.images_NHWC)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> Side:
-        return Side(self.images_NHWC[rows], self.tap_NF[rows], self.logits_NK[rows])
+    def __getitem__(self, rows: np.ndarray | slice) -> FeatureSet:
+        return FeatureSet(self.images_NHWC[rows], self.tap_NF[rows], self.logits_NK[rows])
 
 
-class FeatureReader:
+class FeatureExtractor:
     """Reads the features of sets of images with one network.
 
     Attributes:
@@ -184,7 +184,7 @@ class FeatureReader:
         self.network, self.tap = network.to(device), tap
         self._device, self._progress, self._cache = device, progress, cache
 
-    def read(self, images_NHWC: np.ndarray) -> Side:
+    def read(self, images_NHWC: np.ndarray) -> FeatureSet:
         """Return uint8 images of shape (N, H, W, 3), at least one, with their features.
 
         Raises:
@@ -192,7 +192,7 @@ class FeatureReader:
         """
         return self._side(images_NHWC, self._computed(images_NHWC))
 
-    def read_real(self, images_NHWC: np.ndarray) -> Side:
+    def read_real(self, images_NHWC: np.ndarray) -> FeatureSet:
         """Return the same as :meth:`read`, from the cache where it has it: real images come again and again.
 
         Raises:
@@ -203,9 +203,9 @@ class FeatureReader:
         reader = [self.network.digest, self.network.resize, self._outputs, self._device.type]
         return self._side(images_NHWC, self._cache.get(images_NHWC, reader, lambda: self._computed(images_NHWC)))
 
-    def _side(self, images_NHWC: np.ndarray, matrices: list[np.ndarray]) -> Side:
+    def _side(self, images_NHWC: np.ndarray, matrices: list[np.ndarray]) -> FeatureSet:
         logits = matrices[1] if len(matrices) > 1 else np.zeros((len(images_NHWC), 0))
-        return Side(images_NHWC, matrices[0], logits)
+        return FeatureSet(images_NHWC, matrices[0], logits)
 
     def _computed(self, images_NHWC: np.ndarray) -> list[np.ndarray]:
         found: list[list[np.ndarray]] = [[] for _ in self._outputs]

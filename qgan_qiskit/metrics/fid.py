@@ -14,7 +14,7 @@ def frechet_distance(first_NF: np.ndarray, second_MF: np.ndarray) -> float:
 
     Not the functions of torch-fidelity and torchmetrics: they take eigenvalues of the product of the covariances. With
     fewer images than features most of these are rounding noise, whose roots add up, and they take longer than the bootstrap
-    can wait. The sum of their roots is the sum of the singular values of the product of the centred sets themselves. That
+    can wait. The sum of their roots is the sum of the singular values of the product of the centered sets themselves. That
     is exact to the last digits, and no larger than the sets.
 
     Args:

@@ -89,7 +89,7 @@ class LastBlockE(BlockE):
 Output = Literal[64, 192, 768, 2048, "logits"]
 Resize = Literal["bilinear", "bilinear-antialias", "bicubic-antialias"]
 
-TAPS: tuple[Output, ...] = (64, 192, 768, 2048)
+FEATURE_LAYERS: tuple[Output, ...] = (64, 192, 768, 2048)
 OFFICIAL = "pt_inception-2015-12-05-6726825d.pth"
 _SIDE = 299
 # The layers up to each tap, behind those of the tap before.
@@ -156,7 +156,7 @@ class Inception(nn.Module):
                     break
                 for name, layer in stage.items():
                     self.add_module(name, layer)
-        self.taps = tuple(tap for tap in TAPS if all(hasattr(self, name) for name in _STAGES[tap]))
+        self.taps = tuple(tap for tap in FEATURE_LAYERS if all(hasattr(self, name) for name in _STAGES[tap]))
         self.has_logits = hasattr(self, "fc")
         if not self.taps:
             raise DataError(f"{weights}: lacks Inception tensors, such as '{missing}'; name another --fid-weights")

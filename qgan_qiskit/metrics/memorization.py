@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 from scipy.stats import mannwhitneyu
 from torch.nn.functional import adaptive_avg_pool2d
 
-from qgan_qiskit.metrics.features import FeatureReader, Side
+from qgan_qiskit.metrics.features import FeatureExtractor, FeatureSet
 from qgan_qiskit.metrics.precision_recall import nearest
 
 TURNS = 8
@@ -79,7 +79,7 @@ def _shrunk(images_NHWC: np.ndarray, side: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def copied_share(sample_N: np.ndarray, held_out_H: np.ndarray) -> tuple[float, float]:
+def memorization_rate(sample_N: np.ndarray, held_out_H: np.ndarray) -> tuple[float, float]:
     """Return the share of samples as near to a training image as the nearest 1 % of held-out images, and what is expected.
 
     Held-out images are new images of the same kind: some of them lie near a training image by chance. A generator that has
@@ -98,7 +98,7 @@ def copied_share(sample_N: np.ndarray, held_out_H: np.ndarray) -> tuple[float, f
     return float(np.mean(sample_N <= threshold)), rank / (len(held_out_H) + 1)
 
 
-def resampled_copied_shares(
+def resampled_memorization_rates(
     sample_N: np.ndarray, held_out_H: np.ndarray, sample_RN: np.ndarray, held_out_RH: np.ndarray
 ) -> np.ndarray:
     """Return the shares of resampled sets, (R,).
@@ -110,14 +110,14 @@ def resampled_copied_shares(
         held_out_RH: how often each held-out image is drawn.
     """
     pairs = zip(sample_RN.astype(int), held_out_RH.astype(int), strict=True)
-    return np.array([copied_share(np.repeat(sample_N, a), np.repeat(held_out_H, b))[0] for a, b in pairs])
+    return np.array([memorization_rate(np.repeat(sample_N, a), np.repeat(held_out_H, b))[0] for a, b in pairs])
 
 
-def copying_p_value(sample_N: np.ndarray, held_out_H: np.ndarray) -> float:
+def memorization_p_value(sample_N: np.ndarray, held_out_H: np.ndarray) -> float:
     """Return the one-sided p-value of the rank test that samples are nearer to training images than held-out ones are.
 
     Mann and Whitney's test on distances to the nearest training image, as in Meehan et al. 2020 (section 3, there as a
-    z-score). A small value means copying, or samples drawn towards training images throughout; a value near 1 means
+    z-score). A small value means copying, or samples drawn toward training images throughout; a value near 1 means
     samples further from any training image than real ones are.
     """
     return float(mannwhitneyu(sample_N, held_out_H, alternative="less").pvalue)
@@ -175,7 +175,7 @@ class Found:
 class CopySearch:
     """Looks for copies of training images; all of them are searched, however few the other metrics take."""
 
-    def __init__(self, reader: FeatureReader, training_THWC: np.ndarray, held_out_HHWC: np.ndarray | None) -> None:
+    def __init__(self, reader: FeatureExtractor, training_THWC: np.ndarray, held_out_HHWC: np.ndarray | None) -> None:
         """Keep the images; features are computed when they are needed, once.
 
         Args:
@@ -186,12 +186,12 @@ class CopySearch:
         self._reader, self._training_THWC, self._held_out_HHWC = reader, training_THWC, held_out_HHWC
 
     @cached_property
-    def training(self) -> Side:
+    def training(self) -> FeatureSet:
         """The training images with their features."""
         return self._reader.read_real(self._training_THWC)
 
     @cached_property
-    def held_out(self) -> Side | None:
+    def held_out(self) -> FeatureSet | None:
         """The held-out images with their features."""
         return None if self._held_out_HHWC is None else self._reader.read_real(self._held_out_HHWC)
 
@@ -200,7 +200,7 @@ class CopySearch:
         """The distance of each held-out image to its nearest training image, (H,)."""
         return None if self.held_out is None else self.find(self.held_out).distances_N
 
-    def find(self, side: Side) -> Found:
+    def find(self, side: FeatureSet) -> Found:
         """Find the nearest training image of each image, also if it was turned or mirrored.
 
         Training usually shows its images in all eight orientations, so a copy may come in any of them, and features change
@@ -218,7 +218,7 @@ class CopySearch:
             turns_N[moved[~nearer]] = 0
         return Found(rows_N, distances_N, turns_N)
 
-    def picture(self, side: Side, found: Found, rows: int) -> Image.Image:
+    def picture(self, side: FeatureSet, found: Found, rows: int) -> Image.Image:
         """Return the samples nearest to a training image, each beside that image and its nearest held-out one.
 
         Args:

@@ -1,4 +1,4 @@
-"""Measures from nearest neighbours in feature space: precision and recall, density and coverage.
+"""Measures from nearest neighbors in feature space: precision and recall, density and coverage.
 
 Shape letters: N real images · M generated images · F features · B images of a block.
 """
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.distance import cdist
 
-# Neighbours in the papers: Kynkäänniemi et al. 2019 (and torch-fidelity), Naeem et al. 2020.
+# Neighbors in the papers: Kynkäänniemi et al. 2019 (and torch-fidelity), Naeem et al. 2020.
 PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS = 3, 5
 # Images that all four measures need on each side.
 FEWEST = DENSITY_NEIGHBOURS + 1
 _BLOCK = 500
 
 
-def neighbour_measures(real_NF: np.ndarray, fake_MF: np.ndarray) -> dict[str, np.ndarray]:
+def precision_recall_density_coverage(real_NF: np.ndarray, fake_MF: np.ndarray) -> dict[str, np.ndarray]:
     """Return four measures, each as one number per image whose mean is the measure.
 
-    A ball around an image reaches to its k-th nearest neighbour in its own set.
+    A ball around an image reaches to its k-th nearest neighbor in its own set.
 
     - ``precision`` (M,): whether a generated image lies in the ball of any real one (k = 3).
     - ``recall`` (N,): whether a real image lies in the ball of any generated one (k = 3).
@@ -38,7 +38,7 @@ def neighbour_measures(real_NF: np.ndarray, fake_MF: np.ndarray) -> dict[str, np
         ValueError: fewer than six rows on a side.
     """
     if min(len(real_NF), len(fake_MF)) < FEWEST:
-        raise ValueError(f"neighbour measures need at least {FEWEST} rows on each side")
+        raise ValueError(f"neighbor measures need at least {FEWEST} rows on each side")
     real_radii, fake_radii = _radii(real_NF), _radii(fake_MF)
     precise, dense = np.zeros(len(fake_MF), bool), np.zeros(len(fake_MF))
     recalled, covered = [], []

@@ -13,7 +13,7 @@ Better = Literal["lower", "higher", "near the floor"]
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricResult:
     """A value, its interval, what real images reach, and how it was measured.
 
     Attributes:
@@ -56,7 +56,7 @@ class Figure:
 _FLOOR, _BETTER = "real against real", "better"
 
 
-def table_text(figures: Mapping[str, Sequence[Figure]], width: int = 120) -> str:
+def table_text(figures: Mapping[str, Sequence[MetricResult]], width: int = 120) -> str:
     """Return rows of runs and columns of figures, with the floor, the better direction, and how all was measured.
 
     Args:
@@ -86,7 +86,7 @@ def _blocks(columns: list[list[str]], width: int) -> list[str]:
     return blocks
 
 
-def _cell(figure: Figure) -> str:
+def _cell(figure: MetricResult) -> str:
     if figure.low is None or figure.high is None:
         return _number(figure.value)
     return f"{_number(figure.value)} [{_number(figure.low)}, {_number(figure.high)}]"
@@ -96,7 +96,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _caption(figures: Sequence[Figure]) -> str:
+def _caption(figures: Sequence[MetricResult]) -> str:
     """Return how the figures were measured; a figure whose number of real images is its own says so."""
     usual = figures[0]
     lines = [f"{usual.real_number:,} real and {usual.fake_number:,} generated images, seed {usual.seed}"]
@@ -108,7 +108,7 @@ def _caption(figures: Sequence[Figure]) -> str:
     halves = {figure.floor_number for figure in figures if figure.floor_number is not None}
     for number in halves:
         lines.append(f"{_FLOOR}: {number:,} real images against {number:,} others")
-    searched = next((figure for figure in figures if figure.metric == "memorisation"), None)
+    searched = next((figure for figure in figures if figure.metric == "memorization"), None)
     if searched is not None:
         compared = (
             "the floor is that of held-out images" if searched.floor is not None else "there are no held-out images"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import HybridQConfig, MediqConfig, ModelConfig, MosaiqConfig, QgpatchConfig, TransferConfig
-from qgan_qiskit.models.base import Generator, Pair
-from qgan_qiskit.models.classical_baseline import ClassicalTwin
+from qgan_qiskit.models.base import DiscriminatorBatch, Generator
+from qgan_qiskit.models.classical_baseline import MatchedClassicalBlock
 from qgan_qiskit.models.dcgan import DcganDiscriminator, DcganGenerator
 from qgan_qiskit.models.discriminators import ConditionalDcganDiscriminator, DenseDiscriminator, ProjectionCritic
 from qgan_qiskit.models.hybridq import HybridQGenerator
@@ -23,7 +23,7 @@ from qgan_qiskit.qnn import SubGenerators
 if TYPE_CHECKING:
     from qiskit.primitives import BaseEstimatorV2
 
-__all__ = ["Generator", "Pair", "ansatz_of", "build", "parameter_count", "quantum_counts"]
+__all__ = ["DiscriminatorBatch", "Generator", "build", "build_circuit_spec", "parameter_count", "quantum_counts"]
 
 
 def build(
@@ -34,14 +34,14 @@ def build(
     channels: int = 3,
     classes: tuple[str, ...] = (),
 ) -> tuple[Generator, nn.Module]:
-    """Return the generator and the discriminator of a model, initialised.
+    """Return the generator and the discriminator of a model, initialized.
 
     Args:
         config: which model, and its sizes.
         resolution: side of the images in pixels.
         generator: source of the initial weights.
         estimator: what evaluates the circuits of a quantum model; None for the exact simulator.
-        channels: 3 for colour images, 1 for grey ones (QGPatch makes only these).
+        channels: 3 for color images, 1 for gray ones (QGPatch makes only these).
         classes: names, for a model that makes images of several.
     """
     # Layers draw weights of their own before ours replace them: the caller's global random numbers stay as they were.
@@ -67,7 +67,7 @@ def build(
         if isinstance(config, HybridQConfig):
             model = HybridQGenerator(config, resolution, generator, estimator, channels)
             if config.mode == "latent":
-                features = config.sub_generators * ansatz_of(config).num_observables
+                features = config.sub_generators * build_circuit_spec(config).num_observables
                 return model, DenseDiscriminator(features, generator, slope=0.2)
         else:
             model = DcganGenerator(config, resolution, generator, channels)
@@ -88,7 +88,9 @@ def parameter_count(*modules: nn.Module) -> int:
 
 
 def quantum_counts(*modules: nn.Module) -> tuple[int, int]:
-    """Return how many numbers are trained in circuits, and how many in classical twins in their place."""
+    """Return how many numbers are trained in circuits, and how many in classical classical baselines in their place."""
     parts = [part for module in modules for part in module.modules()]
-    circuits, twins = ([part for part in parts if isinstance(part, kind)] for kind in (SubGenerators, ClassicalTwin))
+    circuits, twins = (
+        [part for part in parts if isinstance(part, kind)] for kind in (SubGenerators, MatchedClassicalBlock)
+    )
     return parameter_count(*circuits), parameter_count(*twins)

@@ -1,4 +1,4 @@
-"""The classical twin of the sub-generators: the same shapes and exactly as many trained numbers, no circuit.
+"""The classical baseline of the sub-generators: the same shapes and exactly as many trained numbers, no circuit.
 
 Shape letters: B batch · P sub-generators · Q inputs · O outputs · K weights of one sub-generator · R hidden units.
 """
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from qgan_qiskit.errors import UsageError
 
 
-class ClassicalTwin(nn.Module):
+class MatchedClassicalBlock(nn.Module):
     """P small networks Q -> R -> O with tanh, each of exactly K parameters; outputs in [-1, 1] like expectations, or any numbers.
 
     R is the largest width that K pays for; the rest goes to a diagonal from input to output, then to biases of the
@@ -30,7 +30,7 @@ class ClassicalTwin(nn.Module):
         *,
         bounded: bool = True,
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             num_inputs: Q.
@@ -52,7 +52,7 @@ class ClassicalTwin(nn.Module):
             rest -= sizes[-1]
         if rest:
             raise UsageError(
-                f"a twin of {num_inputs} inputs and {num_outputs} outputs cannot have {num_weights} parameters"
+                f"a classical baseline of {num_inputs} inputs and {num_outputs} outputs cannot have {num_weights} parameters"
             )
 
         def normal(*shape: int, scale: float) -> nn.Parameter:
@@ -66,11 +66,11 @@ class ClassicalTwin(nn.Module):
 
     def forward(self, angles_BPQ: Tensor) -> Tensor:
         """Return outputs (B, P, O), in [-1, 1] if bounded, from angles in radians."""
-        centred = (angles_BPQ - math.pi / 2).transpose(0, 1)
-        hidden_PBR = torch.tanh(_add(centred @ self.first_PQR, self.hidden_bias))
+        centered = (angles_BPQ - math.pi / 2).transpose(0, 1)
+        hidden_PBR = torch.tanh(_add(centered @ self.first_PQR, self.hidden_bias))
         output_PBO = hidden_PBR @ self.second_PRO
         width = self.diagonal.shape[1]
-        output_PBO = _add(output_PBO, self.diagonal[:, None] * centred[:, :, :width])
+        output_PBO = _add(output_PBO, self.diagonal[:, None] * centered[:, :, :width])
         output_PBO = _add(output_PBO, self.output_bias)
         return (torch.tanh(output_PBO) if self.bounded else output_PBO).transpose(0, 1)
 

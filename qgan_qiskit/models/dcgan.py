@@ -11,14 +11,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from qgan_qiskit.config import DcganConfig
 from qgan_qiskit.models.base import Generator
-from qgan_qiskit.models.layers import MinibatchStd, dcgan_initialise
+from qgan_qiskit.models.layers import MinibatchStd, dcgan_initialize
 
 
 class DcganGenerator(Generator):
     """Transposed convolutions from a latent vector to an image; 3,576,704 parameters at the defaults and 64x64."""
 
     def __init__(self, config: DcganConfig, resolution: int, generator: torch.Generator, channels: int = 3) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             config: latent size and width.
@@ -43,7 +43,7 @@ class DcganGenerator(Generator):
             width //= 2
         layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        dcgan_initialise(self, generator)
+        dcgan_initialize(self, generator)
 
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw z ~ N(0, 1), shape (count, Z)."""
@@ -67,7 +67,7 @@ class DcganDiscriminator(nn.Module):
         *,
         minibatch_std: bool = False,
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             width: channels of the first stage.
@@ -79,7 +79,7 @@ class DcganDiscriminator(nn.Module):
         """
         super().__init__()
         wrap = spectral_norm if norm == "spectral" else (lambda layer: layer)
-        # Spectral normalisation starts its power iteration from torch's own random numbers: fix them too.
+        # Spectral normalization starts its power iteration from torch's own random numbers: fix them too.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             layers: list[nn.Module] = [wrap(nn.Conv2d(channels, width, 4, 2, 1, bias=False)), nn.LeakyReLU(0.2)]
@@ -93,7 +93,7 @@ class DcganDiscriminator(nn.Module):
                 layers.append(MinibatchStd())
             layers.append(wrap(nn.Conv2d(width + minibatch_std, 1, 4, 1, 0, bias=False)))
             self.layers = nn.Sequential(*layers)
-        dcgan_initialise(self, generator)
+        dcgan_initialize(self, generator)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits (B,): positive for real."""

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from qgan_qiskit.models.layers import DoubledConv2d, dcgan_initialise, he_initialise
+from qgan_qiskit.models.layers import UpsampleConv2d, dcgan_initialize, he_initialize
 
 
 class ImageEncoder(nn.Module):
     """One conv4x4 (C -> 5, stride 2), LeakyReLU, flatten, FC -> Z, tanh (arXiv 2506.21015v1, section 3.1; sizes ours)."""
 
     def __init__(self, latent_size: int, resolution: int, generator: torch.Generator, channels: int = 3) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             latent_size: Z.
@@ -33,7 +33,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(channels, 5, 4, stride=2, padding=1)
         self.project = nn.Linear(5 * (resolution // 2) ** 2, latent_size)
-        dcgan_initialise(self, generator)
+        dcgan_initialize(self, generator)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return latents (B, Z) in [-1, 1]."""
@@ -50,7 +50,7 @@ class UpsampleDecoder(nn.Module):
     def __init__(
         self, features: int, width: int, resolution: int, generator: torch.Generator, channels: int = 3
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             features: F, expectations of an image.
@@ -67,13 +67,13 @@ class UpsampleDecoder(nn.Module):
         # Numbered with a place left out before each convolution, where runs of earlier versions had the upsampling.
         for stage in range(resolution.bit_length() - 3):
             following = before if stage < 1 else max(before // 2, 16)
-            stages = (DoubledConv2d(before, following, bias=False), nn.BatchNorm2d(following), nn.ReLU())
+            stages = (UpsampleConv2d(before, following, bias=False), nn.BatchNorm2d(following), nn.ReLU())
             for place, layer in enumerate(stages, 4 * stage + 1):
                 self.layers.add_module(str(place), layer)
             before = following
         for place, layer in enumerate((nn.Conv2d(before, channels, 3, padding=1), nn.Tanh()), 4 * stage + 4):
             self.layers.add_module(str(place), layer)
-        he_initialise(self, generator)
+        he_initialize(self, generator)
 
     def forward(self, features_BF: Tensor) -> Tensor:
         """Return images (B, C, H, W) in [-1, 1]."""
@@ -93,7 +93,7 @@ class ModulatedDecoder(nn.Module):
     def __init__(
         self, features: int, width: int, resolution: int, generator: torch.Generator, channels: int = 3
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             features: F, expectations of an image.
@@ -110,13 +110,13 @@ class ModulatedDecoder(nn.Module):
         for stage in range(stages):
             following = before if stage < 1 else max(before // 2, 16)
             side = 3 if stage == stages - 1 else 1
-            self.convolutions.append(DoubledConv2d(before, following, bias=False))
+            self.convolutions.append(UpsampleConv2d(before, following, bias=False))
             self.norms.append(nn.BatchNorm2d(following))
             self.modulations.append(nn.Linear(features, 2 * following, bias=False))
             self.images.append(nn.Conv2d(following, channels, side, padding=side // 2))
             before = following
-        he_initialise(self, generator)
-        dcgan_initialise(self.modulations, generator)
+        he_initialize(self, generator)
+        dcgan_initialize(self.modulations, generator)
         with torch.no_grad():
             for layer in self.images:
                 # Their sum is to start at about the size of one of them.
@@ -144,7 +144,7 @@ class PaperDecoder(nn.Module):
     """FC -> 1 x H x W -> ReLU -> conv3x3 -> tanh: the literal reading of arXiv 2506.21015v1, section 3.1."""
 
     def __init__(self, features: int, resolution: int, generator: torch.Generator, channels: int = 3) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             features: F, expectations of an image.
@@ -156,7 +156,7 @@ class PaperDecoder(nn.Module):
         self.resolution = resolution
         self.project = nn.Linear(features, resolution * resolution)
         self.convolution = nn.Conv2d(1, channels, 3, padding=1)
-        dcgan_initialise(self, generator)
+        dcgan_initialize(self, generator)
 
     def forward(self, features_BF: Tensor) -> Tensor:
         """Return images (B, C, H, W) in [-1, 1]."""

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from qgan_qiskit.models.dcgan import DcganDiscriminator
-from qgan_qiskit.models.layers import he_initialise
+from qgan_qiskit.models.layers import he_initialize
 
 
 class DenseDiscriminator(nn.Module):
     """F -> 64 -> 16 -> 1 with ReLU (MosaiQ, arXiv 2308.11096; QGPatch, arXiv 2010.06201): 3,681 parameters at F = 40."""
 
     def __init__(self, features: int, generator: torch.Generator, *, slope: float = 0.0) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             features: F.
@@ -35,7 +35,7 @@ class DenseDiscriminator(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(features, 64), nn.LeakyReLU(slope), nn.Linear(64, 16), nn.LeakyReLU(slope), nn.Linear(16, 1)
         )
-        he_initialise(self, generator)
+        he_initialize(self, generator)
 
     def forward(self, samples_BF: Tensor) -> Tensor:
         """Return logits (B,): positive for real."""
@@ -58,7 +58,7 @@ class ConditionalDcganDiscriminator(nn.Module):
         *,
         minibatch_std: bool = False,
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             width: channels of the first stage.
@@ -92,7 +92,7 @@ _EMBEDDED_projection_critic = 128
 
 
 class ProjectionCritic(nn.Module):
-    """Strided convolutions, mean over the plane h, and ``psi(h) + <W h, embedding(class)>``; no normalisation.
+    """Strided convolutions, mean over the plane h, and ``psi(h) + <W h, embedding(class)>``; no normalization.
 
     2.82M parameters at width 64, 64x64 and 8 classes.
     """
@@ -100,7 +100,7 @@ class ProjectionCritic(nn.Module):
     def __init__(
         self, width: int, resolution: int, num_classes: int, generator: torch.Generator, channels: int = 3
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             width: channels of the first stage.
@@ -120,7 +120,7 @@ class ProjectionCritic(nn.Module):
         self.score = nn.Linear(before, 1)
         self.project = nn.Linear(before, _EMBEDDED_projection_critic)
         self.embedding = nn.Embedding(num_classes, _EMBEDDED_projection_critic)
-        he_initialise(self, generator)
+        he_initialize(self, generator)
         nn.init.normal_(self.embedding.weight, generator=generator)
 
     def features(self, images_BCHW: Tensor) -> Tensor:

@@ -18,11 +18,11 @@ import torch
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import HybridQConfig
-from qgan_qiskit.models.base import Pair, QuantumGenerator
+from qgan_qiskit.models.base import DiscriminatorBatch, QuantumGenerator
 from qgan_qiskit.models.decoders import ImageEncoder, ModulatedDecoder, PaperDecoder, UpsampleDecoder
-from qgan_qiskit.models.layers import dcgan_initialise
+from qgan_qiskit.models.layers import dcgan_initialize
 
 # Share of each new batch in the running mean and covariance of the encoder's latents (fusion).
 _LATENT_MOMENTUM = 0.02
@@ -48,18 +48,18 @@ class HybridQGenerator(QuantumGenerator):
         estimator: BaseEstimatorV2 | None = None,
         channels: int = 3,
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             config: sizes, circuit and mode.
             resolution: side of the images in pixels: a power of two for the upsampling decoder.
             generator: source of the initial weights.
             estimator: what evaluates the circuits; None for the exact simulator.
-            channels: C, 3 for colour or 1 for grey.
+            channels: C, 3 for color or 1 for gray.
         """
-        super().__init__(config.noise_high, adaptive=config.noise == "adaptive")
+        super().__init__(config.latent_high, adaptive=config.latent_range == "adaptive")
         self.config = config
-        ansatz = ansatz_of(config)
+        ansatz = build_circuit_spec(config)
         count = config.sub_generators
         angles, features = count * ansatz.num_inputs, count * ansatz.num_observables
         # Fusion draws twice when it generates: uniform noise, and normal numbers for the fitted latent distribution.
@@ -67,11 +67,13 @@ class HybridQGenerator(QuantumGenerator):
         self.encoder: nn.Module = nn.Identity()
         if config.encoder == "linear":
             self.encoder = nn.Linear(angles, angles)
-            dcgan_initialise(self.encoder, generator)
+            dcgan_initialize(self.encoder, generator)
             # Start as the identity, so that the angles keep the range that the noise has.
             with torch.no_grad():
                 self.encoder.weight.add_(torch.eye(angles))
-        self.add_sub_generators(ansatz, count, generator, twin=config.twin, estimator=estimator)
+        self.add_sub_generators(
+            ansatz, count, generator, classical_baseline=config.classical_baseline, estimator=estimator
+        )
         if config.decoder == "paper":
             self.decoder: nn.Module = PaperDecoder(features, resolution, generator, channels)
         else:
@@ -85,9 +87,9 @@ class HybridQGenerator(QuantumGenerator):
             self.register_buffer("latent_covariance", torch.eye(angles))
 
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw z ~ U[0, noise_high) radians, shape (count, Z); in fusion mode the second half is N(0, 1)."""
+        """Draw z ~ U[0, latent_high) radians, shape (count, Z); in fusion mode the second half is N(0, 1)."""
         size = math.prod(self.angles_shape)
-        noise = self.uniform_noise(count, size, generator)
+        noise = self.uniform_latent(count, size, generator)
         if self.config.mode != "fusion":
             return noise
         return torch.cat([noise, torch.randn(count, size, generator=generator)], dim=1)
@@ -106,20 +108,20 @@ class HybridQGenerator(QuantumGenerator):
 
     def _fuse(self, latent_BZ: Tensor, noise_BZ: Tensor) -> Tensor:
         """Angles around pi/2 from a latent in [-1, 1], moved by noise of at most half its range, in radians."""
-        return self.encoder(math.pi / 2 * (1 + latent_BZ) + 0.5 * (noise_BZ - self.noise_high / 2))
+        return self.encoder(math.pi / 2 * (1 + latent_BZ) + 0.5 * (noise_BZ - self.latent_high / 2))
 
-    def training_pair(self, real_BCHW: Tensor, z_BZ: Tensor) -> Pair:
+    def discriminator_inputs(self, real_BCHW: Tensor, z_BZ: Tensor) -> DiscriminatorBatch:
         """Return what the discriminator compares, and the reconstruction error, for this mode."""
         if self.config.mode == "image":
-            return Pair(real_BCHW, self(z_BZ))
+            return DiscriminatorBatch(real_BCHW, self(z_BZ))
         latent = self.image_encoder(real_BCHW)
         if self.config.mode == "latent":
             reconstruction = (self.decoder(latent) - real_BCHW).square().mean()
-            return Pair(latent.detach(), self.features(self.encoder(z_BZ)), reconstruction)
+            return DiscriminatorBatch(latent.detach(), self.features(self.encoder(z_BZ)), reconstruction)
         self._follow(latent.detach())
         noise, _ = z_BZ.chunk(2, dim=1)
         fake = self.decoder(self.features(self._fuse(latent, noise)))
-        return Pair(real_BCHW, fake, (fake - real_BCHW).square().mean())
+        return DiscriminatorBatch(real_BCHW, fake, (fake - real_BCHW).square().mean())
 
     @torch.no_grad()
     def _follow(self, latent_BZ: Tensor) -> None:
@@ -128,9 +130,9 @@ class HybridQGenerator(QuantumGenerator):
         with torch.autocast(latent_BZ.device.type, enabled=False):
             latent_BZ = latent_BZ.float()
             mean = latent_BZ.mean(dim=0)
-            centred = latent_BZ - mean
+            centered = latent_BZ - mean
             self.latent_mean.lerp_(mean, _LATENT_MOMENTUM)
-            self.latent_covariance.lerp_(centred.T @ centred / max(len(latent_BZ) - 1, 1), _LATENT_MOMENTUM)
+            self.latent_covariance.lerp_(centered.T @ centered / max(len(latent_BZ) - 1, 1), _LATENT_MOMENTUM)
 
 
 def _root(covariance_ZZ: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ A convolution of a doubled image, without doubling it.
 
 Shape letters: B batch · C channels in · O channels out · H W of the small image.
 
-Batch norm that was folded away: weights whose file has it worked into the convolutions, as quantised networks have.
+Batch norm that was folded away: weights whose file has it worked into the convolutions, as quantized networks have.
 
 Such a layer stands in the file as the identity plus a bias. Trained as it stands, it would throw its input's mean and scale away,
-and with them what the convolution has learnt. So the two are measured once and written into the layer: the network computes what
-it did before, and batch norm normalises again.
+and with them what the convolution has learned. So the two are measured once and written into the layer: the network computes what
+it did before, and batch norm normalizes again.
 
 Shape letters: N images · F features of a layer · H W its height and width.
 
@@ -33,7 +33,7 @@ from torch.nn.functional import conv_transpose2d, pad
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
-def dcgan_initialise(module: nn.Module, generator: torch.Generator) -> None:
+def dcgan_initialize(module: nn.Module, generator: torch.Generator) -> None:
     """Set weights as DCGAN does (Radford et al. 2015, section 4): N(0, 0.02), batch-norm gains N(1, 0.02), biases 0.
 
     Args:
@@ -47,7 +47,7 @@ def dcgan_initialise(module: nn.Module, generator: torch.Generator) -> None:
             _normal(layer, 1.0, generator)
 
 
-def he_initialise(module: nn.Module, generator: torch.Generator) -> None:
+def he_initialize(module: nn.Module, generator: torch.Generator) -> None:
     """Set convolution and linear weights to N(0, 2 / fan_in) (He et al. 2015), biases to 0.
 
     Args:
@@ -63,7 +63,7 @@ def he_initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 def _normal(layer: nn.Module, mean: float, generator: torch.Generator) -> None:
     parameters = dict(layer.named_parameters())
-    # Spectral normalisation keeps the trained weight beside a normalised view of it.
+    # Spectral normalization keeps the trained weight beside a normalized view of it.
     weight = parameters.get("parametrizations.weight.original", parameters.get("weight"))
     if weight is not None:
         nn.init.normal_(weight, mean, 0.02, generator=generator)
@@ -71,8 +71,8 @@ def _normal(layer: nn.Module, mean: float, generator: torch.Generator) -> None:
         nn.init.zeros_(parameters["bias"])
 
 
-class DoubledConv2d(nn.Conv2d):
-    """Nearest-neighbour upsampling by 2 and a 3x3 convolution in one, with 4/9 of the products.
+class UpsampleConv2d(nn.Conv2d):
+    """Nearest-neighbor upsampling by 2 and a 3x3 convolution in one, with 4/9 of the products.
 
     All four pixels that a small one becomes are equal, so taps of the convolution that meet the same small pixel can be
     added beforehand. What is left is a transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel smeared over 2x2
@@ -92,7 +92,7 @@ class DoubledConv2d(nn.Conv2d):
     def forward(self, small_BCHW: Tensor) -> Tensor:
         """Return what the convolution makes of the doubled image, (B, O, 2 H, 2 W)."""
         flipped = self.weight.flip(2, 3)
-        # Left and right of the last axis, then of the one before: each row and column is added to its neighbour.
+        # Left and right of the last axis, then of the one before: each row and column is added to its neighbor.
         smeared = pad(flipped, (0, 1)) + pad(flipped, (1, 0))
         smeared = pad(smeared, (0, 0, 0, 1)) + pad(smeared, (0, 0, 1, 0))
         return conv_transpose2d(small_BCHW, smeared.transpose(0, 1), self.bias, stride=2, padding=1)
@@ -163,7 +163,7 @@ MEMBERS = 4
 
 
 class MinibatchStd(nn.Module):
-    """Adds a channel: the mean over all features of their standard deviation over a group of neighbours in the batch.
+    """Adds a channel: the mean over all features of their standard deviation over a group of neighbors in the batch.
 
     A generator that makes the same image again and again gives itself away by it. In a batch that is no multiple of 4 all
     images are one group.
@@ -187,7 +187,7 @@ _TINY = 1e-30
 
 
 @dataclass
-class AdaptiveNoise:
+class AdaptiveLatentRange:
     """Upper end of the uniform noise, ``pi/8 + 5pi/8 * max(0, tanh(R - R0))`` with R = discriminator loss / generator loss.
 
     Attributes:

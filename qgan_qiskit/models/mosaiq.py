@@ -17,12 +17,12 @@ import torch
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import MosaiqConfig
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.models.base import Pair, QuantumGenerator
+from qgan_qiskit.models.base import DiscriminatorBatch, QuantumGenerator
 
-# Up to this many numbers in an image all of their covariance is solved, which is exact; beyond, a randomised search for the
+# Up to this many numbers in an image all of their covariance is solved, which is exact; beyond, a randomized search for the
 # leading components (Halko et al. 2011) with these many rounds, from a fixed start.
 _SMALL = 1024
 _ROUNDS = 7
@@ -176,20 +176,22 @@ class MosaiqGenerator(QuantumGenerator):
         estimator: BaseEstimatorV2 | None = None,
         channels: int = 3,
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             config: sizes, circuit and noise.
             resolution: side of the images in pixels.
             generator: source of the initial weights.
             estimator: what evaluates the circuits; None for the exact simulator.
-            channels: C, 3 for colour (components of all three together) or 1 for grey.
+            channels: C, 3 for color (components of all three together) or 1 for gray.
         """
-        super().__init__(config.noise_high, adaptive=config.noise == "adaptive")
+        super().__init__(config.latent_high, adaptive=config.latent_range == "adaptive")
         self.image_shape = (channels, resolution, resolution)
-        ansatz = ansatz_of(config)
-        self.add_sub_generators(ansatz, config.sub_generators, generator, twin=config.twin, estimator=estimator)
-        self.latent_size = ansatz.num_inputs * (1 if config.shared_noise else config.sub_generators)
+        ansatz = build_circuit_spec(config)
+        self.add_sub_generators(
+            ansatz, config.sub_generators, generator, classical_baseline=config.classical_baseline, estimator=estimator
+        )
+        self.latent_size = ansatz.num_inputs * (1 if config.shared_latent else config.sub_generators)
         component_of = feature_distribution(config.sub_generators, ansatz.num_observables).flatten()
         self.register_buffer("place_F", component_of.argsort())
         self.components = PrincipalComponents(len(component_of), channels * resolution**2)
@@ -207,8 +209,8 @@ class MosaiqGenerator(QuantumGenerator):
         return images_NCHW.reshape(len(images_NHWC), -1)
 
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw z ~ U[0, noise_high) radians, shape (count, Z); with shared noise Z = Q for all sub-generators together."""
-        return self.uniform_noise(count, self.latent_size, generator)
+        """Draw z ~ U[0, latent_high) radians, shape (count, Z); with shared noise Z = Q for all sub-generators together."""
+        return self.uniform_latent(count, self.latent_size, generator)
 
     def scaled_scores(self, z_BZ: Tensor) -> Tensor:
         """Return scaled scores (B, F) in [-1, 1], the strongest component first."""
@@ -219,6 +221,6 @@ class MosaiqGenerator(QuantumGenerator):
         """Return images (B, C, H, W) in [-1, 1]; what the components sum to beyond is clipped."""
         return self.components.flat_images(self.scaled_scores(z_BZ)).clamp(-1, 1).unflatten(1, self.image_shape)
 
-    def training_pair(self, real_BCHW: Tensor, z_BZ: Tensor) -> Pair:
+    def discriminator_inputs(self, real_BCHW: Tensor, z_BZ: Tensor) -> DiscriminatorBatch:
         """Return scaled scores (B, F) of real and of generated images."""
-        return Pair(self.components.scaled_scores(real_BCHW), self.scaled_scores(z_BZ))
+        return DiscriminatorBatch(self.components.scaled_scores(real_BCHW), self.scaled_scores(z_BZ))

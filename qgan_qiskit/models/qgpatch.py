@@ -17,9 +17,9 @@ import torch
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import QgpatchConfig
-from qgan_qiskit.models.base import Pair, QuantumGenerator
+from qgan_qiskit.models.base import DiscriminatorBatch, QuantumGenerator
 
 # A probability below this counts as this where it divides: patches fade to black instead of dividing 0 by 0.
 TINY = 1e-6
@@ -43,7 +43,7 @@ def probabilities_of_parities(parities_BPJ: Tensor) -> Tensor:
 
 
 def probabilities_of_logits(logits_BPJ: Tensor, num_ancillas: int) -> Tensor:
-    """Return p(j, 0) of a classical twin: a softmax over as many outcomes as the circuit has.
+    """Return p(j, 0) of a classical baseline: a softmax over as many outcomes as the circuit has.
 
     The outcomes whose ancillas are not all 0 show no pixel and get the logit 0, so at logits around 0 the ancillas are in 0
     as often as for a circuit of random weights, and p(j, 0) is positive and sums to less than 1 as the circuit's does.
@@ -85,7 +85,7 @@ class QgpatchGenerator(QuantumGenerator):
         generator: torch.Generator,
         estimator: BaseEstimatorV2 | None = None,
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             config: sizes and read-out; sub-generators times pixels of a patch is resolution squared.
@@ -93,12 +93,17 @@ class QgpatchGenerator(QuantumGenerator):
             generator: source of the initial weights.
             estimator: what evaluates the circuits; None for the exact simulator.
         """
-        super().__init__(config.noise_high)
+        super().__init__(config.latent_high)
         self.config = config
         self.resolution = resolution
         self.latent_size = config.num_qubits
         self.add_sub_generators(
-            ansatz_of(config), config.sub_generators, generator, twin=config.twin, estimator=estimator, bounded=False
+            build_circuit_spec(config),
+            config.sub_generators,
+            generator,
+            classical_baseline=config.classical_baseline,
+            estimator=estimator,
+            bounded=False,
         )
         self.register_buffer("mass_P", torch.ones(config.sub_generators))
 
@@ -115,13 +120,13 @@ class QgpatchGenerator(QuantumGenerator):
         self.mass_P.copy_(torch.from_numpy(sums_P))
 
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw z ~ U[0, noise_high) radians, shape (count, Q)."""
-        return self.uniform_noise(count, self.latent_size, generator)
+        """Draw z ~ U[0, latent_high) radians, shape (count, Q)."""
+        return self.uniform_latent(count, self.latent_size, generator)
 
     def probabilities(self, z_BQ: Tensor) -> Tensor:
         """Return p(j, 0), the probability of pixel j's basis state with the ancillas in 0, shape (B, P, J)."""
         outputs_BPJ = self.expectations(z_BQ[:, None].expand(-1, *self.angles_shape))
-        if self.config.twin:
+        if self.config.classical_baseline:
             return probabilities_of_logits(outputs_BPJ, self.config.num_ancillas)
         return probabilities_of_parities(outputs_BPJ)
 
@@ -139,9 +144,9 @@ class QgpatchGenerator(QuantumGenerator):
         pixels = self.pixels(z_BQ).clamp_max(1).unflatten(1, (1, self.resolution, self.resolution))
         return 2 * pixels - 1
 
-    def training_pair(self, real_BCHW: Tensor, z_BQ: Tensor) -> Pair:
+    def discriminator_inputs(self, real_BCHW: Tensor, z_BQ: Tensor) -> DiscriminatorBatch:
         """Return the pixels of real and generated images, from 0 to 1, shape (B, H * W).
 
         Generated ones beyond 1 are not clipped here: the discriminator can then push them back.
         """
-        return Pair((real_BCHW.flatten(1) + 1) / 2, self.pixels(z_BQ))
+        return DiscriminatorBatch((real_BCHW.flatten(1) + 1) / 2, self.pixels(z_BQ))

@@ -19,16 +19,16 @@ import torch
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import TransferConfig
 from qgan_qiskit.models.backbones import HEADS, WIDTHS, build_backbone, without_head
 from qgan_qiskit.models.base import QuantumGenerator
-from qgan_qiskit.models.classical_baseline import ClassicalTwin
+from qgan_qiskit.models.classical_baseline import MatchedClassicalBlock
 from qgan_qiskit.models.decoders import UpsampleDecoder
-from qgan_qiskit.models.layers import he_initialise
+from qgan_qiskit.models.layers import he_initialize
 from qgan_qiskit.qnn import SubGenerators
 
-# ImageNet's colours, which torchvision's own weights expect of pixels from 0 to 1.
+# ImageNet's colors, which torchvision's own weights expect of pixels from 0 to 1.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # All of these backbones halve an image five times: below this side, convolutions halve what is one pixel already.
 _LEAST_HALVED = 32
@@ -49,7 +49,7 @@ class TransferGenerator(QuantumGenerator):
         estimator: BaseEstimatorV2 | None = None,
         channels: int = 3,
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             config: sizes, and which blocks are quantum.
@@ -58,15 +58,17 @@ class TransferGenerator(QuantumGenerator):
             estimator: what evaluates the circuit; None for the exact simulator.
             channels: C, of the images.
         """
-        super().__init__(config.noise_high)
+        super().__init__(config.latent_high)
         self.latent_size = config.num_qubits
-        twin = config.quantum not in ("generator", "both")
-        self.add_sub_generators(ansatz_of(config), 1, generator, twin=twin, estimator=estimator)
+        classical_baseline = config.quantum not in ("generator", "both")
+        self.add_sub_generators(
+            build_circuit_spec(config), 1, generator, classical_baseline=classical_baseline, estimator=estimator
+        )
         self.decoder = UpsampleDecoder(config.num_qubits, config.decoder_width, resolution, generator, channels)
 
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw z ~ U[0, noise_high) radians, shape (count, Z)."""
-        return self.uniform_noise(count, self.latent_size, generator)
+        """Draw z ~ U[0, latent_high) radians, shape (count, Z)."""
+        return self.uniform_latent(count, self.latent_size, generator)
 
     def forward(self, z_BZ: Tensor) -> Tensor:
         """Return images (B, C, H, W) in [-1, 1]."""
@@ -78,7 +80,7 @@ class TransferDiscriminator(nn.Module):
 
     Attributes:
         backbone: images to features (B, F).
-        block: the circuit, or its classical twin.
+        block: the circuit, or its classical baseline.
         from_scratch: layers of the backbone that the weights file lacks, which therefore learn.
     """
 
@@ -89,13 +91,13 @@ class TransferDiscriminator(nn.Module):
         estimator: BaseEstimatorV2 | None = None,
         channels: int = 3,
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             config: backbone, its weights, and which blocks are quantum.
             generator: source of the initial weights.
             estimator: what evaluates the circuit; None for the exact simulator.
-            channels: C, of the images; grey ones are shown as three equal channels.
+            channels: C, of the images; gray ones are shown as three equal channels.
 
         Raises:
             DataError: the weights cannot be used.
@@ -111,13 +113,13 @@ class TransferDiscriminator(nn.Module):
         self.backbone = without_head(network, config.backbone)
         for name, parameter in self.backbone.named_parameters():
             parameter.requires_grad_(self._learns(name))
-        ansatz = ansatz_of(config)
+        ansatz = build_circuit_spec(config)
         qubits = config.num_qubits
         self.reduce = nn.Linear(WIDTHS[config.backbone], qubits)
         self.score = nn.Linear(ansatz.num_observables, 1)
         # Features of a pretrained network are of order one: angles then start over much of the circuit's range.
-        he_initialise(self.reduce, generator)
-        he_initialise(self.score, generator)
+        he_initialize(self.reduce, generator)
+        he_initialize(self.score, generator)
         if config.head_angles == "linear":
             with torch.no_grad():
                 # About half a radian to either side of pi/2.
@@ -126,9 +128,10 @@ class TransferDiscriminator(nn.Module):
         if config.quantum in ("discriminator", "both"):
             self.block = SubGenerators(ansatz, 1, estimator, generator=generator)
         else:
-            # A circuit is as steep at any angle. A twin of unlimited inputs that ends in tanh is flat for most of them, where no
+            # A circuit is as steep at any angle. A classical baseline of unlimited inputs that
+            # ends in tanh is flat for most of them, where no
             # gradient gets through; nothing behind it needs limits.
-            self.block = ClassicalTwin(
+            self.block = MatchedClassicalBlock(
                 qubits,
                 ansatz.num_observables,
                 ansatz.num_weights,
@@ -177,7 +180,7 @@ class TransferDiscriminator(nn.Module):
             images_BCHW = nn.functional.interpolate(
                 images_BCHW, size=(size, size), mode="bilinear", align_corners=False
             )
-        if self.config.normalisation == "imagenet":
+        if self.config.normalization == "imagenet":
             mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
             images_BCHW = ((images_BCHW + 1) / 2 - mean) / deviation
         if images_BCHW.shape[-1] >= _LEAST_HALVED:
@@ -192,7 +195,7 @@ class TransferDiscriminator(nn.Module):
         reduced = self.reduce(self.features(images_BCHW))
         with torch.autocast(reduced.device.type, enabled=False):
             reduced = reduced.float()
-            # Around pi/2, where the twin is centred and RY is steepest in Z.
+            # Around pi/2, where the classical baseline is centered and RY is steepest in Z.
             linear = self.config.head_angles == "linear"
             angles = math.pi / 2 + reduced if linear else math.pi / 2 * (1 + torch.tanh(reduced))
             judged = self.block(angles[:, None])

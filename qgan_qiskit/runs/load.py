@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from qgan_qiskit.config import RunConfig, is_conditional
-from qgan_qiskit.device import place
+from qgan_qiskit.device import to_device
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import Generator, build
 from qgan_qiskit.qnn import set_execution
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.checkpoint import load_module
 from qgan_qiskit.runs.run_folder import RunFolder
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 def build_networks(config: RunConfig) -> tuple[Generator, nn.Module]:
     """Return the untrained generator and discriminator that settings describe, with weights drawn from the run's seed."""
-    weights = seeded(config.training.seed, "weights")
+    weights = seeded_generator(config.training.seed, "weights")
     classes = config.data.class_list() if is_conditional(config.model) else ()
     networks = build(config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes)
     set_execution(config.training.execution, *networks)
@@ -66,7 +66,7 @@ def open_with_digest(source: Path, say: Say = print, execution: str | None = Non
     if execution is not None:
         config = config.updated({"training": {"execution": execution}})
     generator, _ = build_networks(_from_checkpoint(config))
-    place(generator, torch.device("cpu"))
+    to_device(generator, torch.device("cpu"))
     load_module(generator, checkpoint.part(tensors, "ema"), "ema")
     return generator.eval(), config, checkpoint.digest_of(path, "ema")
 
@@ -127,5 +127,5 @@ def keep_to_class(generator: Generator, config: RunConfig, name: str) -> tuple[i
     if len(set(wanted)) < len(wanted):
         raise UsageError(f"--class {name} names a class twice; name each once")
     labels = tuple(folded.index(part) for part in wanted)
-    generator.keep_to(*labels)
+    generator.set_class(*labels)
     return labels

@@ -34,7 +34,7 @@ from qgan_qiskit.data import (
 )
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import Generator
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs.load import Say, keep_to_class, open_with_digest
 
 # What some system or archive does not take in a name, and what would step out of the folder.
@@ -42,7 +42,7 @@ _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff]')
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
 _LONGEST = 100
 
-# Images are generated in blocks of neighbouring seeds, always whole: the same seed meets the same arithmetic, whichever
+# Images are generated in blocks of neighboring seeds, always whole: the same seed meets the same arithmetic, whichever
 # other seeds are asked for, and so gives the same bytes.
 _BLOCK = 32
 
@@ -209,7 +209,7 @@ class Source:
             yield seeds
             return
         for label in self.chosen:
-            self.generator.keep_to(label)
+            self.generator.set_class(label)
             yield seeds
 
     def labels(self, seeds: Sequence[int]) -> list[int]:
@@ -233,7 +233,7 @@ def generated(generator: Generator, number: int) -> np.ndarray:
 
 def latents(generator: Generator, seeds: Sequence[int]) -> Tensor:
     """Return one latent vector per seed, shape (N, Z), each a function of its seed alone."""
-    return torch.cat([generator.sample_latent(1, seeded(seed, "generate")) for seed in seeds])
+    return torch.cat([generator.sample_latent(1, seeded_generator(seed, "generate")) for seed in seeds])
 
 
 @torch.no_grad()
@@ -256,7 +256,7 @@ def generate(generator: Generator, seeds: Sequence[int]) -> Iterator[tuple[int, 
 
 @torch.no_grad()
 def interpolate(generator: Generator, seeds: Sequence[int], frames: int) -> Tensor:
-    """Return images along straight lines between the latents of neighbouring seeds, shape (N, C, H, W).
+    """Return images along straight lines between the latents of neighboring seeds, shape (N, C, H, W).
 
     Args:
         generator: from :func:`open_generator`.

@@ -1,4 +1,4 @@
-"""Exact, batched, differentiable simulation of parametrised circuits, behind Qiskit's own interfaces.
+"""Exact, batched, differentiable simulation of parameterized circuits, behind Qiskit's own interfaces.
 
 A circuit is lowered to three kinds of operation (``lowering``), put into stages (``schedule``), and compiled: to kernels for
 the processor at hand (``native``), or to torch operations for any device (``portable``). :class:`ExactEstimator` and

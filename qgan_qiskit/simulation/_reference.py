@@ -1,4 +1,4 @@
-"""A slow, readable twin of the engine: one image, one instance, one gate at a time, in NumPy.
+"""A slow, readable classical baseline of the engine: one image, one instance, one gate at a time, in NumPy.
 
 Read it to see what the engine computes; the tests compare the two, which share :func:`.lowering.lower` and nothing else.
 ``lower`` drops global phases, so a state is the circuit's up to a factor of modulus one, which no expectation shows.
@@ -25,7 +25,7 @@ _PAULIS = {letter: Pauli(letter).to_matrix() for letter in "IXYZ"}
 
 
 @dataclass(frozen=True, eq=False)
-class SlowEngine:
+class ReferenceEngine:
     """Expectations of a circuit and their derivatives, in double precision.
 
     Attributes:

@@ -17,7 +17,7 @@ _local = threading.local()
 
 
 def take(like: Tensor, shape: Sequence[int] | None = None) -> Tensor:
-    """Return an uninitialised contiguous tensor of the dtype and device of ``like`` (and its shape, unless given)."""
+    """Return an uninitialized contiguous tensor of the dtype and device of ``like`` (and its shape, unless given)."""
     key = (tuple(like.shape if shape is None else shape), like.dtype, like.device)
     kept: list[Tensor] = _local.__dict__.setdefault("kept", [])
     if kept and (tuple(kept[0].shape), kept[0].dtype, kept[0].device) != key:

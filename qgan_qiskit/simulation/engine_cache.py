@@ -12,7 +12,7 @@ import torch
 from qiskit.circuit import AnnotatedOperation, Instruction, Operation, Parameter, ParameterExpression, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.circuits.gate_definitions import definition_of, is_standard
 from qgan_qiskit.circuits.parameter_expressions import Expression
 from qgan_qiskit.circuits.validation import check_listed_once
@@ -21,7 +21,7 @@ from qgan_qiskit.simulation import llvm as native
 from qgan_qiskit.simulation.engine import Engine
 from qgan_qiskit.simulation.ir import constant_matrix, lower
 from qgan_qiskit.simulation.parameter_columns import Columns, ExpressionEngine
-from qgan_qiskit.simulation.torch_engine.engine import PortableEngine
+from qgan_qiskit.simulation.torch_engine.engine import TorchEngine
 from qgan_qiskit.simulation.torch_engine.program import compile_circuit
 
 _MAX_ENGINES = 64
@@ -92,7 +92,7 @@ def _compiled(
     if kind == "native":
         engine = native.compiled_engine(circuit, all_inputs, all_weights, observables, dtype)
     else:
-        engine = PortableEngine(compile_circuit(circuit, all_inputs, all_weights, observables), dtype, device)
+        engine = TorchEngine(compile_circuit(circuit, all_inputs, all_weights, observables), dtype, device)
     engine.num_inputs, engine.num_weights = len(all_inputs), len(all_weights)
     if expressions:
         engine = ExpressionEngine(engine, by_image, by_instance)
@@ -112,7 +112,7 @@ def _kind(device: torch.device) -> str:
     return chosen or native.kind()
 
 
-def engine_for_ansatz(ansatz: Ansatz, dtype: torch.dtype, device: torch.device) -> Engine:
+def engine_for_spec(ansatz: CircuitSpec, dtype: torch.dtype, device: torch.device) -> Engine:
     """Return the engine of an ansatz: inputs per image, weights per sub-generator."""
     return engine_for(
         ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables, dtype, device

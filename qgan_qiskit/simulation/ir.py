@@ -21,7 +21,13 @@ from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction, Parameter
 from qiskit.circuit import Operation as CircuitOperation
 from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate
 
-from qgan_qiskit.circuits.gate_definitions import definition_of, free_angles, is_standard, terms_commute, unannotated
+from qgan_qiskit.circuits.gate_definitions import (
+    definition_of,
+    free_angles,
+    is_standard,
+    strip_annotations,
+    terms_commute,
+)
 from qgan_qiskit.circuits.parameter_expressions import Expression, angle_form
 from qgan_qiskit.errors import CircuitError
 
@@ -89,7 +95,7 @@ def _lower_instruction(
     operation: CircuitOperation, qubits: tuple[int, ...], expressions: dict[Parameter, Expression]
 ) -> Iterator[Operation]:
     place = f"on qubits {list(qubits)}"
-    gate = unannotated(operation, place)
+    gate = strip_annotations(operation, place)
     if gate.name in _REFUSED:
         raise CircuitError(f"cannot simulate '{gate.name}' {place}: {_REFUSED[gate.name]}")
     if isinstance(gate, ControlFlowOp) or gate.num_clbits:
@@ -153,7 +159,7 @@ def constant_matrix(gate: Instruction) -> np.ndarray | None:
     """Return the matrix by which a gate is simulated, without rounding dust, or None where its definition counts.
 
     It counts for gates with free parameters, without a matrix, on several qubits and not monomial, and for evolutions, whose
-    matrix is not what is synthesised.
+    matrix is not what is synthesized.
     """
     has_parameters = any(angle.parameters for angle in free_angles(gate))
     if has_parameters or gate.num_qubits > _MAX_MONOMIAL_QUBITS or isinstance(gate, PauliEvolutionGate):

@@ -32,7 +32,7 @@ def common_basis(observables: Sequence[SparsePauliOp]) -> list[Fixed] | None:
     return [Fixed(qubit, _TO_Z[letter].astype(complex)) for qubit, letter in letters.items() if letter != "Z"]
 
 
-def diagonalised(observables: Sequence[SparsePauliOp]) -> list[SparsePauliOp]:
+def diagonalized(observables: Sequence[SparsePauliOp]) -> list[SparsePauliOp]:
     """Replace X and Y by Z, for use after the gates of :func:`common_basis`."""
     to_z = str.maketrans("XY", "ZZ")
     return [SparsePauliOp([label.translate(to_z) for label in op.paulis.to_labels()], op.coeffs) for op in observables]

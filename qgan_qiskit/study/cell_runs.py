@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from qgan_qiskit.errors import QganError, StorageError
-from qgan_qiskit.study.cells import Row, result_of, worker_on, write_whole
+from qgan_qiskit.study.cells import Row, atomic_write, result_of, worker_on
 from qgan_qiskit.study.executors import Executor, Work, run_all
 from qgan_qiskit.training.signals import Interrupted, interruptible
 
@@ -107,7 +107,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> list[Path]:
     """
     for name, content in files.items():
         try:
-            write_whole(folder / name, content)
+            atomic_write(folder / name, content)
         except OSError as error:
             raise StorageError(
                 f"{folder / name}: not written ({error.strerror or error}); free space and repeat the command with --report"

@@ -22,7 +22,7 @@ RESULT = "cell.json"
 _LOCK = ".lock"
 
 
-class InWork(QganError):  # noqa: N818 - not an error of anybody's
+class CellLocked(QganError):  # noqa: N818 - not an error of anybody's
     """A cell that another process is working on now."""
 
 
@@ -44,16 +44,16 @@ def result_of(folder: Path) -> Row | None:
     return row
 
 
-def done_once(folder: Path, work: Callable[[Path], Row], wait: bool = True) -> Row:
+def run_once(folder: Path, work: Callable[[Path], Row], wait: bool = True) -> Row:
     """Return a cell's result, doing its work if that is not done yet.
 
     Args:
         folder: the cell's own folder; made when missing. Processes on several machines must see the same one.
         work: does the cell's work in the folder and returns its result, anything for JSON.
-        wait: what to do while another process works on the cell: wait for it, or raise :class:`InWork`.
+        wait: what to do while another process works on the cell: wait for it, or raise :class:`CellLocked`.
 
     Raises:
-        InWork: another process works on it, and ``wait`` is off.
+        CellLocked: another process works on it, and ``wait`` is off.
         StorageError: the folder cannot be written.
         QganError: what ``work`` raises; nothing is kept then but what it wrote itself.
     """
@@ -65,7 +65,7 @@ def done_once(folder: Path, work: Callable[[Path], Row], wait: bool = True) -> R
         # It may have ended, and been kept, between the two looks.
         row = result_of(folder)
         if row is None:
-            raise InWork(f"{folder}: {error} works on it; wait for it or stop it") from None
+            raise CellLocked(f"{folder}: {error} works on it; wait for it or stop it") from None
         return row
     except OSError as error:
         raise _refused(folder, error) from None
@@ -84,7 +84,7 @@ def worker_on(folder: Path) -> str | None:
     return holder_of(folder / _LOCK)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, also when another process writes the same one.
 
     Raises:
@@ -104,7 +104,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def _publish(folder: Path, row: Row) -> None:
     try:
-        write_whole(folder / RESULT, (json.dumps(row, indent=1) + "\n").encode())
+        atomic_write(folder / RESULT, (json.dumps(row, indent=1) + "\n").encode())
     except OSError as error:
         raise _refused(folder, error) from None
 

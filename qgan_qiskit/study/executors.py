@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from qgan_qiskit.errors import QganError
-from qgan_qiskit.study.cells import InWork
+from qgan_qiskit.study.cells import CellLocked
 
 Cell = TypeVar("Cell")
 CellToDo = TypeVar("CellToDo", contravariant=True)
@@ -50,7 +50,7 @@ class Work(Protocol[CellToDo]):
         """Return the cell's result.
 
         Raises:
-            InWork: another process works on it, and ``wait`` is off.
+            CellLocked: another process works on it, and ``wait`` is off.
         """
 
 
@@ -61,7 +61,7 @@ def run_all(executor: Executor, work: Work[Cell], cells: Sequence[Cell]) -> Iter
     """
     left = []
     for cell, outcome in executor.run(functools.partial(work, wait=False), cells):
-        if isinstance(outcome, InWork):
+        if isinstance(outcome, CellLocked):
             left.append(cell)
         else:
             yield cell, outcome

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from qgan_qiskit.config.base import first_problem
 from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
 from qgan_qiskit.storage import FileLock
-from qgan_qiskit.study.cells import write_whole
+from qgan_qiskit.study.cells import atomic_write
 
 NAME = "study.json"
 FORMAT = 1
@@ -53,11 +53,11 @@ def write_file(folder: Path, content: dict[str, Any]) -> None:
     Raises:
         OSError: the disk refused.
     """
-    write_whole(folder / NAME, (json.dumps({"format": FORMAT, **content}, indent=1) + "\n").encode())
+    atomic_write(folder / NAME, (json.dumps({"format": FORMAT, **content}, indent=1) + "\n").encode())
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
     """Make the folder and keep other processes from its file for the length of a ``with`` block.
 
     Raises:

@@ -11,7 +11,7 @@ from qgan_qiskit.config import Settings
 from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.study.cells import Row, result_of
-from qgan_qiskit.study.shared_file import NAME, alone_in, read_file, refuse_other, write_file
+from qgan_qiskit.study.shared_file import NAME, exclusive, read_file, refuse_other, write_file
 
 # A file that may lie elsewhere; whether there is one changes what is measured.
 _FILES = ("fid_weights",)
@@ -106,7 +106,7 @@ def join(wanted: StudyFile[SettingsT]) -> StudyFile[SettingsT]:
         UsageError: the folder's study has other settings.
         StorageError: the folder cannot be written.
     """
-    with alone_in(wanted.folder):
+    with exclusive(wanted.folder):
         present = read(wanted.kind, wanted.folder, type(wanted.settings))
         study = wanted
         if present is not None:

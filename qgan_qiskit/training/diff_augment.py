@@ -1,6 +1,6 @@
 """Differentiable augmentation of what the discriminator sees (Zhao et al. 2020, arXiv 2006.10738).
 
-The same kinds of change are made to real and generated images, in both updates, so the discriminator cannot memorise a small
+The same kinds of change are made to real and generated images, in both updates, so the discriminator cannot memorize a small
 training set while the generator's distribution stays unaugmented.
 
 Shape letters: B batch · C H W image.
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qgan_qiskit.training.distributed import ALONE, Ranks
+from qgan_qiskit.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 
-def diff_augment(images_BCHW: Tensor, policy: str, generator: torch.Generator, ranks: Ranks = ALONE) -> Tensor:
+def diff_augment(
+    images_BCHW: Tensor, policy: str, generator: torch.Generator, ranks: ProcessGroup = SINGLE_PROCESS
+) -> Tensor:
     """Return changed images; gradients flow through.
 
     Args:
@@ -38,7 +40,7 @@ class _Draws:
     """Random numbers for each image that a process holds, of those drawn for the whole batch."""
 
     generator: torch.Generator
-    ranks: Ranks
+    ranks: ProcessGroup
 
     def uniform(self, images: Tensor) -> Tensor:
         """Return numbers from [0, 1), shape (B, 1, 1, 1)."""
@@ -54,8 +56,8 @@ class _Draws:
 def _color(images: Tensor, draws: _Draws) -> Tensor:
     """Brightness ±0.5, saturation x0…2, contrast x0.5…1.5."""
     images = images + (draws.uniform(images) - 0.5)
-    grey = images.mean(dim=1, keepdim=True)
-    images = grey + (images - grey) * (2 * draws.uniform(images))
+    gray = images.mean(dim=1, keepdim=True)
+    images = gray + (images - gray) * (2 * draws.uniform(images))
     level = images.mean(dim=(1, 2, 3), keepdim=True)
     return level + (images - level) * (0.5 + draws.uniform(images))
 
@@ -73,13 +75,13 @@ def _translation(images: Tensor, draws: _Draws) -> Tensor:
 
 
 def _cutout(images: Tensor, draws: _Draws) -> Tensor:
-    """Set a square of half the side to 0; its centre is anywhere, so that part of it may lie outside."""
+    """Set a square of half the side to 0; its center is anywhere, so that part of it may lie outside."""
     side = images.shape[-1]
     half = side // 4
     grid = torch.arange(side, device=images.device)
     outside = []
     for _ in range(2):
-        from_centre = grid - draws.integers(images, side + 1)
-        outside.append((from_centre < -half) | (from_centre >= half))
+        from_center = grid - draws.integers(images, side + 1)
+        outside.append((from_center < -half) | (from_center >= half))
     keep = outside[0][:, :, None] | outside[1][:, None, :]
     return images * keep[:, None]

@@ -2,7 +2,7 @@
 
 A batch is always that of all processes together: each holds an equal share of its rows, in the order of the ranks. Random
 numbers are drawn for the whole batch everywhere, and each process takes its rows, so several processes see and compute what
-one would. Whatever is not a function of rows (weights, averages, optimiser states) is the same on all of them.
+one would. Whatever is not a function of rows (weights, averages, optimizer states) is the same on all of them.
 
 Shape letters: B rows of the whole batch.
 
@@ -63,7 +63,7 @@ from qgan_qiskit.models.hybridq import HybridQGenerator
 from qgan_qiskit.training.signals import STOPPING, Interrupted, StopRequest, end_by, handled, stop_on_signal
 
 
-class Ranks(ABC):
+class ProcessGroup(ABC):
     """What one of the processes can ask of all; every process must ask the same, in the same order.
 
     Attributes:
@@ -116,7 +116,7 @@ class Ranks(ABC):
         """Let SIGINT and SIGTERM become a request to this process, for the length of a ``with`` block."""
 
 
-class _Alone(Ranks):
+class _Alone(ProcessGroup):
     """A single process: everything is its own."""
 
     rank, count = 0, 1
@@ -149,10 +149,10 @@ class _Alone(Ranks):
         return stop_on_signal()
 
 
-ALONE: Ranks = _Alone()
+SINGLE_PROCESS: ProcessGroup = _Alone()
 
 
-class FabricRanks(Ranks):
+class FabricProcessGroup(ProcessGroup):
     """One of several processes."""
 
     def __init__(self, fabric: Fabric, stop: StopRequest) -> None:
@@ -224,7 +224,7 @@ class FabricRanks(Ranks):
         yield self._stop
 
 
-class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
+class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm whose mean and variance are those of the whole batch, each process holding as many rows.
 
     Parameters and buffers are those of the layer it is made from, so checkpoints do not tell the two apart. Outside of
@@ -236,7 +236,7 @@ class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
     num_batches_tracked: Tensor
     momentum: float
 
-    def __init__(self, layer: nn.modules.batchnorm._BatchNorm, ranks: Ranks) -> None:
+    def __init__(self, layer: nn.modules.batchnorm._BatchNorm, ranks: ProcessGroup) -> None:
         """Take the place of a layer.
 
         Args:
@@ -259,7 +259,7 @@ class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
         """Take what the layer took."""
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return the rows of this process, normalised, in the shape (B, C, …) and number format that they came in."""
+        """Return the rows of this process, normalized, in the shape (B, C, …) and number format that they came in."""
         if not self.training:
             return super().forward(rows)
         # As in torch, statistics are in single precision also where the convolutions run in bfloat16.
@@ -292,7 +292,7 @@ class _Sum(torch.autograd.Function):
     """The sum over the processes; its gradient, and that one's, is the sum of theirs."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, ranks: Ranks) -> Tensor:
+    def forward(ctx: Any, values: Tensor, ranks: ProcessGroup) -> Tensor:
         """Return the sum of the processes' values."""
         ctx.ranks = ranks
         return ranks.sum(values)
@@ -303,7 +303,7 @@ class _Sum(torch.autograd.Function):
         return _Sum.apply(gradient, ctx.ranks), None
 
 
-def join(generator: Generator, discriminator: nn.Module, ranks: Ranks) -> None:
+def join(generator: Generator, discriminator: nn.Module, ranks: ProcessGroup) -> None:
     """Let networks work out over the batch of all processes what they work out over a batch; in place.
 
     Args:
@@ -317,7 +317,7 @@ def join(generator: Generator, discriminator: nn.Module, ranks: Ranks) -> None:
         for parent in list(network.modules()):
             for name, layer in list(parent.named_children()):
                 if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    setattr(parent, name, WholeBatchNorm(layer, ranks))
+                    setattr(parent, name, SyncBatchNorm(layer, ranks))
     if isinstance(generator, HybridQGenerator):
         follow = generator._follow
         generator._follow = lambda latent_BZ: follow(ranks.whole(latent_BZ))  # type: ignore[method-assign]
@@ -523,7 +523,7 @@ def _portable(error: Exception) -> Exception:
 
 
 @contextmanager
-def _connected(count: int, accelerator: str, stop: StopRequest) -> Iterator[tuple[Ranks, torch.device]]:
+def _connected(count: int, accelerator: str, stop: StopRequest) -> Iterator[tuple[ProcessGroup, torch.device]]:
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
     from lightning_fabric.strategies import DDPStrategy
@@ -540,5 +540,5 @@ def _connected(count: int, accelerator: str, stop: StopRequest) -> Iterator[tupl
         plugins=[LightningEnvironment()],
     )
     fabric.launch()
-    yield FabricRanks(fabric, stop), fabric.device
+    yield FabricProcessGroup(fabric, stop), fabric.device
     torch.distributed.destroy_process_group()

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from qgan_qiskit.models import Generator
-from qgan_qiskit.rng import seeded
-from qgan_qiskit.training.distributed import ALONE, WholeBatchNorm
+from qgan_qiskit.rng import seeded_generator
+from qgan_qiskit.training.distributed import SINGLE_PROCESS, SyncBatchNorm
 
 _BATCHES, _SIZE = 16, 64
 
 
 @torch.no_grad()
-def settle(generator: Generator, seed: int, device: torch.device) -> None:
+def update_bn(generator: Generator, seed: int, device: torch.device) -> None:
     """Measure the running means and variances of a generator's batch norms anew, over 1,024 generated images, in place.
 
     Args:
@@ -39,18 +39,18 @@ def settle(generator: Generator, seed: int, device: torch.device) -> None:
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]
-    shared = [layer for layer in layers if isinstance(layer, WholeBatchNorm)]
+    shared = [layer for layer in layers if isinstance(layer, SyncBatchNorm)]
     processes = [layer.ranks for layer in shared]
     try:
         for joined in shared:
             # Every process, or only one of them, measures over all images by itself.
-            joined.ranks = ALONE
+            joined.ranks = SINGLE_PROCESS
         for number in range(_BATCHES):
             for layer in layers:
                 # The mean over the batches so far.
                 layer.train()
                 layer.momentum = 1 / (number + 1)
-            generator(generator.sample_latent(_SIZE, seeded(seed, "settle", number)).to(device))
+            generator(generator.sample_latent(_SIZE, seeded_generator(seed, "settle", number)).to(device))
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.eval()

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.runs.run_folder import RunFolder
-from qgan_qiskit.training.distributed import ALONE, Ranks
-from qgan_qiskit.training.run_logger import Measure, Record
+from qgan_qiskit.training.distributed import SINGLE_PROCESS, ProcessGroup
+from qgan_qiskit.training.run_logger import Measure, RunLogger
 from qgan_qiskit.training.signals import Interrupted
 from qgan_qiskit.training.state import TrainingState
-from qgan_qiskit.training.step import set_rates, train_step
+from qgan_qiskit.training.step import set_learning_rates, train_step
 
 
 def train(
@@ -30,7 +30,7 @@ def train(
     saved_values: dict[str, Any],
     device: torch.device,
     measure: Measure | None = None,
-    ranks: Ranks = ALONE,
+    ranks: ProcessGroup = SINGLE_PROCESS,
     labels: Callable[[int], Tensor] | None = None,
 ) -> None:
     """Train up to a number of steps; the caller holds the run's lock.
@@ -54,14 +54,14 @@ def train(
         StorageError: the disk refused.
     """
     training = config.training
-    record: Record | None = None
+    record: RunLogger | None = None
     try:
         with ranks.together():
             if ranks.first:
-                record = Record(run, config, state, real_batch, steps, saved_values, device, measure)
+                record = RunLogger(run, config, state, real_batch, steps, saved_values, device, measure)
         with ranks.stop_requests() as stop:
             while state.step < steps:
-                set_rates(state, training, steps)
+                set_learning_rates(state, training, steps)
                 real_BCHW = _rows(real_batch(state.step), training.critic_steps, ranks).to(device)
                 labels_B = (
                     None if labels is None else _rows(labels(state.step), training.critic_steps, ranks).to(device)
@@ -90,6 +90,6 @@ def train(
             record.close()
 
 
-def _rows(samples: Tensor, batches: int, ranks: Ranks) -> Tensor:
+def _rows(samples: Tensor, batches: int, ranks: ProcessGroup) -> Tensor:
     """Return this process's rows of each of the batches of a step, behind each other."""
     return torch.cat([ranks.rows(batch) for batch in samples.chunk(batches)])

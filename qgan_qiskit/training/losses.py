@@ -1,4 +1,4 @@
-"""Adversarial losses on logits: what the discriminator and the generator minimise.
+"""Adversarial losses on logits: what the discriminator and the generator minimize.
 
 Shape letters: B batch.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from qgan_qiskit.training.distributed import ALONE, Ranks
+from qgan_qiskit.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 
 def discriminator_loss(name: str, real_B: Tensor, fake_B: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def gradient_penalty(
     real: Tensor,
     fake: Tensor,
     generator: torch.Generator,
-    ranks: Ranks = ALONE,
+    ranks: ProcessGroup = SINGLE_PROCESS,
 ) -> Tensor:
     """Return the mean of (|gradient| - 1)**2 at random points between real and generated samples (Gulrajani et al. 2017).
 

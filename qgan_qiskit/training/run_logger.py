@@ -22,11 +22,11 @@ from qgan_qiskit.config import RunConfig
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import Generator
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.run_folder import METRICS, STATS, RunFolder
-from qgan_qiskit.training.ema import settle
+from qgan_qiskit.training.ema import update_bn
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import StepLosses
 
@@ -100,7 +100,7 @@ GRID_IMAGES = 64
 Measure = Callable[[Generator], list[dict[str, Any]]]
 
 
-class Record:
+class RunLogger:
     """Writes into a run's folder; only one process may have it."""
 
     def __init__(
@@ -178,7 +178,7 @@ class Record:
         """Draw images from the same noise at every step; with an adaptive range it is stretched to the range of the step."""
         config = self.config
         with self._averaged() as generator:
-            z_BZ = generator.sample_latent(GRID_IMAGES, seeded(config.training.seed, "grid"))
+            z_BZ = generator.sample_latent(GRID_IMAGES, seeded_generator(config.training.seed, "grid"))
             images_BCHW = generator(z_BZ.to(self.device))
         about: dict[str, object] = {"model": config.model.name, "preset": config.preset, "step": self.state.step}
         about |= {"data": self.saved_values.get("data_digest"), "seed": config.training.seed}
@@ -194,7 +194,7 @@ class Record:
         state = self.state
         with state.ema.applied():
             if self._settled != state.step:
-                settle(state.generator, self.config.training.seed, self.device)
+                update_bn(state.generator, self.config.training.seed, self.device)
                 self._settled = state.step
             yield state.generator
 
@@ -226,7 +226,7 @@ def _row(state: TrainingState, losses: StepLosses, progress: Progress) -> dict[s
     if norm is not None:
         row["gradient_norm_quantum"] = norm
     if state.noise is not None:
-        row["noise_high"] = state.noise.high
+        row["latent_high"] = state.noise.high
     return row | {"images_per_second": round(progress.images_per_second(state.step), 2)}
 
 

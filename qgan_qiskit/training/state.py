@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from qgan_qiskit.config import RunConfig, TrainingConfig
 from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.models import Generator
-from qgan_qiskit.models.layers import AdaptiveNoise
+from qgan_qiskit.models.layers import AdaptiveLatentRange
 from qgan_qiskit.runs.checkpoint import copy_tensors, load_module, module_tensors, part
 from qgan_qiskit.training.ema import Ema
 
@@ -20,26 +20,26 @@ Tensors = dict[str, Tensor]
 
 @dataclass
 class TrainingState:
-    """The two networks, their optimisers, the average, the noise range and the number of steps done."""
+    """The two networks, their optimizers, the average, the noise range and the number of steps done."""
 
     generator: Generator
     discriminator: nn.Module
     ema: Ema
-    generator_optimiser: torch.optim.Optimizer
-    discriminator_optimiser: torch.optim.Optimizer
-    noise: AdaptiveNoise | None
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+    noise: AdaptiveLatentRange | None
     step: int = 0
     names: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def create(cls, config: RunConfig, generator: Generator, discriminator: nn.Module) -> TrainingState:
-        """Make the optimisers: groups ``quantum`` and ``classical`` in the generator's, and the discriminator's own."""
+        """Make the optimizers: groups ``quantum`` and ``classical`` in the generator's, and the discriminator's own."""
         training = config.training
         groups = {"generator": _groups(generator), "discriminator": _groups(discriminator)}
-        generator_optimiser = _optimiser(training, groups["generator"], training.lr_classical)
+        generator_optimizer = _optimizer(training, groups["generator"], training.lr_classical)
         betas = (training.beta1_discriminator, training.beta2_discriminator)
-        discriminator_optimiser = _optimiser(training, groups["discriminator"], training.lr_discriminator, betas)
-        adaptive = getattr(config.model, "noise", "fixed") == "adaptive"
+        discriminator_optimizer = _optimizer(training, groups["discriminator"], training.lr_discriminator, betas)
+        adaptive = getattr(config.model, "latent_range", "fixed") == "adaptive"
         names = {
             network: [name for members in of_network.values() for name, _ in members]
             for network, of_network in groups.items()
@@ -48,15 +48,15 @@ class TrainingState:
             generator,
             discriminator,
             Ema(generator, training.ema_decay),
-            generator_optimiser,
-            discriminator_optimiser,
-            AdaptiveNoise() if adaptive else None,
+            generator_optimizer,
+            discriminator_optimizer,
+            AdaptiveLatentRange() if adaptive else None,
             names=names,
         )
 
     def quantum_gradient_norm(self) -> float | None:
         """Return the Euclidean norm of the last gradient of the quantum weights, None without such weights."""
-        for group in self.generator_optimiser.param_groups:
+        for group in self.generator_optimizer.param_groups:
             if group["name"] == "quantum":
                 gradients = [p.grad.flatten() for p in group["params"] if p.grad is not None]
                 return float(torch.cat(gradients).norm()) if gradients else None
@@ -68,8 +68,8 @@ class TrainingState:
             "generator": module_tensors(self.generator),
             "ema": dict(self.ema.average),
             "discriminator": module_tensors(self.discriminator),
-            "generator_optimiser": _optimiser_tensors(self.generator_optimiser, self.names["generator"]),
-            "discriminator_optimiser": _optimiser_tensors(self.discriminator_optimiser, self.names["discriminator"]),
+            "generator_optimizer": _optimizer_tensors(self.generator_optimizer, self.names["generator"]),
+            "discriminator_optimizer": _optimizer_tensors(self.discriminator_optimizer, self.names["discriminator"]),
         }
 
     def values(self) -> dict[str, Any]:
@@ -86,21 +86,21 @@ class TrainingState:
         load_module(self.generator, part(tensors, "generator"), "generator")
         copy_tensors(self.ema.average, part(tensors, "ema"), "ema")
         load_module(self.discriminator, part(tensors, "discriminator"), "discriminator")
-        for key, optimiser in (
-            ("generator", self.generator_optimiser),
-            ("discriminator", self.discriminator_optimiser),
+        for key, optimizer in (
+            ("generator", self.generator_optimizer),
+            ("discriminator", self.discriminator_optimizer),
         ):
-            _load_optimiser(optimiser, self.names[key], part(tensors, f"{key}_optimiser"), f"{key}_optimiser")
+            _load_optimizer(optimizer, self.names[key], part(tensors, f"{key}_optimizer"), f"{key}_optimizer")
         try:
             self.step = int(values["step"])
             if self.noise is not None:
-                self.noise = AdaptiveNoise(float(values["noise"]["high"]), float(values["noise"]["first_ratio"]))
+                self.noise = AdaptiveLatentRange(float(values["noise"]["high"]), float(values["noise"]["first_ratio"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"state.json does not fit the model ({error!r}); use another checkpoint") from None
 
 
 def _groups(network: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
-    """Return the weights that learn, those of circuits (or of their twins) apart."""
+    """Return the weights that learn, those of circuits (or of their classical baselines) apart."""
     own = getattr(network, "quantum_parameters", None)
     quantum = {id(parameter) for parameter in own()} if own is not None else set()
     groups: dict[str, list[tuple[str, nn.Parameter]]] = {"quantum": [], "classical": []}
@@ -110,20 +110,20 @@ def _groups(network: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
     return groups
 
 
-def _optimiser(
+def _optimizer(
     training: TrainingConfig,
     of_network: dict[str, list[tuple[str, nn.Parameter]]],
     lr_classical: float,
     betas: tuple[float | None, float | None] = (None, None),
 ) -> torch.optim.Optimizer:
-    """Make an optimiser; a beta that is None is that of both networks."""
+    """Make an optimizer; a beta that is None is that of both networks."""
     rates = {"quantum": training.lr_quantum, "classical": lr_classical}
     groups = [
         {"params": [p for _, p in members], "lr": rates[group], "name": group}
         for group, members in of_network.items()
         if members
     ]
-    if training.optimiser == "sgd":
+    if training.optimizer == "sgd":
         return torch.optim.SGD(groups)
     beta1, beta2 = betas
     return torch.optim.Adam(
@@ -131,17 +131,17 @@ def _optimiser(
     )
 
 
-def _optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> Tensors:
-    saved = optimiser.state_dict()["state"]
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> Tensors:
+    saved = optimizer.state_dict()["state"]
     return {f"{names[i]}.{key}": value for i, entries in saved.items() for key, value in entries.items()}
 
 
-def _load_optimiser(optimiser: torch.optim.Optimizer, names: list[str], tensors: Tensors, file: str) -> None:
+def _load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: Tensors, file: str) -> None:
     # Made like the parameters, layout included, and then copied into: load_state_dict keeps references, steps are taken
     # in place, and arithmetic on mixed layouts takes another path.
     # Plain SGD has no state: a file without tensors.
-    has_state = isinstance(optimiser, torch.optim.Adam)
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]] if has_state else []
+    has_state = isinstance(optimizer, torch.optim.Adam)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]] if has_state else []
     state: dict[int, Tensors] = {
         i: {
             "step": torch.zeros((), dtype=torch.float32),
@@ -152,6 +152,6 @@ def _load_optimiser(optimiser: torch.optim.Optimizer, names: list[str], tensors:
     }
     targets = {f"{names[i]}.{key}": tensor for i, entries in state.items() for key, tensor in entries.items()}
     copy_tensors(targets, tensors, file)
-    full = optimiser.state_dict()
+    full = optimizer.state_dict()
     full["state"] = state
-    optimiser.load_state_dict(full)
+    optimizer.load_state_dict(full)

@@ -1,4 +1,4 @@
-"""Step sizes that fall towards the end of a run.
+"""Step sizes that fall toward the end of a run.
 
 With small steps at the end the two networks come to rest instead of circling each other; the average then covers less motion.
 
@@ -21,15 +21,15 @@ from torch import Tensor, nn
 from qgan_qiskit.config import TrainingConfig
 from qgan_qiskit.device import autocast
 from qgan_qiskit.errors import DivergedError
-from qgan_qiskit.models import Pair
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.models import DiscriminatorBatch
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.training.diff_augment import diff_augment
-from qgan_qiskit.training.distributed import ALONE, Ranks
+from qgan_qiskit.training.distributed import SINGLE_PROCESS, ProcessGroup
 from qgan_qiskit.training.losses import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from qgan_qiskit.training.state import TrainingState
 
 
-def rate_factor(step: int, steps: int, decay_from: float) -> float:
+def learning_rate_factor(step: int, steps: int, decay_from: float) -> float:
     """Return by what step sizes are multiplied at a step; a pure function, so that a resumed run meets the same.
 
     Args:
@@ -41,20 +41,20 @@ def rate_factor(step: int, steps: int, decay_from: float) -> float:
     return 1.0 if decay_from >= 1 or left >= 1 - decay_from else left / (1 - decay_from)
 
 
-def set_rates(state: TrainingState, config: TrainingConfig, steps: int) -> None:
-    """Give both optimisers the step sizes of the next step.
+def set_learning_rates(state: TrainingState, config: TrainingConfig, steps: int) -> None:
+    """Give both optimizers the step sizes of the next step.
 
     Args:
         state: whose ``step`` counts the steps done.
         config: base rates, and from when on they fall.
         steps: of the whole run.
     """
-    factor = rate_factor(state.step, steps, config.lr_decay_from)
-    for optimiser, classical in (
-        (state.generator_optimiser, config.lr_classical),
-        (state.discriminator_optimiser, config.lr_discriminator),
+    factor = learning_rate_factor(state.step, steps, config.lr_decay_from)
+    for optimizer, classical in (
+        (state.generator_optimizer, config.lr_classical),
+        (state.discriminator_optimizer, config.lr_discriminator),
     ):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = (config.lr_quantum if group["name"] == "quantum" else classical) * factor
 
 
@@ -77,7 +77,7 @@ def train_step(
     state: TrainingState,
     real_BCHW: Tensor,
     config: TrainingConfig,
-    ranks: Ranks = ALONE,
+    ranks: ProcessGroup = SINGLE_PROCESS,
     labels_B: Tensor | None = None,
 ) -> StepLosses:
     """Update the discriminator ``critic_steps`` times and the generator once, in place, and count the step.
@@ -108,7 +108,7 @@ def train_step(
     loss_generator, reconstruction = _generator_update(state, pair, config, ranks)
     state.step += 1
     if state.noise is not None:
-        state.generator.set_noise_high(state.noise.update(loss_discriminator, loss_generator))
+        state.generator.set_latent_high(state.noise.update(loss_discriminator, loss_generator))
     state.ema.update(state.step)
     return StepLosses(loss_discriminator, loss_generator, reconstruction)
 
@@ -119,20 +119,22 @@ def _pair(
     labels_B: Tensor | None,
     draw: int,
     config: TrainingConfig,
-    ranks: Ranks,
-) -> Pair:
+    ranks: ProcessGroup,
+) -> DiscriminatorBatch:
     """Return what is compared on one batch; ``draw`` counts the batches."""
     device = real_BCHW.device
-    z_BZ = state.generator.sample_latent(len(real_BCHW) * ranks.count, seeded(config.seed, "noise", draw))
+    z_BZ = state.generator.sample_latent(len(real_BCHW) * ranks.count, seeded_generator(config.seed, "noise", draw))
     z_BZ = ranks.rows(z_BZ).to(device)
     if labels_B is not None:
-        z_BZ = state.generator.of_classes(z_BZ, labels_B)
+        z_BZ = state.generator.with_labels(z_BZ, labels_B)
     with autocast(config.precision, device):
-        return state.generator.training_pair(real_BCHW, z_BZ)
+        return state.generator.discriminator_inputs(real_BCHW, z_BZ)
 
 
-def _discriminator_update(state: TrainingState, pair: Pair, draw: int, config: TrainingConfig, ranks: Ranks) -> float:
-    generator = seeded(config.seed, "discriminator", draw)
+def _discriminator_update(
+    state: TrainingState, pair: DiscriminatorBatch, draw: int, config: TrainingConfig, ranks: ProcessGroup
+) -> float:
+    generator = seeded_generator(config.seed, "discriminator", draw)
     judge = _judge(state, pair)
     real, fake = (
         _augmented(samples, config, state.step, generator, ranks) for samples in (pair.real, pair.fake.detach())
@@ -147,20 +149,22 @@ def _discriminator_update(state: TrainingState, pair: Pair, draw: int, config: T
     if config.loss == "wgan-gp":
         loss = loss + config.gp_weight * gradient_penalty(judge, real, fake, generator, ranks)
     value = _finite(ranks.mean(loss).item(), "discriminator loss", state.step)
-    state.discriminator_optimiser.zero_grad(set_to_none=True)
+    state.discriminator_optimizer.zero_grad(set_to_none=True)
     loss.backward()
     ranks.average_gradients(state.discriminator.parameters())
     _check_gradients(state.discriminator, "discriminator", state.step)
-    state.discriminator_optimiser.step()
+    state.discriminator_optimizer.step()
     return value
 
 
-def _augmented(samples: Tensor, config: TrainingConfig, step: int, generator: torch.Generator, ranks: Ranks) -> Tensor:
+def _augmented(
+    samples: Tensor, config: TrainingConfig, step: int, generator: torch.Generator, ranks: ProcessGroup
+) -> Tensor:
     """Change what the discriminator sees, from the step on that the settings name."""
     return diff_augment(samples, config.diff_augment, generator, ranks) if step >= config.diff_augment_from else samples
 
 
-def _judge(state: TrainingState, pair: Pair) -> Callable[[Tensor], Tensor]:
+def _judge(state: TrainingState, pair: DiscriminatorBatch) -> Callable[[Tensor], Tensor]:
     """Return the discriminator as a function of samples alone: a conditional one is told their classes."""
     if pair.labels_B is None:
         return state.discriminator
@@ -168,7 +172,7 @@ def _judge(state: TrainingState, pair: Pair) -> Callable[[Tensor], Tensor]:
 
 
 def _generator_update(
-    state: TrainingState, pair: Pair, config: TrainingConfig, ranks: Ranks
+    state: TrainingState, pair: DiscriminatorBatch, config: TrainingConfig, ranks: ProcessGroup
 ) -> tuple[float, float | None]:
     with _frozen(state.discriminator):
         return _update_against(state, pair, config, ranks)
@@ -187,24 +191,24 @@ def _frozen(discriminator: nn.Module) -> Iterator[None]:
 
 
 def _update_against(
-    state: TrainingState, pair: Pair, config: TrainingConfig, ranks: Ranks
+    state: TrainingState, pair: DiscriminatorBatch, config: TrainingConfig, ranks: ProcessGroup
 ) -> tuple[float, float | None]:
     fake, reconstruction = pair.fake, pair.reconstruction
-    fake = _augmented(fake, config, state.step, seeded(config.seed, "generator", state.step), ranks)
+    fake = _augmented(fake, config, state.step, seeded_generator(config.seed, "generator", state.step), ranks)
     with autocast(config.precision, fake.device):
         logits = _judge(state, pair)(fake).float()
     adversarial = generator_loss(config.loss, logits)
     terms = [adversarial] if reconstruction is None else [adversarial, reconstruction]
     total = adversarial if reconstruction is None else adversarial + config.reconstruction_weight * reconstruction
-    if pair.regulariser is not None:
-        total = total + pair.regulariser
+    if pair.regularizer is not None:
+        total = total + pair.regularizer
     value, *values = ranks.mean(torch.stack([total, *terms])).tolist()
     _finite(value, "generator loss", state.step)
-    state.generator_optimiser.zero_grad(set_to_none=True)
+    state.generator_optimizer.zero_grad(set_to_none=True)
     total.backward()
     ranks.average_gradients(state.generator.parameters())
     _check_gradients(state.generator, "generator", state.step)
-    state.generator_optimiser.step()
+    state.generator_optimizer.step()
     return values[0], None if reconstruction is None else values[1]
 
 

@@ -21,7 +21,7 @@ from qgan_qiskit.data import ImageSet, cache_folder, read_images
 from qgan_qiskit.data.dataset import means_all
 from qgan_qiskit.device import check_device
 from qgan_qiskit.errors import DataError, StorageError, UsageError
-from qgan_qiskit.metrics import Evaluator, Figure, open_network
+from qgan_qiskit.metrics import Evaluator, MetricResult, open_network
 from qgan_qiskit.metrics.results import table_text
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs.load import keep_to_class, open_generator, run_of
@@ -97,7 +97,7 @@ def evaluate(
             row: dict[str, Any] = {"run": run.label, "figures": [figure.as_dict() for figure in figures]}
             table["runs"].append(row)
             target = output or run.folder / _NAME
-            if "memorisation" in evaluator.names:
+            if "memorization" in evaluator.names:
                 label = f"-{run.label.replace('/', '-')}" if output else f"-{run.class_name}" if run.class_name else ""
                 row["picture"] = f"{target.stem}{label}-pairs.png"
                 _write_picture(target.with_name(row["picture"]), evaluator, say)
@@ -144,9 +144,9 @@ def report(result: dict[str, Any]) -> str:
     """Return what :func:`evaluate` returned as text, a table per set of real images."""
     texts = []
     for table in result["tables"]:
-        rows = {row["run"]: [Figure(**figure) for figure in row["figures"]] for row in table["runs"]}
+        rows = {row["run"]: [MetricResult(**figure) for figure in row["figures"]] for row in table["runs"]}
         data = table["data"]
-        source = "made lesions" if data["path"] is None else data["path"]
+        source = "synthetic lesions" if data["path"] is None else data["path"]
         texts.append(f"{data['class_name']}, {data['part']} part of {source}\n\n{table_text(rows)}\n")
     return "\n".join(texts)
 
@@ -204,7 +204,7 @@ def _trained_on(
     run: _Run, real: ImageSet, changes: dict[str, Any], config: EvaluationConfig, say: Say
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the images the run was trained on (None: the real ones; empty: not found), and held-out ones of their class."""
-    if "memorisation" not in config.names() or config.fid_weights is None:
+    if "memorization" not in config.names() or config.fid_weights is None:
         return None, None
     try:
         digest = json.loads((run.folder / "data.json").read_text())["digest"]
@@ -233,11 +233,11 @@ def _read_if_there(config: RunConfig, data: DataConfig, seed: int) -> ImageSet |
 
 def _held_out(config: RunConfig, data: DataConfig, seed: int, say: Say) -> np.ndarray | None:
     """Return the images of the other parts, None where there are none."""
-    if data.part != "train":
-        say(f"note: no held-out images, as the run was trained on part '{data.part}' of its images, not on 'train'")
+    if data.split != "train":
+        say(f"note: no held-out images, as the run was trained on part '{data.split}' of its images, not on 'train'")
         return None
     parts = [
-        _read_if_there(config, data.model_copy(update={"part": part, "limit": None}), seed)
+        _read_if_there(config, data.model_copy(update={"split": part, "limit": None}), seed)
         for part in ("validation", "test")
     ]
     images = [part.images_NHWC for part in parts if part is not None]

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, circuit_digest, exporter_note
-from qgan_qiskit.circuits.metadata import card_of, card_text
+from qgan_qiskit.circuits import CircuitSpec, circuit_digest, circuit_spec_to_qasm, exporter_note
+from qgan_qiskit.circuits.metadata import circuit_metadata, metadata_text
 from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, HybridQConfig, RunConfig, is_conditional
 from qgan_qiskit.config.base import expanded
 from qgan_qiskit.data import (
@@ -25,18 +25,18 @@ from qgan_qiskit.data import (
     cache_folder,
     class_names,
     read_images,
-    resolved_part,
+    resolved_split,
 )
 from qgan_qiskit.data.source import summary_lines, summary_of
-from qgan_qiskit.device import check_device, keep_freed_memory, place
+from qgan_qiskit.device import check_device, keep_freed_memory, to_device
 from qgan_qiskit.errors import CheckpointError, DataError, QganError, UsageError
 from qgan_qiskit.metrics import Evaluator
-from qgan_qiskit.models import Generator, ansatz_of, parameter_count, quantum_counts
+from qgan_qiskit.models import Generator, build_circuit_spec, parameter_count, quantum_counts
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.load import build_networks
 from qgan_qiskit.runs.run_folder import RunFolder
 from qgan_qiskit.runs.sample import generated
-from qgan_qiskit.training.distributed import ALONE, Ranks, check_launch, join, launch
+from qgan_qiskit.training.distributed import SINGLE_PROCESS, ProcessGroup, check_launch, join, launch
 from qgan_qiskit.training.loop import train
 from qgan_qiskit.training.run_logger import Measure, check_tensorboard
 from qgan_qiskit.training.state import TrainingState
@@ -127,7 +127,7 @@ def fit_into(config: RunConfig, path: Path, say: Say = print) -> Path:
     Raises:
         QganError: with one line that names the culprit and the remedy; also when the folder holds a run of other settings.
     """
-    config = config.updated({"data": {"part": resolved_part(config.data)}})
+    config = config.updated({"data": {"split": resolved_split(config.data)}})
     if (path / "config.json").is_file():
         training, evaluation = config.training.model_dump(), config.evaluation.model_dump()
         longer = {name: training[name] for name in RESUMABLE}
@@ -164,7 +164,7 @@ def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Gene
         if config.data.table is not None:
             config = config.updated({"data": {"table": absolute_table(config.data.table)}})
     # A run says which part it was trained on, whatever a later version takes without being told.
-    config = config.updated({"data": {"part": resolved_part(config.data)}})
+    config = config.updated({"data": {"split": resolved_split(config.data)}})
     config = config.model_copy(update={"evaluation": config.evaluation.with_absolute_weights()})
     for field in MODEL_FILES:
         named = getattr(config.model, field, None)
@@ -175,7 +175,7 @@ def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Gene
     if is_conditional(config.model) and not config.data.class_list():
         config = config.updated({"data": {"class_name": classes_to_train(config)[0]}})
     if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
-        _check_circuit(ansatz_of(config.model), say)
+        _check_circuit(build_circuit_spec(config.model), say)
         if note := exporter_note(config.model.ansatz):
             say(f"note: {note}")
         config = config.updated({"model": {"ansatz": str(Path(config.model.ansatz).absolute())}})
@@ -183,10 +183,10 @@ def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Gene
     return config, device, generator
 
 
-def _check_circuit(ansatz: Ansatz, say: Say) -> None:
+def _check_circuit(ansatz: CircuitSpec, say: Say) -> None:
     """Refuse a circuit of the user's own that is another one when it is stored; show the order of parameters that were named."""
-    ansatz_to_qasm(ansatz)
-    card = card_of(ansatz)
+    circuit_spec_to_qasm(ansatz)
+    card = circuit_metadata(ansatz)
     for what in ("input", "weight"):
         if names := card.get(f"original_{what}_names"):
             say(f"{what}s in order: {', '.join(names)}")
@@ -270,10 +270,10 @@ def _describe(run: RunFolder, config: RunConfig, images: ImageSet) -> None:
     """Keep the circuit beside the weights, as a user's own file may change or go, and say which images were used."""
     if not isinstance(config.model, DcganConfig):
         _keep_original(run, getattr(config.model, "ansatz", None))
-        ansatz = ansatz_of(config.model)
+        ansatz = build_circuit_spec(config.model)
         # The circuit after its card: a run that has a circuit has both.
-        run.write_text("circuit.json", card_text(card_of(ansatz)))
-        run.write_text("circuit.qasm", ansatz_to_qasm(ansatz))
+        run.write_text("circuit.json", metadata_text(circuit_metadata(ansatz)))
+        run.write_text("circuit.qasm", circuit_spec_to_qasm(ansatz))
         run.write_config(run.config())
     summary = {**summary_of(images), "digest": images.digest, "notes": list(images.notes)}
     run.write_text("data.json", json.dumps(summary, indent=1) + "\n")
@@ -300,7 +300,7 @@ def _deciding(config: RunConfig) -> dict[str, Any]:
     if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
         # The digest knows the order of inputs and weights; the patterns that gave it are of one file.
         sections["model"] |= {
-            "ansatz": circuit_digest(ansatz_of(config.model)),
+            "ansatz": circuit_digest(build_circuit_spec(config.model)),
             "input_names": None,
             "weight_names": None,
         }
@@ -350,7 +350,9 @@ def _train(run: RunFolder, config: RunConfig, batches: Batches, device: torch.de
     say(f"done: {run.path}")
 
 
-def _take_part(ranks: Ranks, device: torch.device, path: Path, config: RunConfig, digest: str, threads: int) -> None:
+def _take_part(
+    ranks: ProcessGroup, device: torch.device, path: Path, config: RunConfig, digest: str, threads: int
+) -> None:
     """Train as one of several processes; the one that started them holds the run's lock."""
     keep_freed_memory()
     torch.set_num_threads(max(1, threads // ranks.count))
@@ -371,7 +373,12 @@ def _steps(config: RunConfig, batches: Batches) -> int:
 
 
 def _state(
-    run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say, ranks: Ranks = ALONE
+    run: RunFolder,
+    config: RunConfig,
+    batches: Batches,
+    device: torch.device,
+    say: Say,
+    ranks: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[TrainingState, int]:
     """Return what a run goes on from, the beginning or its newest checkpoint, and the threads of all processes together."""
     training, images = config.training, batches.image_set
@@ -381,8 +388,8 @@ def _state(
         generator.prepare(images.images_NHWC)
         # Fitted with several threads it may differ in the last digit.
         ranks.take_from_first(generator.buffers())
-    place(generator, device)
-    place(discriminator, device)
+    to_device(generator, device)
+    to_device(discriminator, device)
     join(generator, discriminator, ranks)
     state = TrainingState.create(config, generator, discriminator)
     threads = training.threads or torch.get_num_threads()
@@ -404,7 +411,7 @@ def _state(
         if training.lr_decay_from < 1 and values.get("steps") != _steps(config, batches):
             # What a longer run would have done until here is not known any more.
             say(
-                f"note: step sizes fell towards step {values.get('steps')}; from now on they fall towards step "
+                f"note: step sizes fell toward step {values.get('steps')}; from now on they fall toward step "
                 f"{_steps(config, batches)}, which is not what a run of that length does from the start"
             )
         state.load(tensors, values)
@@ -420,7 +427,7 @@ def _take_steps(
     state: TrainingState,
     threads: int,
     device: torch.device,
-    ranks: Ranks = ALONE,
+    ranks: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     images = batches.image_set
     steps = _steps(config, batches)

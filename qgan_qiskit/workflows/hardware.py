@@ -15,7 +15,7 @@ from typing import Any
 
 from qiskit.providers import BackendV2
 
-from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.config.hardware import ATTEMPTS as ATTEMPTS
 from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
@@ -25,11 +25,11 @@ from qgan_qiskit.hardware.ibm.cost import Cost, cost, measurement_bases
 from qgan_qiskit.hardware.ibm.jobs import Jobs
 from qgan_qiskit.hardware.ibm.learned_noise import Layer, find_layers
 from qgan_qiskit.hardware.ibm.legacy import legacy_options
-from qgan_qiskit.hardware.ibm.options import estimator_options, learner_options, pec_overhead
+from qgan_qiskit.hardware.ibm.options import estimator_options, learner_options, pec_sampling_overhead
 from qgan_qiskit.hardware.ibm.service import IbmAccount, IBMBackend
-from qgan_qiskit.hardware.ibm.submission import Described, Submission
+from qgan_qiskit.hardware.ibm.submission import Submission, SubmissionManifest
 from qgan_qiskit.hardware.packing import PackedCircuit, pack, packed
-from qgan_qiskit.hardware.results import Readings
+from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs.load import open_generator, run_of
 from qgan_qiskit.runs.run_folder import versions
@@ -153,7 +153,7 @@ def _say_what(
 
 def _overhead(circuit: PackedCircuit, backend: BackendV2, config: HardwareConfig) -> str:
     """Return a line on what PEC takes by the calibration, and how much less it would be with one sub-generator alone."""
-    together, sides = pec_overhead(circuit.circuit, backend.target), len(circuit.members)
+    together, sides = pec_sampling_overhead(circuit.circuit, backend.target), len(circuit.members)
     most = f"{config.pec_max_overhead:g}"
     if together > config.pec_max_overhead:
         line = f"; {most} times are taken and counted above (--pec-max-overhead), so that a part of the errors stays"
@@ -209,7 +209,7 @@ def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts:
     generator, _ = open_generator(source, say)
     planned = plan(generator, seeds, config, say)
     check_time(planned, config, say)
-    described = Described(
+    described = SubmissionManifest(
         identity=secrets.token_hex(6),
         run=str(source.absolute()),
         digest=weights_digest(generator),
@@ -243,7 +243,7 @@ def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts:
     return folder
 
 
-def collect(folder: Path, attempts: int, wait: bool, say: Say) -> tuple[Submission, Readings | None]:
+def collect(folder: Path, attempts: int, wait: bool, say: Say) -> tuple[Submission, ExpectationResult | None]:
     """Fetch what is done, send what never arrived or failed, and return everything once it is there.
 
     Args:
@@ -272,10 +272,10 @@ def collect(folder: Path, attempts: int, wait: bool, say: Say) -> tuple[Submissi
     states = submission.states()
     if not all(state.done for state in states):
         return submission, None
-    return submission, Readings.joined([submission.readings(state.shard) for state in states], axis=0)
+    return submission, ExpectationResult.joined([submission.readings(state.shard) for state in states], axis=0)
 
 
-def images(submission: Submission, readings: Readings, say: Say) -> Inferred:
+def images(submission: Submission, readings: ExpectationResult, say: Say) -> Inferred:
     """Return the images of a submission that is back.
 
     Args:
@@ -320,13 +320,13 @@ def _send_rest(submission: Submission, jobs: Jobs, attempts: int) -> None:
     jobs.send(backend, packs, attempts)
 
 
-def _ansatz(described: Described) -> Ansatz:
+def _ansatz(described: SubmissionManifest) -> CircuitSpec:
     generator, _ = open_generator(Path(described.run), lambda _: None)
     check_generator(described, generator)
     return work_of(generator, latents(generator, described.seeds[:1])).ansatz
 
 
-def check_generator(described: Described, generator: Generator) -> None:
+def check_generator(described: SubmissionManifest, generator: Generator) -> None:
     """Refuse another generator than the one whose angles were sent: its decoder would make other images.
 
     Raises:

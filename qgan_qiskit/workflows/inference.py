@@ -17,7 +17,7 @@ from torch import Tensor
 
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.hardware.generator_circuits import images_of, work_of
-from qgan_qiskit.hardware.results import Readings
+from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs.run_folder import versions
@@ -42,7 +42,7 @@ class Inferred:
     """
 
     images_NCHW: Tensor
-    readings: Readings
+    readings: ExpectationResult
     settings: HardwareConfig
     device: dict[str, Any]
     seconds: float
@@ -87,7 +87,7 @@ def infer(generator: Generator, seeds: Sequence[int], config: HardwareConfig, sa
 def inferred(
     generator: Generator,
     seeds: Sequence[int],
-    readings: Readings,
+    readings: ExpectationResult,
     config: HardwareConfig,
     device: dict[str, Any],
     seconds: float,
@@ -114,7 +114,7 @@ def joined(parts: Sequence[Inferred]) -> Inferred:
     first = parts[0]
     if len(parts) == 1:
         return first
-    readings = Readings.joined([part.readings for part in parts], axis=0)
+    readings = ExpectationResult.joined([part.readings for part in parts], axis=0)
     images_NCHW = torch.cat([part.images_NCHW for part in parts])
     return Inferred(images_NCHW, readings, first.settings, first.device, sum(part.seconds for part in parts))
 

@@ -24,7 +24,7 @@ from qgan_qiskit.runs.load import open_discriminator
 Say = Callable[[str], None]
 
 _BLOCK = 64
-# ImageNet's colours, which torchvision's own weights expect.
+# ImageNet's colors, which torchvision's own weights expect.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -34,7 +34,7 @@ def make_prototypes(
     *,
     backbone: str | None = None,
     weights: str | None = None,
-    normalisation: str = "imagenet",
+    normalization: str = "imagenet",
     input_size: int | None = None,
     run: Path | None = None,
     say: Say = print,
@@ -46,7 +46,7 @@ def make_prototypes(
         output: file that ``fit --prototype-file`` takes.
         backbone: name of a torchvision network, with ``weights``.
         weights: its file.
-        normalisation: what the weights expect of pixels: ``imagenet`` or ``symmetric`` (-1 to 1).
+        normalization: what the weights expect of pixels: ``imagenet`` or ``symmetric`` (-1 to 1).
         input_size: side that images are brought to; None for their own.
         run: a MediQ-GAN run or checkpoint, whose critic takes the backbone's place.
         say: receives lines for a person.
@@ -72,19 +72,19 @@ def make_prototypes(
         features: Callable[[Tensor], Tensor] = critic.features
         source = {"run": str(run), "critic": type(critic).__name__}
     else:
-        features, digest = _backbone(str(backbone), str(weights), normalisation, input_size)
+        features, digest = _backbone(str(backbone), str(weights), normalization, input_size)
         source = {
             "backbone": backbone,
             "weights": Path(str(weights)).name,
             "weights_digest": digest,
-            "normalisation": normalisation,
+            "normalization": normalization,
             "input_size": input_size,
         }
     images = _images(data)
     for note in images.notes:
         say(f"note: {note}")
     vectors_KF = class_means(images, features, 3 if run is None else data.channels)
-    source |= {"digest": images.digest, "counts": images.counts(), "part": data.part}
+    source |= {"digest": images.digest, "counts": images.counts(), "split": data.split}
     try:
         write_prototypes(output, images.classes, vectors_KF, source)
     except OSError as error:
@@ -123,7 +123,7 @@ def _images(data: DataConfig) -> ImageSet:
 
 
 def _backbone(
-    backbone: str, weights: str, normalisation: str, input_size: int | None
+    backbone: str, weights: str, normalization: str, input_size: int | None
 ) -> tuple[Callable[[Tensor], Tensor], str | None]:
     with torch.random.fork_rng(devices=[]):
         # Of what the file lacks. A fresh layer would give features that mean nothing, so it is refused below.
@@ -140,7 +140,7 @@ def _backbone(
     def features(images_NCHW: Tensor) -> Tensor:
         if input_size is not None:
             images_NCHW = nn.functional.interpolate(images_NCHW, size=(input_size, input_size), mode="bilinear")
-        if normalisation == "imagenet":
+        if normalization == "imagenet":
             images_NCHW = ((images_NCHW + 1) / 2 - mean) / deviation
         return network(images_NCHW)
 

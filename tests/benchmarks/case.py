@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from qgan_qiskit.circuits import Ansatz, hybridq_ansatz
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.circuits import CircuitSpec, hybridq_ansatz
+from qgan_qiskit.rng import seeded_generator
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Form:
     entangler: str = "cx"
     readout: str = "z"
 
-    def ansatz(self) -> Ansatz:
+    def ansatz(self) -> CircuitSpec:
         """Return the circuit in Qiskit."""
         return hybridq_ansatz(
             self.qubits, self.layers, encoding=self.encoding, entangler=self.entangler, readout=self.readout
@@ -76,7 +76,7 @@ def make_case(form: Form, circuits: int, batch: int) -> Case:
     shape = (batch, circuits, form.qubits)
     return Case(
         form,
-        angles_BPQ=torch.rand(shape, generator=seeded(1)) * math.pi,
-        weights_PK=(torch.rand(circuits, form.layers * form.qubits, generator=seeded(0)) * 2 - 1) * math.pi,
-        cotangents_BPO=torch.randn(shape, generator=seeded(2)),
+        angles_BPQ=torch.rand(shape, generator=seeded_generator(1)) * math.pi,
+        weights_PK=(torch.rand(circuits, form.layers * form.qubits, generator=seeded_generator(0)) * 2 - 1) * math.pi,
+        cotangents_BPO=torch.randn(shape, generator=seeded_generator(2)),
     )

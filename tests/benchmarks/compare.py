@@ -13,7 +13,7 @@ def compare(case: Case, peers: Sequence[Peer], skip: Collection[str]) -> tuple[C
     """Measure every peer, each between two runs of ours.
 
     Returns:
-        The timer of our step, for further neighbours, and figures: ``ours`` (row) and ``peers`` (rows by key). A row of a peer
+        The timer of our step, for further neighbors, and figures: ``ours`` (row) and ``peers`` (rows by key). A row of a peer
         that could not be measured holds its reason as ``missing``.
     """
     step = ours.prepare(case)

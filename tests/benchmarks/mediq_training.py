@@ -16,7 +16,7 @@ from timing import beside, first_call, measure
 
 from qgan_qiskit.config.presets import mediq_style2
 from qgan_qiskit.models import build
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 
@@ -64,9 +64,9 @@ def run(tiny: bool, skip: Collection[str]) -> dict:
 
 def training_step(config) -> Callable[[], object]:
     """Return a call that runs a whole training step on 64x64 images of three classes."""
-    generator, critic = build(config.model, 64, seeded(0, "weights"), classes=CLASSES)
+    generator, critic = build(config.model, 64, seeded_generator(0, "weights"), classes=CLASSES)
     state = TrainingState.create(config, generator, critic)
     number = config.training.images_per_step
-    real = torch.rand(number, 3, 64, 64, generator=seeded(3)) * 2 - 1
-    labels = torch.randint(len(CLASSES), (number,), generator=seeded(4))
+    real = torch.rand(number, 3, 64, 64, generator=seeded_generator(3)) * 2 - 1
+    labels = torch.randint(len(CLASSES), (number,), generator=seeded_generator(4))
     return lambda: train_step(state, real, config.training, labels_B=labels)

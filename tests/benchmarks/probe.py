@@ -77,9 +77,9 @@ def _engine_estimate(case) -> int:
     """Return what the engine itself expects one image of one circuit to take at most, its share of what a step takes."""
     import torch
 
-    from qgan_qiskit.simulation.engine_cache import engine_for_ansatz
+    from qgan_qiskit.simulation.engine_cache import engine_for_spec
 
-    engine = engine_for_ansatz(case.form.ansatz(), torch.float32, torch.device("cpu"))
+    engine = engine_for_spec(case.form.ansatz(), torch.float32, torch.device("cpu"))
     return engine.bytes_needed(case.circuits, case.batch, gradient=True) // (case.circuits * case.batch)
 
 

@@ -1,4 +1,4 @@
-"""Timing in one process: every figure is a median after a warm-up, and a ratio is taken between neighbours in time."""
+"""Timing in one process: every figure is a median after a warm-up, and a ratio is taken between neighbors in time."""
 
 import statistics
 import time
@@ -64,7 +64,7 @@ class Beside:
 def beside(ours: Callable[[], Timing], rival: Callable[[], Timing]) -> Beside:
     """Measure ours right before and right after a rival.
 
-    The speed of a shared machine drifts by tens of per cent within a minute; only neighbours in time can be compared.
+    The speed of a shared machine drifts by tens of per cent within a minute; only neighbors in time can be compared.
     """
     before = ours()
     timing = rival()

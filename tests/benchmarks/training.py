@@ -10,9 +10,9 @@ from progress import say
 from timing import beside, first_call, measure
 
 from qgan_qiskit.config.presets import hybridq_default
-from qgan_qiskit.device import gains_from_bfloat16, place
+from qgan_qiskit.device import has_native_bfloat16, to_device
 from qgan_qiskit.models import build
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 
@@ -31,7 +31,7 @@ def run(tiny: bool, skip: Collection[str]) -> dict:
         "whole_seconds": statistics.median(pair.rival.seconds for pair in pairs),
         "quantum_seconds": statistics.median(pair.ours for pair in pairs),
         "share": statistics.median(pair.ours / pair.rival.seconds for pair in pairs),
-        "bfloat16": gains_from_bfloat16(torch.device("cpu")),
+        "bfloat16": has_native_bfloat16(torch.device("cpu")),
     }
 
 
@@ -39,7 +39,7 @@ def training_step() -> Callable[[], object]:
     """Return a call that runs a whole training step: both updates."""
     config = hybridq_default()
     device = torch.device("cpu")
-    generator, discriminator = build(config.model, config.data.resolution, seeded(0, "weights"))
-    state = TrainingState.create(config, place(generator, device), place(discriminator, device))
-    real = torch.rand(_BATCH, 3, 64, 64, generator=seeded(3)) * 2 - 1
+    generator, discriminator = build(config.model, config.data.resolution, seeded_generator(0, "weights"))
+    state = TrainingState.create(config, to_device(generator, device), to_device(discriminator, device))
+    real = torch.rand(_BATCH, 3, 64, 64, generator=seeded_generator(3)) * 2 - 1
     return lambda: train_step(state, real, config.training)

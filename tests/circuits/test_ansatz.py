@@ -6,7 +6,7 @@ from qiskit.circuit import ClassicalRegister, Gate, Parameter, QuantumCircuit, Q
 from qiskit.circuit.library import DiagonalGate, RVGate, UnitaryGate
 from qiskit.quantum_info import Clifford, SparsePauliOp
 
-from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.errors import CircuitError, UsageError
 
 X, T = Parameter("x_000"), Parameter("theta_000")
@@ -22,8 +22,8 @@ def circuit_of(change=lambda circuit: None):
     return circuit
 
 
-def ansatz_of(circuit, inputs=(X,), weights=(T,), observables=(ZZ,)):
-    return Ansatz("test", circuit, inputs, weights, observables)
+def build_circuit_spec(circuit, inputs=(X,), weights=(T,), observables=(ZZ,)):
+    return CircuitSpec("test", circuit, inputs, weights, observables)
 
 
 def gate_with(angle):
@@ -83,14 +83,14 @@ REFUSED_GATES = {
 def test_gates_refused(case):
     change, pattern = REFUSED_GATES[case]
     with pytest.raises(CircuitError, match=pattern) as caught:
-        ansatz_of(circuit_of(change))
+        build_circuit_spec(circuit_of(change))
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, UsageError)
 
 
 def test_no_qubits():
     with pytest.raises(CircuitError, match="no qubits"):
-        ansatz_of(QuantumCircuit())
+        build_circuit_spec(QuantumCircuit())
 
 
 EXTRA = Parameter("extra")
@@ -111,14 +111,14 @@ EXTRA = Parameter("extra")
 )
 def test_lists_refused(inputs, weights, pattern):
     with pytest.raises(CircuitError, match=pattern):
-        ansatz_of(circuit_of(), inputs, weights)
+        build_circuit_spec(circuit_of(), inputs, weights)
 
 
 def test_weight_of_the_global_phase_alone():
     circuit = circuit_of()
     circuit.global_phase = EXTRA
     with pytest.raises(CircuitError, match="'extra' turns no gate"):
-        ansatz_of(circuit, weights=(T, EXTRA))
+        build_circuit_spec(circuit, weights=(T, EXTRA))
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_weight_of_the_global_phase_alone():
         ((ZZ, SparsePauliOp(["Z"])), r"observable 1 acts on 1 qubit\(s\), the circuit has 2"),
         ((SparsePauliOp(["ZZ", "XI"], [1, 1j]),), "observable 0 is not Hermitian: the coefficient of XI"),
         ((SparsePauliOp(["ZZ"], [np.nan]),), "coefficient .* of ZZ; use finite numbers"),
-        ((SparsePauliOp(["ZZ"], np.array([T])),), "parametrised coefficient"),
+        ((SparsePauliOp(["ZZ"], np.array([T])),), "parameterized coefficient"),
         (("ZZ",), "observable 0 is a str; give a SparsePauliOp"),
     ],
 )
 def test_observables_refused(observables, pattern):
     with pytest.raises(CircuitError, match=pattern):
-        ansatz_of(circuit_of(), observables=observables)
+        build_circuit_spec(circuit_of(), observables=observables)
 
 
 def accepted(circuit):
@@ -153,7 +153,7 @@ def accepted(circuit):
 def test_what_is_kept():
     circuit = QuantumCircuit(QuantumRegister(1, "a"), QuantumRegister(1, "b"))
     circuit.compose(circuit_of(accepted), inplace=True)
-    ansatz = Ansatz("mine", circuit, [X], [T], [ZZ, ZZ, ZZ], source="here")
+    ansatz = CircuitSpec("mine", circuit, [X], [T], [ZZ, ZZ, ZZ], source="here")
     assert (ansatz.num_qubits, ansatz.num_inputs, ansatz.num_weights, ansatz.num_observables) == (2, 1, 1, 3)
     assert ansatz.input_parameters == (X,)
     assert ansatz.observables == (ZZ, ZZ, ZZ)
@@ -162,7 +162,7 @@ def test_what_is_kept():
 
 def test_a_later_change_of_the_circuit_stays_outside():
     circuit = circuit_of()
-    ansatz = ansatz_of(circuit)
+    ansatz = build_circuit_spec(circuit)
     circuit.measure_all()
     assert ansatz.circuit.num_clbits == 0
     assert ansatz.circuit.count_ops() == {"ry": 2, "cx": 1}
@@ -171,4 +171,4 @@ def test_a_later_change_of_the_circuit_stays_outside():
 def test_no_inputs_is_fine():
     circuit = QuantumCircuit(2)
     circuit.ry(T, 0)
-    assert ansatz_of(circuit, inputs=()).num_inputs == 0
+    assert build_circuit_spec(circuit, inputs=()).num_inputs == 0

@@ -9,13 +9,13 @@ import pytest
 from qiskit.quantum_info import Statevector
 
 import qgan_qiskit.circuits
-from qgan_qiskit.circuits import read_ansatz
+from qgan_qiskit.circuits import read_circuit_spec
 from qgan_qiskit.circuits import reference as cabinet
-from qgan_qiskit.circuits.metadata import card_of
+from qgan_qiskit.circuits.metadata import circuit_metadata
 from qgan_qiskit.errors import CircuitError, StorageError
 
 REPO = Path(__file__).resolve().parents[2]
-NAMES = list(cabinet.DRAWERS)
+NAMES = list(cabinet.REFERENCE_CIRCUITS)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_export_makes_three_files_per_drawer_and_matches(printed):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_drawer_reads_back_as_the_built_ansatz(printed, name):
-    built, read = cabinet.drawer(name), read_ansatz(printed / f"{name}.qasm")
+    built, read = cabinet.drawer(name), read_circuit_spec(printed / f"{name}.qasm")
     assert read.name == built.name == name
     assert read.source == built.source
     assert [o.to_list() for o in read.observables] == [o.to_list() for o in built.observables]
@@ -69,7 +69,7 @@ def test_card_says_what_the_circuit_is(printed, name):
     card = json.loads((printed / f"{name}.json").read_text(encoding="utf-8"))
     ansatz = cabinet.drawer(name)
     two_qubit = [gate for gate in ansatz.circuit.data if len(gate.qubits) == 2]
-    assert card == card_of(ansatz, card["builder"], cabinet.DRAWERS[name].arguments)
+    assert card == circuit_metadata(ansatz, card["builder"], cabinet.REFERENCE_CIRCUITS[name].arguments)
     assert (card["inputs"], card["weights"], card["qubits"]) == (
         ansatz.num_inputs,
         ansatz.num_weights,

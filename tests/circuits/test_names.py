@@ -5,7 +5,7 @@ import json
 import pytest
 from qiskit.circuit import Parameter
 
-from qgan_qiskit.circuits import ParameterNames, read_ansatz
+from qgan_qiskit.circuits import ParameterNames, read_circuit_spec
 from qgan_qiskit.circuits.qasm.parameter_names import split_by_name
 from qgan_qiskit.errors import CircuitError
 
@@ -67,12 +67,12 @@ def test_lists_of_the_card_give_the_order_and_leave_the_observables(tmp_path):
     path.write_text(TEXT + "rx(a) q; ry(b) q; rx(c) q;")
     card = {"input_names": ["c"], "weight_names": ["b", "a"]}
     path.with_suffix(".json").write_text(json.dumps(card))
-    ansatz = read_ansatz(path)
+    ansatz = read_circuit_spec(path)
     assert [p.name for p in ansatz.input_parameters] == ["c"]
     assert [p.name for p in ansatz.weight_parameters] == ["b", "a"]
     assert [o.to_list() for o in ansatz.observables] == [[("Z", 1)]]
     # What the caller says wins, as with observables.
-    assert [p.name for p in read_ansatz(path, names=ParameterNames("a", "b,c")).input_parameters] == ["a"]
+    assert [p.name for p in read_circuit_spec(path, names=ParameterNames("a", "b,c")).input_parameters] == ["a"]
 
 
 @pytest.mark.parametrize("value", ["a", {"a": 1}, [1], [None]])
@@ -81,4 +81,4 @@ def test_a_card_whose_lists_are_none(tmp_path, value):
     path.write_text(TEXT + "rx(a) q; ry(b) q; rx(c) q;")
     path.with_suffix(".json").write_text(json.dumps({"weight_names": value}))
     with pytest.raises(CircuitError, match=r"mine\.json: 'weight_names' is not a list of names"):
-        read_ansatz(path)
+        read_circuit_spec(path)

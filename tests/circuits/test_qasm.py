@@ -9,8 +9,8 @@ from qiskit.circuit import Parameter, QuantumCircuit, QuantumRegister
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
-from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, hybridq_ansatz, read_ansatz
-from qgan_qiskit.circuits.metadata import card_of, card_text
+from qgan_qiskit.circuits import CircuitSpec, circuit_spec_to_qasm, hybridq_ansatz, read_circuit_spec
+from qgan_qiskit.circuits.metadata import circuit_metadata, metadata_text
 from qgan_qiskit.errors import CircuitError
 
 HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float[64] x_000;\ninput float[64] theta_000;\nqubit[2] q;\n'
@@ -41,7 +41,7 @@ def bound(ansatz, inputs, weights):
 )
 def test_round_trip_keeps_order_and_state(tmp_path, num_qubits, reps, variant):
     ansatz = hybridq_ansatz(num_qubits, reps, **variant)
-    back = read_ansatz(written(tmp_path, ansatz_to_qasm(ansatz)))
+    back = read_circuit_spec(written(tmp_path, circuit_spec_to_qasm(ansatz)))
     rng = np.random.default_rng(num_qubits)
     inputs, weights = rng.uniform(-3, 3, ansatz.num_inputs), rng.uniform(-3, 3, ansatz.num_weights)
     states = [Statevector(bound(each, inputs, weights)).data for each in (ansatz, back)]
@@ -56,8 +56,8 @@ def test_parameters_of_other_names_come_back_in_the_order_of_the_lists(tmp_path)
     for weight in (*reversed(weights), *swapped):
         circuit.rx(weight, 0)
         circuit.rz(2 * weight + 0.1, 0)
-    ansatz = Ansatz("odd", circuit, (), [*weights, *swapped], [SparsePauliOp("Z")])
-    back = read_ansatz(written(tmp_path, ansatz_to_qasm(ansatz)))
+    ansatz = CircuitSpec("odd", circuit, (), [*weights, *swapped], [SparsePauliOp("Z")])
+    back = read_circuit_spec(written(tmp_path, circuit_spec_to_qasm(ansatz)))
     values = np.random.default_rng(0).uniform(-3, 3, 14)
     assert Operator(bound(back, (), values)).equiv(Operator(bound(ansatz, (), values)))
     assert [p.name for p in back.weight_parameters] == [f"theta_{number:03d}" for number in range(14)]
@@ -73,12 +73,12 @@ def user_gates():
         circuit.append(inner.to_gate(), [2 - number, 1 - number])
     circuit.append(UnitaryGate(random_unitary(4, seed=1)), [0, 2])
     circuit.append(UnitaryGate(random_unitary(4, seed=2)), [2, 1])
-    return Ansatz("gates", circuit, [x], weights, [SparsePauliOp("ZII")])
+    return CircuitSpec("gates", circuit, [x], weights, [SparsePauliOp("ZII")])
 
 
 def test_user_defined_gates_and_several_registers(tmp_path):
     ansatz = user_gates()
-    back = read_ansatz(written(tmp_path, ansatz_to_qasm(ansatz)))
+    back = read_circuit_spec(written(tmp_path, circuit_spec_to_qasm(ansatz)))
     values = (0.7, -1.2, 2.3)
     # Up to the global phase, which Qiskit does not write.
     assert Operator(bound(back, values[:1], values[1:])).equiv(Operator(bound(ansatz, values[:1], values[1:])))
@@ -90,7 +90,7 @@ def test_a_file_of_ones_own(tmp_path):
         "gate twist(a, b) p, r { ry(a/2) p; ctrl @ rz(-b) p, r; }\n"
         "twist(theta_999, x_000) q[0], q[1];\nU(theta_007, pi/2, 2*theta_1000 - 0.5) q[1];\ngphase(theta_007);\n"
     )
-    ansatz = read_ansatz(written(tmp_path, text, "own.qasm"))
+    ansatz = read_circuit_spec(written(tmp_path, text, "own.qasm"))
     assert ansatz.name == "own"
     assert [p.name for p in ansatz.weight_parameters] == ["theta_007", "theta_999", "theta_1000"]
     assert [p.name for p in ansatz.input_parameters] == ["x_000"]
@@ -107,7 +107,7 @@ def test_a_file_of_ones_own(tmp_path):
 def test_byte_order_mark_is_passed_over(tmp_path):
     path = tmp_path / "bom.qasm"
     path.write_text(HEAD + BODY, encoding="utf-8-sig")
-    assert read_ansatz(path).num_weights == 1
+    assert read_circuit_spec(path).num_weights == 1
 
 
 REFUSED = {
@@ -143,7 +143,7 @@ def test_refusals_are_one_line_with_the_file(tmp_path, capfd, case):
     text, pattern = REFUSED[case]
     path = written(tmp_path, text)
     with pytest.raises(CircuitError, match=pattern) as caught:
-        read_ansatz(path)
+        read_circuit_spec(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
@@ -153,8 +153,8 @@ def test_refusals_are_one_line_with_the_file(tmp_path, capfd, case):
 
 @pytest.mark.parametrize("angle", ["x_000*theta_000", "sin(x_000)*theta_000", "exp(x_000/4) - theta_000**2"])
 def test_angles_that_are_not_affine_are_read_and_written(tmp_path, angle):
-    ansatz = read_ansatz(written(tmp_path, HEAD + BODY + f"rz({angle}) q[0]; ry({angle}) q[0];"))
-    back = read_ansatz(written(tmp_path, ansatz_to_qasm(ansatz)))
+    ansatz = read_circuit_spec(written(tmp_path, HEAD + BODY + f"rz({angle}) q[0]; ry({angle}) q[0];"))
+    back = read_circuit_spec(written(tmp_path, circuit_spec_to_qasm(ansatz)))
     x, theta = 0.7, -1.2
     value = {"x": x * theta, "s": np.sin(x) * theta, "e": np.exp(x / 4) - theta**2}[angle[0]]
     one, other = (Operator(bound(each, [x], [theta])) for each in (ansatz, back))
@@ -169,7 +169,7 @@ def test_products_of_parameters_are_read_inside_gates_too(tmp_path):
     inner.ry(x * weight, 0)
     circuit = QuantumCircuit(1)
     circuit.append(inner.to_gate(), [0])
-    ansatz = read_ansatz(written(tmp_path, qasm3.dumps(circuit)))
+    ansatz = read_circuit_spec(written(tmp_path, qasm3.dumps(circuit)))
     expected = QuantumCircuit(1)
     expected.ry(0.7 * -1.2, 0)
     assert Operator(bound(ansatz, [0.7], [-1.2])).equiv(Operator(expected))
@@ -184,28 +184,28 @@ def test_files_that_are_no_text(tmp_path, content, pattern):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(CircuitError, match=pattern):
-        read_ansatz(path)
+        read_circuit_spec(path)
 
 
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(CircuitError, match=r"cannot be read \(Is a directory\)"):
-        read_ansatz(tmp_path)
+        read_circuit_spec(tmp_path)
 
 
 def test_observables_given_by_the_caller_win(tmp_path):
     path = written(tmp_path, HEAD + BODY)
     written(tmp_path, "not a card", "mine.json")
     given = (SparsePauliOp(["XX", "ZI"], [0.5, -1]),)
-    assert read_ansatz(path, given).observables == given
+    assert read_circuit_spec(path, given).observables == given
 
 
 def test_card_gives_observables_and_source(tmp_path):
-    ansatz = Ansatz(
+    ansatz = CircuitSpec(
         "mine", *_parts(hybridq_ansatz(2, 2)), (SparsePauliOp(["XX", "ZI"], [0.5, -1]), SparsePauliOp("IY")), "paper"
     )
-    path = written(tmp_path, ansatz_to_qasm(ansatz))
-    written(tmp_path, card_text(card_of(ansatz)), "mine.json")
-    back = read_ansatz(path)
+    path = written(tmp_path, circuit_spec_to_qasm(ansatz))
+    written(tmp_path, metadata_text(circuit_metadata(ansatz)), "mine.json")
+    back = read_circuit_spec(path)
     assert back.source == "paper"
     assert [o.to_list() for o in back.observables] == [[("XX", 0.5), ("ZI", -1)], [("IY", 1)]]
 
@@ -240,6 +240,6 @@ def test_cards_refused(tmp_path, card, pattern):
     path = written(tmp_path, HEAD + BODY)
     written(tmp_path, card if isinstance(card, str) else json.dumps(card), "mine.json")
     with pytest.raises(CircuitError, match=pattern) as caught:
-        read_ansatz(path)
+        read_circuit_spec(path)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import Operator
 
-from qgan_qiskit.circuits import read_ansatz
+from qgan_qiskit.circuits import read_circuit_spec
 from qgan_qiskit.circuits.qasm.reader import circuit_of_text
 from qgan_qiskit.errors import CircuitError
 
@@ -299,7 +299,7 @@ def test_angles_without_digits(tmp_path, angle):
     path = tmp_path / "mine.qasm"
     path.write_text(f"{HEAD}{INPUTS}ry({angle}) q[0];")
     with pytest.raises(CircuitError, match=r"mine\.qasm: .*(reaches|is inf|not a finite)") as caught:
-        read_ansatz(path)
+        read_circuit_spec(path)
     assert len(re.sub(r"^.*qasm: ", "", str(caught.value))) < 200
 
 
@@ -323,7 +323,7 @@ def test_files_that_are_something_else(tmp_path, data, pattern):
     path = tmp_path / "mine.qasm"
     path.write_bytes(data)
     with pytest.raises(CircuitError, match=rf"mine\.qasm: .*{pattern}"):
-        read_ansatz(path)
+        read_circuit_spec(path)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
@@ -331,4 +331,4 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
     os.mkfifo(tmp_path / "mine.qasm")
     with pytest.raises(CircuitError, match="is no regular file"):
-        read_ansatz(tmp_path / "mine.qasm")
+        read_circuit_spec(tmp_path / "mine.qasm")

@@ -17,7 +17,7 @@ from qiskit.circuit import (
 from qiskit.circuit import library as lib
 from qiskit.quantum_info import Operator, SparsePauliOp, random_unitary
 
-from qgan_qiskit.circuits import Ansatz, ansatz_to_qasm, circuit_digest, exporter_note, read_ansatz
+from qgan_qiskit.circuits import CircuitSpec, circuit_digest, circuit_spec_to_qasm, exporter_note, read_circuit_spec
 from qgan_qiskit.circuits.equivalence import check_same
 from qgan_qiskit.circuits.qasm.reader import circuit_of_text
 from qgan_qiskit.circuits.qasm.standard_gates import STANDARD, resolved
@@ -131,20 +131,20 @@ def test_stored_circuits_are_those_given(tmp_path, first_seed):
             circuit.ry(parameter, number % QUBITS)
         circuit.compose(random_circuit(rng, parameters, QUBITS, 3, 4), inplace=True)
         order = [parameters[number] for number in rng.permutation(len(parameters))]
-        ansatz = Ansatz("given", circuit, order[:2], order[2:], [SparsePauliOp("ZIX")])
+        ansatz = CircuitSpec("given", circuit, order[:2], order[2:], [SparsePauliOp("ZIX")])
         path = tmp_path / "stored.qasm"
         try:
-            path.write_text(ansatz_to_qasm(ansatz), encoding="utf-8")
+            path.write_text(circuit_spec_to_qasm(ansatz), encoding="utf-8")
         except CircuitError as error:
             # Qiskit loses track of a parameter in some inverses of controlled gates, and cannot evaluate them either.
             assert "which the circuit has not" in str(error), seed
             refused += 1
             continue
-        back = read_ansatz(path)
+        back = read_circuit_spec(path)
         values = rng.uniform(-3, 3, len(parameters))
         assert operator(back, values).equiv(operator(ansatz, values), rtol=0, atol=1e-8), seed
         # The copy in a run has the digest of the user's file.
-        same = Ansatz("back", back.circuit, back.input_parameters, back.weight_parameters, ansatz.observables)
+        same = CircuitSpec("back", back.circuit, back.input_parameters, back.weight_parameters, ansatz.observables)
         assert circuit_digest(same) == circuit_digest(ansatz), seed
     assert refused < 8
 
@@ -156,7 +156,7 @@ def written(build, qubits=3):
     for parameter in parameters:
         circuit.ry(parameter, 0)
     build(circuit, *parameters)
-    return Ansatz("given", circuit, parameters[:1], parameters[1:], [SparsePauliOp("Z" * qubits)])
+    return CircuitSpec("given", circuit, parameters[:1], parameters[1:], [SparsePauliOp("Z" * qubits)])
 
 
 def qaoa(circuit, x, b, a):
@@ -200,9 +200,9 @@ NOT_EXPORTED = {"annotated", "isometry", "diagonal", "permutation", "circuit", "
 def test_the_library(tmp_path, name):
     ansatz = written(LIBRARY[name])
     path = tmp_path / "stored.qasm"
-    path.write_text(ansatz_to_qasm(ansatz), encoding="utf-8")
+    path.write_text(circuit_spec_to_qasm(ansatz), encoding="utf-8")
     for values in ((0.3, 1.1, -0.7), (-2.0, 0.4, 2.9)):
-        back, given = operator(read_ansatz(path), values), operator(ansatz, values)
+        back, given = operator(read_circuit_spec(path), values), operator(ansatz, values)
         assert back.equiv(given, rtol=0, atol=1e-8)
 
 
@@ -216,7 +216,7 @@ def test_what_qiskit_exports_reads_as_qiskit_means_it(tmp_path, name):
     path = tmp_path / "exported.qasm"
     path.write_text(qasm3.dumps(ansatz.circuit.assign_parameters(names)), encoding="utf-8")
     values = (0.3, 1.1, -0.7)
-    assert operator(read_ansatz(path), values).equiv(operator(ansatz, values), rtol=0, atol=1e-8)
+    assert operator(read_circuit_spec(path), values).equiv(operator(ansatz, values), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(("build", "noted"), [(qaoa, True), (LIBRARY["rzz"], False), (LIBRARY["pauli"], False)])
@@ -226,7 +226,7 @@ def test_a_file_that_the_exporter_may_have_changed_comes_with_a_note(tmp_path, b
     note = exporter_note(path)
     assert (note is not None) == noted
     assert not noted or "are called like inputs" in note
-    path.write_text(ansatz_to_qasm(written(build)), encoding="utf-8")
+    path.write_text(circuit_spec_to_qasm(written(build)), encoding="utf-8")
     assert exporter_note(path) is None
 
 
@@ -255,7 +255,7 @@ def test_a_gate_whose_definition_is_another_is_refused():
     with pytest.raises(
         CircuitError, match=r"gate 'PauliEvolution' on qubit 2, 0, 1 does something else than the gates of"
     ):
-        ansatz_to_qasm(ansatz)
+        circuit_spec_to_qasm(ansatz)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from qiskit.circuit import AnnotatedOperation, ControlModifier, Parameter, Quant
 from qiskit.circuit.library import RYGate, XGate
 from qiskit.quantum_info import Operator
 
-from qgan_qiskit.circuits import CircuitMetrics, circuit_metrics, hybridq_ansatz
-from qgan_qiskit.circuits.gate_definitions import is_elementary, written_out
+from qgan_qiskit.circuits import CircuitResources, circuit_resources, hybridq_ansatz
+from qgan_qiskit.circuits.gate_definitions import expand_gates, is_elementary
 
 T = Parameter("theta_000")
 
@@ -30,7 +30,7 @@ def nested():
 
 def test_same_unitary_from_elementary_gates():
     circuit = nested()
-    flat = written_out(circuit)
+    flat = expand_gates(circuit)
     assert all(is_elementary(instruction.operation) for instruction in flat.data)
     assert set(flat.parameters) == {T}
     bound = [each.assign_parameters({T: 0.83}) for each in (circuit, flat)]
@@ -42,20 +42,20 @@ def test_a_user_gate_named_like_a_standard_one_is_written_out():
     mine.rx(T, 0)
     circuit = QuantumCircuit(1)
     circuit.append(mine.to_gate(), [0])
-    assert written_out(circuit).count_ops() == {"rx": 1}
+    assert expand_gates(circuit).count_ops() == {"rx": 1}
 
 
 @pytest.mark.parametrize(
     ("num_qubits", "reps", "expected"),
     [
         # A ladder of n - 1 gates is a chain; each further one is two layers behind the last.
-        (10, 6, CircuitMetrics(qubits=10, gates=124, two_qubit_gates=54, depth=26, two_qubit_depth=19)),
-        (4, 2, CircuitMetrics(qubits=4, gates=18, two_qubit_gates=6, depth=8, two_qubit_depth=5)),
-        (1, 3, CircuitMetrics(qubits=1, gates=4, two_qubit_gates=0, depth=4, two_qubit_depth=0)),
+        (10, 6, CircuitResources(qubits=10, gates=124, two_qubit_gates=54, depth=26, two_qubit_depth=19)),
+        (4, 2, CircuitResources(qubits=4, gates=18, two_qubit_gates=6, depth=8, two_qubit_depth=5)),
+        (1, 3, CircuitResources(qubits=1, gates=4, two_qubit_gates=0, depth=4, two_qubit_depth=0)),
     ],
 )
 def test_counts_of_the_builder(num_qubits, reps, expected):
-    assert circuit_metrics(hybridq_ansatz(num_qubits, reps).circuit) == expected
+    assert circuit_resources(hybridq_ansatz(num_qubits, reps).circuit) == expected
 
 
 def test_counts_look_into_gates_and_past_barriers():
@@ -66,4 +66,6 @@ def test_counts_look_into_gates_and_past_barriers():
     circuit.h(0)
     circuit.barrier(0, 1)
     circuit.append(pair.to_gate(), [0, 1, 2])
-    assert circuit_metrics(circuit) == CircuitMetrics(qubits=3, gates=3, two_qubit_gates=2, depth=3, two_qubit_depth=2)
+    assert circuit_resources(circuit) == CircuitResources(
+        qubits=3, gates=3, two_qubit_gates=2, depth=3, two_qubit_depth=2
+    )

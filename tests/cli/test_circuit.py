@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from qgan_qiskit.circuits import ansatz_to_qasm, draw, hybridq_ansatz, qgpatch_ansatz
+from qgan_qiskit.circuits import circuit_spec_to_qasm, draw, hybridq_ansatz, qgpatch_ansatz
 from qgan_qiskit.circuits import reference as cabinet
 from qgan_qiskit.cli.circuit import command
 from qgan_qiskit.config import HybridQConfig, MosaiqConfig, QgpatchConfig
@@ -91,7 +91,7 @@ def test_draw_another_models_circuit_with_its_own_defaults(arguments, ansatz):
 
 def test_draw_a_drawer_and_a_file(tmp_path):
     path = tmp_path / "mine.qasm"
-    path.write_text(ansatz_to_qasm(cabinet.drawer("mosaiq_q5_r6")), encoding="utf-8")
+    path.write_text(circuit_spec_to_qasm(cabinet.drawer("mosaiq_q5_r6")), encoding="utf-8")
     expected = draw(cabinet.drawer("mosaiq_q5_r6"), fold=100) + "\n"
     assert run("draw", "--drawer", "mosaiq_q5_r6", "--fold", 100).output == expected
     assert run("draw", "--ansatz", path, "--fold", 100).output == expected
@@ -140,7 +140,7 @@ def test_values_out_of_range_are_clicks_usage_errors(arguments):
 
 def test_export_then_check_then_differences(tmp_path):
     folder = tmp_path / "circuits"
-    number = len(cabinet.DRAWERS)
+    number = len(cabinet.REFERENCE_CIRCUITS)
     assert run("export", folder).output == f"wrote {number} drawers to {folder}\n"
     result = run("check", folder)
     assert (result.exit_code, result.output) == (0, f"{number} drawers match\n")

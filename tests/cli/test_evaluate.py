@@ -47,14 +47,14 @@ def weights(tmp_path_factory):
 def trained(tiny, tmp_path_factory):
     """Runs on all images, on a part of them, and of another class."""
     folder = tmp_path_factory.mktemp("runs")
-    shares = {"validation_share": 0.2, "test_share": 0.2}
+    shares = {"validation_fraction": 0.2, "test_fraction": 0.2}
     return {
         name: fit(tiny(data=data, training={"seed": seed}), folder, lambda _: None)[0]
         for name, data, seed in (
             ("all", {}, 0),
-            ("part", {"part": "train", **shares}, 0),
+            ("part", {"split": "train", **shares}, 0),
             ("melanoma", {"class_name": "melanoma"}, 0),
-            ("grey", {"colour": "grey"}, 0),
+            ("grayscale", {"color": "grayscale"}, 0),
         )
     }
 
@@ -82,7 +82,7 @@ def test_without_weights_pixels_are_compared_and_the_rest_is_noted(runs, main):
     for name in PIXELS:
         assert name in out
         assert f"{figures[name]['value']:.4g} [" in out
-    assert "note: left out fid, kid, is, prdc, memorisation: there are no --fid-weights" in err
+    assert "note: left out fid, kid, is, prdc, memorization: there are no --fid-weights" in err
     assert "pt_inception-2015-12-05-6726825d.pth" in err
     assert str(runs["all"] / "evaluation.json") in err
     assert not list(runs["all"].glob("*pairs*"))
@@ -133,7 +133,7 @@ def test_several_runs_make_a_table_per_set_of_images(runs, main, tmp_path, weigh
     checkpoint = runs["all"] / "checkpoints" / "step-00000004"
     output = tmp_path / "all.json"
     sources = [runs["all"], checkpoint, runs["melanoma"]]
-    options = ["--fid-weights", weights, "--metrics", "fid,memorisation", "--output", output]
+    options = ["--fid-weights", weights, "--metrics", "fid,memorization", "--output", output]
     status, out, _ = main("evaluate", *sources, *options)
     assert status == 0
     content = read(output)
@@ -155,10 +155,10 @@ def test_several_runs_make_a_table_per_set_of_images(runs, main, tmp_path, weigh
 
 def test_other_real_images(runs, weights, main):
     """A part that was not trained on, and another class: copies are looked for among the run's own training images."""
-    options = ("--fid-weights", weights, "--metrics", "fid,memorisation")
+    options = ("--fid-weights", weights, "--metrics", "fid,memorization")
     assert main("evaluate", runs["part"], *options)[0] == 0
     own = read(runs["part"] / "evaluation.json")
-    assert main("evaluate", runs["part"], *options, "--part", "test")[0] == 0
+    assert main("evaluate", runs["part"], *options, "--split", "test")[0] == 0
     test = read(runs["part"] / "evaluation.json")
     assert test["tables"][0]["data"]["part"] == "test"
     assert test["tables"][0]["digest"] != own["tables"][0]["digest"]
@@ -176,15 +176,15 @@ def test_images_that_were_not_trained_on_are_not_searched_for_copies(runs, weigh
     status, _, err = main("evaluate", runs["all"], "--fid-weights", weights)
     assert status == 0
     assert f"the images that {runs['all'].name} was trained on are not found" in err
-    assert "left out memorisation" in err
-    status, _, err = main("evaluate", runs["all"], "--fid-weights", weights, "--metrics", "memorisation")
+    assert "left out memorization" in err
+    status, _, err = main("evaluate", runs["all"], "--fid-weights", weights, "--metrics", "memorization")
     assert status == 3
-    assert "memorisation cannot be measured" in err
+    assert "memorization cannot be measured" in err
 
 
-def test_runs_on_grey_images(runs, weights, main):
-    assert main("evaluate", runs["grey"], "--fid-weights", weights)[0] == 0
-    values = [figure["value"] for figure in figures_of(read(runs["grey"] / "evaluation.json")).values()]
+def test_runs_on_gray_images(runs, weights, main):
+    assert main("evaluate", runs["grayscale"], "--fid-weights", weights)[0] == 0
+    values = [figure["value"] for figure in figures_of(read(runs["grayscale"] / "evaluation.json")).values()]
     assert np.isfinite(values).all()
 
 
@@ -211,8 +211,8 @@ BAD = {
     ),
     "a class that is none": (["{run}", "--class", "wart"], 3, "no class 'wart'"),
     "data that are not there": (["{run}", "--data", "nothing"], 3, "no data at"),
-    "an empty part": (["{run}", "--part", "test", "--test-share", "0"], 3, "test part"),
-    "shares that leave nothing": (["{run}", "--validation-share", "0.6", "--test-share", "0.6"], 2, "together"),
+    "an empty part": (["{run}", "--split", "test", "--test-fraction", "0"], 3, "test part"),
+    "shares that leave nothing": (["{run}", "--validation-fraction", "0.6", "--test-fraction", "0.6"], 2, "together"),
     "a folder as output": (["{run}", "--output", "{run}"], 2, "--output"),
     "an output in no folder": (["{run}", "--output", "no/folder.json"], 2, "there is no folder"),
     "a device that is none": (["{run}", "--device", "cuda:99"], 2, "--device cuda:99"),

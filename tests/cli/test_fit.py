@@ -13,7 +13,7 @@ from child_runs import lines
 from PIL import Image
 from tiny_runs import fingerprint, leftovers, without
 
-from qgan_qiskit.circuits import ansatz_to_qasm, hybridq_ansatz
+from qgan_qiskit.circuits import circuit_spec_to_qasm, hybridq_ansatz
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.workflows.fit import fit
@@ -56,10 +56,14 @@ BAD_OPTIONS = {
     "penalty through batch norm": (["--loss", "wgan-gp"], 2, "model.discriminator_norm 'spectral'"),
     "circuit and its sizes": (["--ansatz", "x.qasm", "--reps", "2"], 2, "--reps has no effect with --ansatz"),
     "penalty without its loss": (["--gp-weight", "5"], 2, "--gp-weight has no effect without --loss wgan-gp"),
-    "range of adaptive noise": (["--noise", "adaptive", "--noise-high", "2"], 2, "--noise-high has no effect"),
+    "range of adaptive noise": (["--noise", "adaptive", "--latent-high", "2"], 2, "--latent-high has no effect"),
     "weight of no term": (["--reconstruction-weight", "2"], 2, "--reconstruction-weight has no effect"),
     "names without a circuit": (["--input-names", "p*"], 2, "model.input_names names parameters of model.ansatz"),
-    "twin with a circuit": (["--twin", "--ansatz", "x.qasm"], 2, "model.twin"),
+    "classical baseline with a circuit": (
+        ["--classical-baseline", "--ansatz", "x.qasm"],
+        2,
+        "model.classical_baseline",
+    ),
     "size that is no power of two": (["--resolution", "20"], 2, "16, 32, 64, 128, 256 or 512"),
     "size that does not halve": (["--resolution", "48"], 2, "16, 32, 64"),
     "option of another model": (["--model", "dcgan", "--num-qubits", "3"], 2, "--num-qubits is not a setting"),
@@ -108,7 +112,10 @@ BAD_FILES = {
     "preset is a list": ({"preset": ["paper"]}, "hybridq has"),
     "key of another model": ({"model": {"name": "dcgan", "reps": 3}}, "reps is not a setting"),
     "format of the future": ({"format": 2}, "format 2, this version reads 1"),
-    "adaptive with hinge": ({"model": {"noise": "adaptive"}, "training": {"loss": "hinge"}}, "needs training.loss"),
+    "adaptive with hinge": (
+        {"model": {"latent_range": "adaptive"}, "training": {"loss": "hinge"}},
+        "needs training.loss",
+    ),
 }
 
 
@@ -187,7 +194,7 @@ BROKEN = {
     "another format": '{"format": 7}',
     "out of range": '{"model": {"name": "hybridq", "reps": 0}}',
     "no object": "[]",
-    "a rule between settings": '{"model": {"name": "hybridq", "noise": "adaptive"}, "training": {"loss": "hinge"}}',
+    "a rule between settings": '{"model": {"name": "hybridq", "latent_range": "adaptive"}, "training": {"loss": "hinge"}}',
 }
 
 
@@ -217,9 +224,9 @@ def random_settings(numbers):
             "--reps",
             choose(1, 200),
         ]
-        model += ["--mode", choose("image", "fusion"), choose("--twin", "--no-twin")]
+        model += ["--mode", choose("image", "fusion"), choose("--classical-baseline", "--no-baseline")]
         adaptive = loss == "bce" and numbers.random() < 0.5
-        model += ["--noise", "adaptive"] if adaptive else ["--noise", "fixed", "--noise-high", choose(0.1, 3.3)]
+        model += ["--noise", "adaptive"] if adaptive else ["--noise", "fixed", "--latent-high", choose(0.1, 3.3)]
     training = [
         "--discriminator-norm",
         "spectral" if loss == "wgan-gp" else choose("batch", "spectral"),
@@ -262,7 +269,7 @@ def test_dry_run_says_what_the_data_hold_without_decoding_them(main, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"not decoded")
     status, text, err = main("fit", "-n", "--data", tmp_path / "source")
-    assert status == 0 and RunConfig.model_validate_json(text).data.part is None
+    assert status == 0 and RunConfig.model_validate_json(text).data.split is None
     assert err == (
         "data: folders; 5 images: mel 3, nv 2; splits of the source's own: test 2, train 3; patients or lesions: unknown\n"
     )
@@ -287,7 +294,7 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "cache_dir": "d",
         **dict.fromkeys(("table", "image_column", "label_column", "group_column", "split_column"), "t"),
         **dict.fromkeys(("include", "exclude"), "*.png"),
-        "part": "train",
+        "split": "train",
         "device": "cuda:1",
         "diff_augment": "cutout",
         "metrics": "ssim",
@@ -436,7 +443,7 @@ def test_made_lesions_without_a_class_train_all_three(main, tiny_options, tmp_pa
 
 def test_own_circuit_is_kept_and_outlives_its_file(main, own_circuit_options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = ansatz_to_qasm(hybridq_ansatz(2, 3, encoding="ry_rx", entangler="cz"))
+    text = circuit_spec_to_qasm(hybridq_ansatz(2, 3, encoding="ry_rx", entangler="cz"))
     (tmp_path / "mine.qasm").write_text(text)
     status, _, err = main("fit", *own_circuit_options, "--ansatz", "mine.qasm", "--outdir", "out")
     assert status == 0

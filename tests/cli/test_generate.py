@@ -15,7 +15,7 @@ from tiny_runs import DCGAN
 
 from qgan_qiskit.cli.generate import parse_seeds
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import generate
@@ -24,8 +24,8 @@ from qgan_qiskit.workflows.fit import fit
 MODELS = {
     "image": {},
     "latent": {"mode": "latent"},
-    "fusion": {"mode": "fusion", "noise": "adaptive"},
-    "twin": {"twin": True},
+    "fusion": {"mode": "fusion", "latent_range": "adaptive"},
+    "classical_baseline": {"classical_baseline": True},
     "dcgan": DCGAN,
 }
 
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_else_is_asked_for(model, ru
     generator, _ = open_generator(runs[model])
     for seed in numbers.sample(sorted(seen), 5):
         with torch.no_grad():
-            (image,) = generator(generator.sample_latent(1, seeded(seed, "generate")))
+            (image,) = generator(generator.sample_latent(1, seeded_generator(seed, "generate")))
         levels = (image.permute(1, 2, 0).numpy().astype(np.float64) + 1) * 127.5
         assert np.abs(levels - seen[seed]).max() < 0.51
 

@@ -19,7 +19,7 @@ from tiny_runs import MEDIQ
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import read_images
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import class_folders
 from qgan_qiskit.workflows.fit import fit
@@ -30,7 +30,7 @@ SEEDS = range(12)
 
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory):
-    config = tiny(model=MEDIQ, data={"class_name": ",".join(CLASSES), "made_per_class": 16}, training={"steps": 2})
+    config = tiny(model=MEDIQ, data={"class_name": ",".join(CLASSES), "synthetic_per_class": 16}, training={"steps": 2})
     return fit(config, tmp_path_factory.mktemp("runs"), lambda _: None)[0]
 
 
@@ -38,7 +38,7 @@ def run(tiny, tmp_path_factory):
 def expected(run):
     """Class and pixels of each seed, by the network and its latents alone."""
     generator, _ = open_generator(run)
-    latents = torch.cat([generator.sample_latent(1, seeded(seed, "generate")) for seed in range(32)])
+    latents = torch.cat([generator.sample_latent(1, seeded_generator(seed, "generate")) for seed in range(32)])
     with torch.no_grad():
         levels = (generator(latents).permute(0, 2, 3, 1).numpy().astype(np.float64) + 1) * 127.5
     return [(CLASSES[int(latents[seed, -1])], levels[seed]) for seed in SEEDS]

@@ -144,7 +144,18 @@ def without(monkeypatch, module):
 
 def test_a_dry_run_needs_no_matplotlib_and_a_study_says_what_to_install(main, tmp_path, monkeypatch, image_cache):
     without(monkeypatch, "matplotlib")
-    options = ["--models", "dcgan", "--class", "nevus", "--epochs", "1", "--metrics", "ssim", "--made-per-class", "64"]
+    options = [
+        "--models",
+        "dcgan",
+        "--class",
+        "nevus",
+        "--epochs",
+        "1",
+        "--metrics",
+        "ssim",
+        "--synthetic-per-class",
+        "64",
+    ]
     options += ["--cache-dir", image_cache]
     study = tmp_path / "study"
     status, out, err = main("study", "compare", *options, "--outdir", study, "-n")

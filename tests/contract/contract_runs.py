@@ -30,14 +30,14 @@ DIGESTS = Path(__file__).with_name("digests.json")
 STEPS = 20
 HYBRIDQ = {"name": "hybridq", **MODEL}
 TRANSFER = {"name": "transfer", "num_qubits": 3, "reps": 1, "decoder_width": 16}
-GRAY_8 = {"resolution": 8, "colour": "grey"}
+GRAY_8 = {"resolution": 8, "color": "grayscale"}
 RUNS: dict[str, dict[str, dict]] = {
     "hybridq_image": {"model": {**HYBRIDQ, "decoder": "modulated", "minibatch_std": True}},
     "hybridq_full_size": {"model": {"name": "hybridq", "decoder_width": 64}, "data": {"resolution": 64}},
     "hybridq_latent": {"model": {**HYBRIDQ, "mode": "latent"}},
     "hybridq_fusion": {"model": {**HYBRIDQ, "mode": "fusion"}, "training": {"lr_quantum": 0.05}},
-    "hybridq_baseline": {"model": {**HYBRIDQ, "twin": True}},
-    "hybridq_adaptive": {"model": {**HYBRIDQ, "noise": "adaptive"}},
+    "hybridq_baseline": {"model": {**HYBRIDQ, "classical_baseline": True}},
+    "hybridq_adaptive": {"model": {**HYBRIDQ, "latent_range": "adaptive"}},
     "dcgan": {"model": DCGAN},
     "mosaiq": {"model": {"name": "mosaiq", "sub_generators": 2, "num_qubits": 3, "reps": 2}},
     "mediq": {"model": {**MEDIQ, "angle_norm": "layer"}, "data": {"class_name": "nevus,melanoma"}},
@@ -45,7 +45,7 @@ RUNS: dict[str, dict[str, dict]] = {
         "model": MEDIQ,
         "training": {"loss": "wgan-gp", "critic_steps": 3},
     },
-    "mediq_baseline": {"model": {**MEDIQ, "twin": True}},
+    "mediq_baseline": {"model": {**MEDIQ, "classical_baseline": True}},
     "transfer": {"model": {**TRANSFER, "head_angles": "linear"}, "data": {"resolution": 32}},
     "transfer_none": {"model": {**TRANSFER, "quantum": "none"}, "data": {"resolution": 32}},
     "qgpatch": {"model": {"name": "qgpatch", "num_qubits": 5, "reps": 2}, "data": GRAY_8},

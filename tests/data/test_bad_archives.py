@@ -243,10 +243,10 @@ def test_dermamnist_has_the_short_names_of_its_classes(tmp_path, settings):
 
 
 @pytest.mark.parametrize("shape", [(6, 16, 16), (6, 16, 16, 1)])
-def test_grey_is_repeated_to_three_channels(shape, tmp_path, settings):
-    grey = IMAGES[..., 0]
-    images = read_images(settings(_npz(tmp_path / "grey.npz", images=grey.reshape(shape), labels=LABELS)))
-    np.testing.assert_array_equal(images.images_NHWC, np.stack([grey] * 3, -1))
+def test_gray_is_repeated_to_three_channels(shape, tmp_path, settings):
+    gray = IMAGES[..., 0]
+    images = read_images(settings(_npz(tmp_path / "gray.npz", images=gray.reshape(shape), labels=LABELS)))
+    np.testing.assert_array_equal(images.images_NHWC, np.stack([gray] * 3, -1))
 
 
 def test_other_sizes_are_resized_from_the_central_square(tmp_path, settings):

@@ -65,7 +65,7 @@ def test_other_settings_have_their_own_entry(fields, source, settings):
     assert is_cached(read_images(settings(source))) and is_cached(read_images(settings(source, **fields)))
 
 
-@pytest.mark.parametrize("fields", [{"augment": "none"}, {"part": "all"}, {"made_per_class": 9}])
+@pytest.mark.parametrize("fields", [{"augment": "none"}, {"split": "all"}, {"synthetic_per_class": 9}])
 def test_settings_that_change_no_pixel_share_the_entry(fields, source, settings):
     read_images(settings(source))
     assert is_cached(read_images(settings(source, **fields)))

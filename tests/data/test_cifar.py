@@ -160,7 +160,7 @@ def test_damage_is_refused_in_one_line_by_both_questions(case, tree, settings):
     root = tree({f"cifar-10-batches-bin/{name}": content for name, content in files.items()})
     for ask in (read_images, class_names):
         with pytest.raises(DataError, match=reason) as caught:
-            ask(settings(root, part="all"))
+            ask(settings(root, split="all"))
         assert "\n" not in str(caught.value) and "cifar-10-batches-bin/" in str(caught.value)
 
 
@@ -169,24 +169,24 @@ def test_a_batch_that_cannot_be_opened_is_named(tree, settings, tmp_path):
     (root / "data_batch_4.bin").unlink()
     (root / "data_batch_4.bin").symlink_to(tmp_path / "gone")
     with pytest.raises(DataError, match=r"cannot read data_batch_4\.bin: broken link; unpack"):
-        read_images(settings(root, part="all"))
+        read_images(settings(root, split="all"))
 
 
 def test_missing_batches_are_noted_as_long_as_one_is_there(tree, settings):
     files = whole(3)
     root = tree(files)
-    images = read_images(settings(root, part="all", resolution=32))
+    images = read_images(settings(root, split="all", resolution=32))
     assert images.notes[0] == "CIFAR-10: 18 images of 6 of its 6 batches" and len(images) == 18
     for name in ("data_batch_2.bin", "test_batch.bin"):
         (root / name).unlink()
         del files[name]
-    images = read_images(settings(root, part="all", resolution=32))
+    images = read_images(settings(root, split="all", resolution=32))
     assert images.notes[0] == "CIFAR-10: 12 images of 4 of its 6 batches; not there: data_batch_2.bin, test_batch.bin"
     assert_equal(images, parsed(files))
     for name in BATCHES:
         (root / name).unlink(missing_ok=True)
     with pytest.raises(DataError, match=r"looked for .*data_batch_1\.bin of CIFAR-10.*such as batches\.meta\.txt"):
-        read_images(settings(root, part="all"))
+        read_images(settings(root, split="all"))
 
 
 def test_another_number_of_images_than_the_original_is_noted(tree, settings, monkeypatch):
@@ -194,10 +194,10 @@ def test_another_number_of_images_than_the_original_is_noted(tree, settings, mon
     files["data_batch_5.bin"] += records([3], 0)
     root = tree(files)
     monkeypatch.setattr(cifar, "OFFICIAL_RECORDS", 3)
-    images = read_images(settings(root, part="all"))
+    images = read_images(settings(root, split="all"))
     assert images.notes[1:] == ("a cut or edited copy: 4 in data_batch_5.bin, where the original has 3",)
     (root / "data_batch_5.bin").write_bytes(files["data_batch_5.bin"][: 3 * RECORD])
-    assert len(read_images(settings(root, part="all")).notes) == 1
+    assert len(read_images(settings(root, split="all")).notes) == 1
 
 
 def test_the_folder_the_one_above_and_a_zip_are_the_same(tree, settings, tmp_path):
@@ -208,7 +208,7 @@ def test_the_folder_the_one_above_and_a_zip_are_the_same(tree, settings, tmp_pat
         for name, content in files.items():
             archive.writestr(f"data/cifar-10-batches-bin/{name}", content)
     for path in (root, root / "cifar-10-batches-bin", tmp_path / "cifar.zip"):
-        images = read_images(settings(path, part="all", resolution=32))
+        images = read_images(settings(path, split="all", resolution=32))
         assert_equal(images, parsed(files))
         assert class_names(settings(path)) == images.classes
 
@@ -227,23 +227,23 @@ def test_classes_limits_and_sizes(tree, settings):
     everything = parsed(files)
     for asked in ("cat", "Truck"):
         own = [image for image in everything if image[1] == asked.casefold()]
-        one = read_images(settings(root, part="all", class_name=asked, resolution=32))
+        one = read_images(settings(root, split="all", class_name=asked, resolution=32))
         assert one.classes == (asked.casefold(),) and one.labels_N.tolist() == [0] * len(own)
         assert_equal(one, own)
-        limited = read_images(settings(root, part="all", class_name=asked, resolution=32, limit=2))
+        limited = read_images(settings(root, split="all", class_name=asked, resolution=32, limit=2))
         assert limited.names == one.limit(2).names
-    limited = read_images(settings(root, part="all", limit=2))
+    limited = read_images(settings(root, split="all", limit=2))
     assert set(limited.counts().values()) == {2}
     with pytest.raises(DataError, match="no class 'lorry' in the data: choose one of airplane"):
-        read_images(settings(root, part="all", class_name="lorry"))
+        read_images(settings(root, split="all", class_name="lorry"))
     pictures = {name: image for name, _, image in everything}
     for side in (16, 64):
-        images = read_images(settings(root, part="all", limit=2, resolution=side))
+        images = read_images(settings(root, split="all", limit=2, resolution=side))
         for name, image_HWC in zip(images.names, images.images_NHWC, strict=True):
             resized = pictures[name].resize((side, side), Image.Resampling.LANCZOS)
             np.testing.assert_array_equal(image_HWC, np.asarray(resized))
-    grey = read_images(settings(root, part="all", resolution=32, limit=2, colour="grey"))
-    for name, image_HWC in zip(grey.names, grey.images_NHWC, strict=True):
+    gray = read_images(settings(root, split="all", resolution=32, limit=2, color="grayscale"))
+    for name, image_HWC in zip(gray.names, gray.images_NHWC, strict=True):
         np.testing.assert_array_equal(image_HWC[..., 0], np.asarray(pictures[name].convert("L")))
 
 
@@ -253,17 +253,17 @@ def test_parts_are_the_batches_own(tree, settings):
     names = [name for name, _, _ in parsed(files)]
     own = {"train": [n for n in names if n.startswith("data")], "test": [n for n in names if n.startswith("test")]}
     for part, expected in own.items():
-        images = read_images(settings(root, part=part))
+        images = read_images(settings(root, split=part))
         assert list(images.names) == expected
-        assert read_images(settings(root, part=part, class_name="dog")).names == images.select("dog").names
+        assert read_images(settings(root, split=part, class_name="dog")).names == images.select("dog").names
     assert list(read_images(settings(root)).names) == own["train"]
     with pytest.raises(DataError, match=r"own splits \(test, train\), and the validation part .* has no image"):
-        read_images(settings(root, part="validation"))
+        read_images(settings(root, split="validation"))
 
 
 def test_the_cache_is_used_and_notices_a_change(tree, settings):
     root = tree(whole())
-    config = settings(root, part="all", resolution=32)
+    config = settings(root, split="all", resolution=32)
     first, second = read_images(config), read_images(config)
     assert isinstance(second.images_NHWC, np.memmap) and not isinstance(first.images_NHWC, np.memmap)
     assert (first.digest, first.names, first.notes) == (second.digest, second.names, second.notes)
@@ -291,7 +291,7 @@ def test_a_table_beside_the_batches_still_decides(tree, settings, png):
     table = "lesion_id,image_id,dx\nL1,I1,nv\n"
     files = {f"cifar-10-batches-bin/{name}": content for name, content in whole(2).items()}
     root = tree({"HAM10000_metadata.csv": table, "ham/I1.jpg": png(1), **files})
-    assert class_names(settings(root, part="all")) == read_images(settings(root, part="all")).classes == ("NV",)
+    assert class_names(settings(root, split="all")) == read_images(settings(root, split="all")).classes == ("NV",)
 
 
 def test_a_gan_trains_on_a_class_from_the_command_line(tree, main, tiny_options, tmp_path):

@@ -18,7 +18,7 @@ from qgan_qiskit.data import read_images
 from qgan_qiskit.data.decoding import decode, decode_all
 from qgan_qiskit.data.layouts.class_folders import list_folders
 
-COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
+COLORS = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
 def png16(values: np.ndarray, significant: int = 0) -> bytes:
@@ -29,7 +29,7 @@ def png16(values: np.ndarray, significant: int = 0) -> bytes:
 
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    head = struct.pack(">IIBBBBB", width, height, 16, COLOURS[channels], 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, 16, COLORS[channels], 0, 0, 0)
     bits = chunk(b"sBIT", bytes([significant] * channels)) if significant else b""
     body = chunk(b"IHDR", head) + bits + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
@@ -52,13 +52,13 @@ def test_the_fewest_bits_that_hold_the_values_are_white(bits, channels):
     if channels in (2, 4):
         values[..., -1] = 65535
     found = decode(png16(values), 16).astype(int)
-    colours = values[..., : 3 if channels > 2 else 1]
-    # Of colours that use all 16 bits Pillow takes the upper byte.
-    assert np.abs(found - scaled(colours, bits)).max() <= (bits == 16 and channels > 1)
+    colors = values[..., : 3 if channels > 2 else 1]
+    # Of colors that use all 16 bits Pillow takes the upper byte.
+    assert np.abs(found - scaled(colors, bits)).max() <= (bits == 16 and channels > 1)
 
 
 @given(most=st.integers(0, 65535))
-def test_grey_values_are_scaled_by_the_bits_that_hold_them(most):
+def test_gray_values_are_scaled_by_the_bits_that_hold_them(most):
     values = values_up_to(most, 1)
     bits = next(bits for bits in (8, 10, 12, 14, 16) if most < 2**bits)
     np.testing.assert_array_equal(decode(png16(values), 16), np.repeat(scaled(values, bits), 3, axis=2))

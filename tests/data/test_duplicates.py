@@ -13,7 +13,7 @@ from pictures import encoded
 from PIL import Image
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import ImageSet, make_lesions, read_images
+from qgan_qiskit.data import ImageSet, make_synthetic_lesions, read_images
 from qgan_qiskit.data.duplicates import SIDE, find_duplicates, joined, notes_on
 from qgan_qiskit.data.splits import part_of, unit_of
 from qgan_qiskit.errors import DataError
@@ -34,7 +34,7 @@ COPIES = {
     "double": lambda image: image.resize((128, 128), Image.Resampling.BICUBIC),
     "brighter": lambda image: image.point(lambda level: round(level * 1.03)),
     "darker": lambda image: image.point(lambda level: round(level * 0.97)),
-    "grey": lambda image: image.convert("L").convert("RGB"),
+    "grayscale": lambda image: image.convert("L").convert("RGB"),
     "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     "upside down": lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
     "turned": lambda image: image.transpose(Image.Transpose.ROTATE_90),
@@ -46,7 +46,7 @@ COPIES = {
 
 @pytest.fixture(scope="module")
 def lesions() -> ImageSet:
-    return make_lesions(100, 64, 0)
+    return make_synthetic_lesions(100, 64, 0)
 
 
 def small(images: list[Image.Image]) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_images_of_one_scene_are_not_all_joined(tree, settings):
         files[f"x/{row}.png"] = encoded(Image.fromarray(image.astype(np.uint8)))
     files["x/equal.png"] = files["x/7.png"]
     root = tree(files)
-    parts = [read_images(settings(root, part=part, test_share=0.3)) for part in ("train", "test")]
+    parts = [read_images(settings(root, split=part, test_fraction=0.3)) for part in ("train", "test")]
     assert all(len(part) > 20 for part in parts)
     assert [{"x/7.png", "x/equal.png"} <= set(part.names) for part in parts].count(True) == 1
     assert any("151 of 151 images are so alike" in note for note in parts[0].notes)
@@ -149,18 +149,18 @@ def source(tree, lesions):
 
 
 def test_duplicates_are_in_one_part_whatever_is_read(source, settings):
-    shares = {"validation_share": 0.3, "test_share": 0.3}
+    shares = {"validation_fraction": 0.3, "test_fraction": 0.3}
     part_of_name = {}
     for part in ("train", "validation", "test"):
-        images = read_images(settings(source, part=part, **shares))
+        images = read_images(settings(source, split=part, **shares))
         part_of_name |= dict.fromkeys(images.names, part)
-        for fields in ({"resolution": 64}, {"fit": "pad"}, {"colour": "grey"}):
-            assert read_images(settings(source, part=part, **shares, **fields)).names == images.names
+        for fields in ({"resolution": 64}, {"fit": "pad"}, {"color": "grayscale"}):
+            assert read_images(settings(source, split=part, **shares, **fields)).names == images.names
         for name in "ab":
             assert (
-                read_images(settings(source, part=part, class_name=name, **shares)).names == images.select(name).names
+                read_images(settings(source, split=part, class_name=name, **shares)).names == images.select(name).names
             )
-        limited = read_images(settings(source, part=part, limit=5, **shares))
+        limited = read_images(settings(source, split=part, limit=5, **shares))
         assert set(limited.names) < set(images.names)
         assert any("60 pairs of images show the same picture, 60 of them" in note for note in images.notes)
         assert any("30 pairs of images show the same picture in different classes" in note for note in images.notes)
@@ -174,16 +174,16 @@ def test_images_without_duplicates_stay_where_they_were(source, settings, tree, 
     alone = {f"a/{row}.png": encoded(Image.fromarray(image)) for row, image in enumerate(lesions.images_NHWC[60:160])}
     doubled = alone | {"a/second.png": encoded(jpeg(Image.fromarray(lesions.images_NHWC[60]), 90))}
     root = tree(doubled, "doubled")
-    config = DataConfig(test_share=0.4, validation_share=0.2)
+    config = DataConfig(test_fraction=0.4, validation_fraction=0.2)
     for part in ("train", "validation", "test"):
-        images = read_images(settings(root, part=part, test_share=0.4, validation_share=0.2))
+        images = read_images(settings(root, split=part, test_fraction=0.4, validation_fraction=0.2))
         expected = {name for name in alone if part_of(unit_of(name, ""), config) == part}
         assert set(images.names) - {"a/second.png"} == expected
         assert ("a/second.png" in images.names) == ("a/0.png" in images.names)
 
 
 def test_damaged_memory_of_pairs_is_found_again(source, settings, tmp_path):
-    config = settings(source, part="train")
+    config = settings(source, split="train")
     before = read_images(config)
     (file,) = (tmp_path / "cache").glob("*.json")
     for damage in ("", "x", file.read_text()[:-3]):
@@ -216,7 +216,7 @@ def test_duplicates_across_splits_of_the_source_are_counted():
 
 def test_a_part_of_unreadable_images_is_refused(tree, settings):
     with pytest.raises(DataError, match="can be read"):
-        read_images(settings(tree({"a/1.png": b"x", "a/2.png": b"y"}), part="train"))
+        read_images(settings(tree({"a/1.png": b"x", "a/2.png": b"y"}), split="train"))
 
 
 def test_known_pairs_of_isic_are_found(shared):

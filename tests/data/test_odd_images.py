@@ -38,7 +38,7 @@ def _png_of_size(width: int, height: int) -> bytes:
     )
 
 
-def _grey16() -> tuple[bytes, np.ndarray]:
+def _gray16() -> tuple[bytes, np.ndarray]:
     values = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
     return encoded(Image.fromarray(values)), np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
 
@@ -62,17 +62,17 @@ def _rgba() -> tuple[bytes, np.ndarray]:
     return encoded(Image.fromarray(np.concatenate([PIXELS, alpha], 2))), PIXELS * (alpha > 0)
 
 
-def _grey_alpha() -> tuple[bytes, np.ndarray]:
-    grey_alpha = np.zeros((16, 16, 2), np.uint8)
-    grey_alpha[:8] = (90, 255)
-    grey_alpha[8:] = (90, 0)
+def _gray_alpha() -> tuple[bytes, np.ndarray]:
+    gray_alpha = np.zeros((16, 16, 2), np.uint8)
+    gray_alpha[:8] = (90, 255)
+    gray_alpha[8:] = (90, 0)
     expected = np.zeros((16, 16, 3), np.uint8)
     expected[:8] = 90
-    return encoded(Image.fromarray(grey_alpha, "LA")), expected
+    return encoded(Image.fromarray(gray_alpha, "LA")), expected
 
 
 def _cmyk() -> tuple[bytes, np.ndarray]:
-    # Ink levels 0 or full have an exact colour: cyan 255 -> no red.
+    # Ink levels 0 or full have an exact color: cyan 255 -> no red.
     ink = np.zeros((16, 16, 4), np.uint8)
     ink[..., 0] = 255
     return encoded(Image.fromarray(ink, "CMYK"), "TIFF"), np.tile(np.array([0, 255, 255], np.uint8), (16, 16, 1))
@@ -106,10 +106,10 @@ ODD = {
     "png named jpg.jpg": lambda: (encoded(GOOD), PIXELS),
     "UPPER.PNG": lambda: (encoded(GOOD), PIXELS),
     "one bit.png": lambda: (encoded(GOOD.convert("1")), np.asarray(GOOD.convert("1").convert("RGB"))),
-    "grey.png": lambda: (encoded(GOOD.convert("L")), np.repeat(np.asarray(GOOD.convert("L"))[..., None], 3, 2)),
-    "grey16.png": _grey16,
-    "grey16 big endian.tif": _big_endian_tiff16,
-    "grey alpha.png": _grey_alpha,
+    "gray.png": lambda: (encoded(GOOD.convert("L")), np.repeat(np.asarray(GOOD.convert("L"))[..., None], 3, 2)),
+    "gray16.png": _gray16,
+    "gray16 big endian.tif": _big_endian_tiff16,
+    "gray alpha.png": _gray_alpha,
     "palette.png": _palette,
     "palette alpha.png": _palette_with_alpha,
     "rgba.png": _rgba,
@@ -274,7 +274,7 @@ def test_a_bomb_is_refused_even_where_pillow_was_told_not_to_look(monkeypatch):
 
 
 def test_resizing_averages_instead_of_picking():
-    # A chequerboard of single pixels has mean grey 127.5; picking pixels would give 0 or 255.
+    # A chequerboard of single pixels has mean gray 127.5; picking pixels would give 0 or 255.
     board = np.indices((256, 256)).sum(0) % 2 * 255
     square = decode(encoded(Image.fromarray(board.astype(np.uint8))), 16)
     assert np.abs(square.astype(float) - 127.5).max() <= 2
@@ -292,7 +292,7 @@ def test_decoding_a_large_jpeg_at_part_size_changes_little():
 @given(
     width=st.integers(1, 70), height=st.integers(1, 70), resolution=st.sampled_from([16, 32]), value=st.integers(0, 255)
 )
-def test_any_size_gives_a_square_of_the_same_even_colour(width, height, resolution, value):
+def test_any_size_gives_a_square_of_the_same_even_color(width, height, resolution, value):
     square = decode(encoded(Image.new("L", (width, height), value)), resolution)
     assert square.shape == (resolution, resolution, 3) and square.dtype == np.uint8
     assert (square == value).all()

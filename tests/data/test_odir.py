@@ -218,17 +218,17 @@ def many(tree, png):
 
 
 def test_both_eyes_of_a_patient_are_in_one_part(many, settings):
-    shares = {"validation_share": 0.3, "test_share": 0.3}
+    shares = {"validation_fraction": 0.3, "test_fraction": 0.3}
     part_of: dict[str, str] = {}
     count = 0
     for part in ("train", "validation", "test"):
-        images = read_images(settings(many, part=part, **shares))
+        images = read_images(settings(many, split=part, **shares))
         assert all(part_of.setdefault(patient, part) == part for patient in images.groups)
         assert sorted(images.groups) == sorted(2 * list(set(images.groups)))
         for name in "ND":
-            one = read_images(settings(many, part=part, class_name=name, **shares))
+            one = read_images(settings(many, split=part, class_name=name, **shares))
             assert one.names == images.select(name).names
-        assert read_images(settings(many, part=part, limit=3, **shares)).names == images.limit(3).names
+        assert read_images(settings(many, split=part, limit=3, **shares)).names == images.limit(3).names
         count += len(images)
     assert count == 80 and len(part_of) == 40 and len(set(part_of.values())) == 3
 
@@ -245,7 +245,7 @@ def test_classes_limits_and_the_cache(many, settings):
 
 
 def test_a_gan_trains_on_a_class_from_the_command_line(many, main, tiny_options, tmp_path):
-    options = [*tiny_options, "--data", many, "--class", "D", "--part", "train", "--limit", 10, "--steps", 1]
+    options = [*tiny_options, "--data", many, "--class", "D", "--split", "train", "--limit", 10, "--steps", 1]
     status, _, err = main("fit", *options, "--outdir", tmp_path / "out")
     assert status == 0, err
     (run,) = (tmp_path / "out").iterdir()

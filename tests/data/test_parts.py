@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, class_names, read_images
-from qgan_qiskit.data.splits import part_of, select_part, unit_of
+from qgan_qiskit.data.splits import part_of, select_split, unit_of
 from qgan_qiskit.errors import DataError
 
 PARTS = ("train", "validation", "test")
@@ -30,7 +30,7 @@ def names_of(images: ImageSet, **fields: object) -> dict[str, set[str]]:
     found = {}
     for part in PARTS:
         try:
-            found[part] = set(select_part(images, DataConfig(part=part, **fields)).names)
+            found[part] = set(select_split(images, DataConfig(split=part, **fields)).names)
         except DataError:
             found[part] = set()
     return found
@@ -43,7 +43,7 @@ SHARES = st.tuples(st.floats(0, 0.49), st.floats(0, 0.49))
 @given(rows=SETS, seed=st.integers(0, 2**63 - 1), shares=SHARES)
 def test_every_image_is_in_one_part_and_every_lesion_too(rows, seed, shares):
     images = made([label for label, _ in rows], [group for _, group in rows])
-    fields = {"split_seed": seed, "validation_share": shares[0], "test_share": shares[1]}
+    fields = {"split_seed": seed, "validation_fraction": shares[0], "test_fraction": shares[1]}
     found = names_of(images, **fields)
     assert sum(len(names) for names in found.values()) == len(images)
     assert set.union(*found.values()) == set(images.names)
@@ -55,7 +55,7 @@ def test_every_image_is_in_one_part_and_every_lesion_too(rows, seed, shares):
 @given(rows=SETS, seed=st.integers(0, 100), data=st.data())
 def test_the_part_of_an_image_does_not_depend_on_the_others_or_on_its_class(rows, seed, data):
     images = made([label for label, _ in rows], [group for _, group in rows])
-    fields = {"split_seed": seed, "validation_share": 0.3, "test_share": 0.3}
+    fields = {"split_seed": seed, "validation_fraction": 0.3, "test_fraction": 0.3}
     whole = names_of(images, **fields)
     kept = np.array(data.draw(st.lists(st.sampled_from(range(len(rows))), unique=True, min_size=1)))
     labels = np.array(data.draw(st.lists(st.integers(0, 1), min_size=len(kept), max_size=len(kept))), np.int64)
@@ -66,7 +66,7 @@ def test_the_part_of_an_image_does_not_depend_on_the_others_or_on_its_class(rows
 
 @given(seed=st.integers(0, 2**63 - 1), shares=SHARES)
 def test_shares_are_about_right_and_a_larger_one_only_adds(seed, shares):
-    config = DataConfig(split_seed=seed, validation_share=shares[0], test_share=shares[1])
+    config = DataConfig(split_seed=seed, validation_fraction=shares[0], test_fraction=shares[1])
     parts = {f"lesion {number}": part_of(f"lesion {number}", config) for number in range(2000)}
     counts = Counter(parts.values())
     for part, share in (("validation", shares[0]), ("test", shares[1])):
@@ -80,20 +80,20 @@ def test_shares_are_about_right_and_a_larger_one_only_adds(seed, shares):
 
 def test_seeds_divide_differently():
     divisions = [
-        tuple(part_of(f"lesion {number}", DataConfig(split_seed=seed, test_share=0.4)) for number in range(50))
+        tuple(part_of(f"lesion {number}", DataConfig(split_seed=seed, test_fraction=0.4)) for number in range(50))
         for seed in range(20)
     ]
     assert len(set(divisions)) == 20
 
 
 def test_without_shares_everything_is_for_training():
-    config = DataConfig(validation_share=0, test_share=0)
+    config = DataConfig(validation_fraction=0, test_fraction=0)
     assert {part_of(f"lesion {number}", config) for number in range(5000)} == {"train"}
 
 
 def test_the_division_is_that_of_earlier_versions():
     """Whoever changes the hash moves images from training to test. By sha256sum: f0c0…, 6905…, 3fea…, 4c33…, 24f9…, 09a1…"""
-    config = DataConfig(validation_share=0.2, test_share=0.2)
+    config = DataConfig(validation_fraction=0.2, test_fraction=0.2)
     found = [part_of(f"lesion HAM_000000{number}", config) for number in range(6)]
     assert found == ["validation", "train", "train", "train", "test", "test"]
 
@@ -107,8 +107,8 @@ def test_an_unknown_lesion_is_named_by_its_image_without_folders_and_ending():
 def test_notes_say_how_many_and_classes_without_images_are_left_out():
     groups = [f"L{number}" for number in range(40)]
     images = made([0] * 40, groups)
-    config = DataConfig(part="test", test_share=0.2)
-    part = select_part(images, config)
+    config = DataConfig(split="test", test_fraction=0.2)
+    part = select_split(images, config)
     assert part.notes == (
         f"test part: {len(part)} of 40 images, {len(part)} of 40 lesions (split seed 0)",
         "class b has no images in the test part",
@@ -116,18 +116,18 @@ def test_notes_say_how_many_and_classes_without_images_are_left_out():
     assert part.classes == ("a",)
     assert part.images_NHWC[:, 0, 0, 0].tolist() == [int(name[7:-4]) for name in part.names]
     only_b = replace(images, labels_N=np.ones(40, np.int64))
-    assert select_part(only_b, config).classes == ("b",)
-    assert select_part(only_b, config).labels_N.tolist() == [0] * len(part)
+    assert select_split(only_b, config).classes == ("b",)
+    assert select_split(only_b, config).labels_N.tolist() == [0] * len(part)
 
 
 def test_an_empty_part_is_refused_with_the_remedy():
     images = made([0, 1, 1], ["L", "L", ""])
     with pytest.raises(
-        DataError, match=r"none of the 3 images \(2 lesions\) of class a, b .* test part: raise --test-share"
+        DataError, match=r"none of the 3 images \(2 lesions\) of class a, b .* test part: raise --test-fraction"
     ):
-        select_part(images, DataConfig(part="test", test_share=0))
+        select_split(images, DataConfig(split="test", test_fraction=0))
     with pytest.raises(DataError, match="validation part: set another --split-seed, or give more images"):
-        select_part(images, DataConfig(part="validation", validation_share=1e-9))
+        select_split(images, DataConfig(split="validation", validation_fraction=1e-9))
 
 
 @pytest.fixture
@@ -136,23 +136,23 @@ def source(tree, png):
 
 
 def test_parts_of_a_folder_are_decoded_once_and_limited_after_the_choice(source, settings, monkeypatch):
-    shares = {"validation_share": 0.3, "test_share": 0.3}
+    shares = {"validation_fraction": 0.3, "test_fraction": 0.3}
     whole = read_images(settings(source))
-    read_images(settings(source, part="train", **shares))  # compares small pictures of all
+    read_images(settings(source, split="train", **shares))  # compares small pictures of all
     monkeypatch.setattr("qgan_qiskit.data.source.decode_all", None)  # whoever decodes again, fails
-    parts = {part: read_images(settings(source, part=part, **shares)) for part in PARTS}
+    parts = {part: read_images(settings(source, split=part, **shares)) for part in PARTS}
     assert sorted(name for images in parts.values() for name in images.names) == sorted(whole.names)
     pixels = dict(zip(whole.names, whole.images_NHWC, strict=True))
     for part, images in parts.items():
         for name, image_HWC in zip(images.names, images.images_NHWC, strict=True):
             np.testing.assert_array_equal(image_HWC, pixels[name])
-        limited = read_images(settings(source, part=part, limit=2, **shares))
+        limited = read_images(settings(source, split=part, limit=2, **shares))
         assert limited.names == images.limit(2).names
     assert parts["test"].notes[-2].startswith("test part: ")
 
 
 def test_one_class_has_the_same_division_as_all_classes(source, settings):
-    shares = {"part": "validation", "validation_share": 0.4}
+    shares = {"split": "validation", "validation_fraction": 0.4}
     both = read_images(settings(source, **shares))
     for name in "ab":
         assert read_images(settings(source, class_name=name, **shares)).names == both.select(name).names
@@ -166,12 +166,12 @@ def test_every_source_has_parts(settings, tmp_path):
         labels=np.arange(60) % 2,
     )
     for path in (str(tmp_path / "a.npz"), "sklearn:digits", None):
-        fields = {"made_per_class": 30, "validation_share": 0.3, "test_share": 0.3}
+        fields = {"synthetic_per_class": 30, "validation_fraction": 0.3, "test_fraction": 0.3}
         config = settings(path, **fields) if path else settings("", **fields).model_copy(update={"path": None})
         whole = read_images(config)
         names = []
         for part in PARTS:
-            images = read_images(config.model_copy(update={"part": part}))
+            images = read_images(config.model_copy(update={"split": part}))
             assert 0 < len(images) < len(whole)
             assert images.classes == class_names(config)
             names += images.names
@@ -181,7 +181,7 @@ def test_every_source_has_parts(settings, tmp_path):
 def test_isic_is_divided_by_its_lesions(shared):
     table = (shared / "isic2019_64" / "collections.csv").read_text().splitlines()
     rows = [line.split(",") for line in table[1:]]
-    config = DataConfig(validation_share=0.05, test_share=0.05)
+    config = DataConfig(validation_fraction=0.05, test_fraction=0.05)
     part_of_image = {image: part_of(unit_of(image, lesion), config) for image, _, lesion, _ in rows}
     parts_of_lesion: dict[str, set[str]] = {}
     for image, _, lesion, _ in rows:

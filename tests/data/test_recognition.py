@@ -17,7 +17,7 @@ from pictures import picture
 from PIL import Image
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import class_names, read_images, resolved_part
+from qgan_qiskit.data import class_names, read_images, resolved_split
 from qgan_qiskit.data.layouts.class_folders import list_folders
 from qgan_qiskit.data.split_names import split_of
 from qgan_qiskit.errors import DataError, UsageError
@@ -131,14 +131,14 @@ def test_each_image_has_the_class_group_and_split_of_its_table(kind, zipped, tre
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in files.items():
                 archive.writestr(name, content)
-    images = read_images(settings(path, part="all"))
+    images = read_images(settings(path, split="all"))
     found = {
         name: (images.classes[label], group, split)
         for name, label, group, split in zip(images.names, images.labels_N, images.groups, images.splits, strict=True)
     }
     assert found == truth
     own = {split for _, _, split in truth.values()} - {""}
-    assert resolved_part(settings(path)) == ("train" if own else "all")
+    assert resolved_split(settings(path)) == ("train" if own else "all")
     trained = read_images(settings(path))
     assert set(trained.names) == {name for name, (_, _, split) in truth.items() if split in ("", "train")}
     for name, image_HWC in zip(images.names, images.images_NHWC, strict=True):
@@ -212,7 +212,7 @@ def test_val_and_test_without_train_are_trained_on_only_when_asked(tree, setting
     root = tree({f"{split}/{label}/1.png": png(1) for split in ("val", "test") for label in ("a", "b")})
     with pytest.raises(DataError, match=r"own splits \(test, validation\)"):
         read_images(settings(root))
-    assert set(read_images(settings(root, part="test")).names) == {"test/a/1.png", "test/b/1.png"}
+    assert set(read_images(settings(root, split="test")).names) == {"test/a/1.png", "test/b/1.png"}
 
 
 UNLABELLED = {
@@ -222,14 +222,14 @@ UNLABELLED = {
 
 
 @pytest.mark.parametrize("case", UNLABELLED)
-def test_unlabelled_test_images_beside_labelled_training_images_are_left_out(case, tree, settings, png):
+def test_unlabeled_test_images_beside_labeled_training_images_are_left_out(case, tree, settings, png):
     names, count = UNLABELLED[case]
     images = read_images(settings(tree({f"{name}.png": png(k) for k, name in enumerate(names)})))
     assert images.counts() == {"a": 1, "b": 1} and all("train/" in name for name in images.names)
     assert any(f"left out {count} images of the test split" in note for note in images.notes)
 
 
-def test_unlabelled_training_images_beside_labelled_test_images_are_refused(tree, settings, png):
+def test_unlabeled_training_images_beside_labeled_test_images_are_refused(tree, settings, png):
     with pytest.raises(DataError, match="--layout folders"):
         read_images(settings(tree({f"{name}.png": png(1) for name in ("train/1", "test/a/2", "test/b/3")})))
 
@@ -261,7 +261,7 @@ def test_any_table_by_its_columns(seed, tree, settings, png, tmp_path):
     path.write_bytes((first + text).encode(rng.choice(ENCODINGS)))
     root = tree({**{name: png(k) for k, name in enumerate(truth)}, "x/extra.png": png(99)})
     columns = {"image_column": "pic", "label_column": "what", "group_column": "who", "split_column": "set"}
-    images = read_images(settings(root, table=str(path), part="all", **columns))
+    images = read_images(settings(root, table=str(path), split="all", **columns))
     found = {
         name: (images.classes[label], group, split)
         for name, label, group, split in zip(images.names, images.labels_N, images.groups, images.splits, strict=True)
@@ -278,7 +278,7 @@ def test_columns_of_hugging_faces_table_need_no_table_option(tree, settings, png
     root = tree(
         {f"{k}.png": png(k) for k in range(8)} | {"metadata.csv": table(["file_name", "label", "p", "s"], rows)}
     )
-    images = read_images(settings(root, group_column="p", split_column="s", part="all"))
+    images = read_images(settings(root, group_column="p", split_column="s", split="all"))
     assert images.groups == tuple(row[2] for row in rows) and images.splits == tuple(row[3] for row in rows)
     with pytest.raises(DataError, match="no column x"):
         read_images(settings(root, group_column="x"))
@@ -447,7 +447,7 @@ def test_the_test_images_in_a_copy_of_ham_are_its_test_split(main, tree, setting
     test = {f"ISIC2018_Task3_Test_Images/ISIC_9{k}.jpg": png(90 + k) for k in range(3)}
     root = tree({**files, **test, "ISIC2018_Task3_Test_GroundTruth.csv": table(header, rows)})
     assert set(read_images(settings(root)).names) == set(truth)
-    assert set(read_images(settings(root, part="test")).names) == set(test)
+    assert set(read_images(settings(root, split="test")).names) == set(test)
 
 
 @pytest.mark.parametrize("name", ["labels.csv.gz", "labels.csv.zip", "labels.xlsx", "labels.parquet", "labels.ods"])

@@ -42,7 +42,7 @@ def test_the_training_images_come_back_exactly(retina, settings):
     own = "by the source's own splits (test, train, validation)"
     assert images.notes == (f"train part: {len(images):,} of {whole:,} images, {own}",)
     again = read_images(config)
-    assert isinstance(read_images(config.model_copy(update={"part": "all"})).images_NHWC, np.memmap)
+    assert isinstance(read_images(config.model_copy(update={"split": "all"})).images_NHWC, np.memmap)
     assert again.digest == images.digest
 
 
@@ -57,12 +57,12 @@ def test_grades_limits_parts_and_sizes(retina, settings):
     assert four.classes == ("4",) and four.names == images.select("4").limit(6).names
     with pytest.raises(DataError, match="no class '5' in the data: choose one of 0, 1, 2, 3, 4, or 'all'"):
         read_images(settings(path, class_name="5"))
-    parts = [read_images(settings(path, part=part)) for part in ("train", "validation", "test")]
+    parts = [read_images(settings(path, split=part)) for part in ("train", "validation", "test")]
     for key, part in zip(SPLITS, parts, strict=True):
         assert set(part.names) == {f"{key}_images[{row}]" for row in range(len(part))}
         with np.load(path) as arrays:
             np.testing.assert_array_equal(part.labels_N, arrays[f"{key}_labels"][:, 0])
-    assert len(read_images(settings(path, part="all"))) == sum(map(len, parts))
+    assert len(read_images(settings(path, split="all"))) == sum(map(len, parts))
 
 
 def test_a_gan_trains_on_a_grade_from_the_command_line(retina, main, tiny_options, tmp_path):

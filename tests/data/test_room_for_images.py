@@ -11,9 +11,9 @@ import pytest
 from qgan_qiskit import memory
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, read_images
-from qgan_qiskit.data.decoding import to_grey
+from qgan_qiskit.data.decoding import to_grayscale
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.memory import require_room
+from qgan_qiskit.memory import check_memory_for_images
 
 SAID = (
     r"100 images of 512 x 512 pixels need 78,643,200 bytes \(0\.1 GiB\) of memory, 70,000,000 bytes \(0\.1 GiB\) are available: "
@@ -63,7 +63,7 @@ def test_arrays_digits_and_copies_ask_too(tmp_path, unread):
     with pytest.raises(DataError, match="1,800 images of 512 x 512"):
         read_images(DataConfig(resolution=512, cache_dir=str(tmp_path / "cache")))
     with pytest.raises(DataError, match=SAID):
-        to_grey(unread)
+        to_grayscale(unread)
     with pytest.raises(DataError, match=SAID):
         unread.select_several(["b", "a"])
     assert len(unread.select("a")) == 50  # 39 MB
@@ -71,7 +71,7 @@ def test_arrays_digits_and_copies_ask_too(tmp_path, unread):
 
 def test_nothing_is_asked_where_nothing_is_known(monkeypatch):
     monkeypatch.setattr("qgan_qiskit.memory.free_memory", lambda: None)
-    require_room(10**9, 512)
+    check_memory_for_images(10**9, 512)
 
 
 @pytest.mark.skipif(memory.resource is None, reason="no limits of a process here")

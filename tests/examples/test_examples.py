@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
-from qgan_qiskit.circuits import read_ansatz
+from qgan_qiskit.circuits import read_circuit_spec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TRIED_HERE = {
@@ -94,10 +94,10 @@ def test_own_circuit(example, capsys):
     assert "2 inputs, 6 weights, 3 observables" in text
     [difference] = differences(text)
     assert difference < 1e-6
-    ansatz = read_ansatz("my_circuits/reuploading.qasm")
+    ansatz = read_circuit_spec("my_circuits/reuploading.qasm")
     assert [observable.to_list()[0][0] for observable in ansatz.observables] == ["IZ", "ZI", "ZZ"]
     [run] = Path("runs").iterdir()
-    assert module.largest_difference(ansatz, read_ansatz(run / "circuit.qasm")) < 1e-6
+    assert module.largest_difference(ansatz, read_circuit_spec(run / "circuit.qasm")) < 1e-6
     assert (run / "sixteen.png").is_file()
 
 

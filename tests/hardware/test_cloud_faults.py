@@ -15,7 +15,7 @@ import pytest
 import requests
 from cloud import client, faults
 from cloud.account import PAID
-from cloud.catalogue import CATALOGUE
+from cloud.catalog import CATALOGUE
 from cloud.faults import Fault, burst
 from cloud.process import CloudProcess
 from cloud.server import CloudService

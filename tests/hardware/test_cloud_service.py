@@ -159,7 +159,7 @@ def test_parts_are_sampled_as_the_whole_circuit() -> None:
 
 
 def test_errors_are_those_of_aer() -> None:
-    """Large depolarising and readout errors, against Aer's density matrix."""
+    """Large depolarizing and readout errors, against Aer's density matrix."""
     rng, device = np.random.default_rng(4), snapshot("ibm_any", "FakeFez:4")
     device.readout_errors[:] = [(0.02, 0.05), (0.0, 0.1), (0.03, 0.0), (0.01, 0.02)]
     model = NoiseModel()
@@ -216,7 +216,7 @@ def test_all_156_qubits_of_a_device_are_measured(
     backend = service.backend("ibm_testfez")
     job = estimator(backend, shots=512, level=1).run([isa_pub(backend, [22, 23, 24, 25])])
     assert np.abs(job.result()[0].data.evs - wanted).max() < 5 * np.sqrt(2 / 512)
-    # 16 randomisations of 32 shots for three rows in two bases, and 16 to learn the readout's errors.
+    # 16 randomizations of 32 shots for three rows in two bases, and 16 to learn the readout's errors.
     assert cloud.executions()[-1]["executions"] == 16 * 32 * (3 * 2) + 16 * 32
 
 

@@ -11,9 +11,9 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_ibm_runtime import fake_provider
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
-from qgan_qiskit.circuits import Ansatz, hybridq_ansatz, qgpatch_ansatz
+from qgan_qiskit.circuits import CircuitSpec, hybridq_ansatz, qgpatch_ansatz
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.hardware.layout import Chip, Interactions, place
+from qgan_qiskit.hardware.layout import CalibratedCouplingMap, Interactions, place
 from qgan_qiskit.hardware.packing import pack
 from qgan_qiskit.hardware.subcircuits import DevicePart, on_qubits, parts
 from qgan_qiskit.simulation import ExactEstimator
@@ -28,14 +28,16 @@ def devices():
         return {name: getattr(fake_provider, name)() for name in (*DEVICES, "FakeFez")}
 
 
-def random_chains(chip: Chip, length: int, count: int, random: np.random.Generator) -> list[tuple[int, ...]]:
+def random_chains(
+    chip: CalibratedCouplingMap, length: int, count: int, random: np.random.Generator
+) -> list[tuple[int, ...]]:
     """Walk at random, not where errors are small: another layout each time."""
     taken: set[int] = set()
     chains: list[tuple[int, ...]] = []
     while len(chains) < count:
-        path = [int(random.choice(list(chip.neighbours)))]
+        path = [int(random.choice(list(chip.neighbors)))]
         while len(path) < length and (
-            onward := [q for q in chip.neighbours[path[-1]] if q not in path and q not in taken]
+            onward := [q for q in chip.neighbors[path[-1]] if q not in path and q not in taken]
         ):
             path.append(int(random.choice(onward)))
         if len(path) == length and not taken & set(path):
@@ -44,7 +46,7 @@ def random_chains(chip: Chip, length: int, count: int, random: np.random.Generat
     return chains
 
 
-def exact(ansatz: Ansatz, weights_K: np.ndarray, inputs_NQ: np.ndarray) -> np.ndarray:
+def exact(ansatz: CircuitSpec, weights_K: np.ndarray, inputs_NQ: np.ndarray) -> np.ndarray:
     """Return expectations (N, O) of the circuit as it was written."""
     rows = []
     for inputs in inputs_NQ:
@@ -71,7 +73,7 @@ def part_values(packed, member: int, inputs_NQ: np.ndarray, num_observables: int
 @pytest.mark.parametrize("name", DEVICES)
 def test_packed_single_by_hand_and_exact_agree_on_random_layouts(name, devices):
     target = devices[name].target
-    chip, random = Chip.of(target), np.random.default_rng(len(name))
+    chip, random = CalibratedCouplingMap.of(target), np.random.default_rng(len(name))
     for layout in range(LAYOUTS):
         qubits, reps, count = int(random.integers(2, 6)), int(random.integers(1, 4)), int(random.integers(2, 4))
         encoding, entangler, readout = ("ry", "cx", "z") if layout % 2 else ("ry_rx", "cz", "x")
@@ -106,7 +108,7 @@ def test_ten_sub_generators_fill_a_chip_at_the_depth_of_one(name, devices):
     ansatz, target = hybridq_ansatz(10, 6), devices[name].target
     random = np.random.default_rng(0)
     weights_PK = random.uniform(-3, 3, (10, ansatz.num_weights))
-    placement = place(Chip.of(target), Interactions.of(ansatz.circuit), 10)
+    placement = place(CalibratedCouplingMap.of(target), Interactions.of(ansatz.circuit), 10)
     packed = pack(ansatz, weights_PK, range(10), placement.places, target)
     assert packed.circuit.num_nonlocal_gates() == 10 * 54
     assert packed.circuit.depth(lambda instruction: len(instruction.qubits) == 2) == 19
@@ -121,7 +123,7 @@ def test_probabilities_with_ancillas_are_laid_out_too(devices):
     ansatz, target = qgpatch_ansatz(4, 2, num_ancillas=1), devices["FakeTorino"].target
     random = np.random.default_rng(1)
     weights_PK = random.uniform(-3, 3, (2, ansatz.num_weights))
-    placement = place(Chip.of(target), Interactions.of(ansatz.circuit), 2)
+    placement = place(CalibratedCouplingMap.of(target), Interactions.of(ansatz.circuit), 2)
     packed = pack(ansatz, weights_PK, [0, 1], placement.places, target)
     inputs = random.uniform(0, 1, (1, ansatz.num_inputs))
     for member in range(2):
@@ -135,7 +137,7 @@ def test_place_that_needs_swaps_is_refused(devices):
         pack(ansatz, np.zeros((1, 3)), [0], [(0, 5, 90)], target)
 
 
-def loose_ansatz(more: bool) -> Ansatz:
+def loose_ansatz(more: bool) -> CircuitSpec:
     """Return a circuit whose first input cancels out."""
     x, y, theta = Parameter("x_000"), Parameter("x_001"), Parameter("theta_000")
     circuit = QuantumCircuit(2)
@@ -146,12 +148,12 @@ def loose_ansatz(more: bool) -> Ansatz:
     if more:
         circuit.ry(y, 1)
     inputs = (x, y) if more else (x,)
-    return Ansatz("loose", circuit, inputs, (theta,), (SparsePauliOp("ZI"),))
+    return CircuitSpec("loose", circuit, inputs, (theta,), (SparsePauliOp("ZI"),))
 
 
 def test_input_without_effect_is_left_out_of_the_pub(devices):
     ansatz, target = loose_ansatz(True), devices["FakeTorino"].target
-    placement = place(Chip.of(target), Interactions.of(ansatz.circuit), 1)
+    placement = place(CalibratedCouplingMap.of(target), Interactions.of(ansatz.circuit), 1)
     packed = pack(ansatz, np.array([[0.4]]), [0], placement.places, target)
     circuit, observables, values = packed.pub(np.arange(6.0).reshape(3, 1, 2))
     ((names, numbers),) = values.items()
@@ -163,7 +165,7 @@ def test_input_without_effect_is_left_out_of_the_pub(devices):
 
 def test_circuit_whose_inputs_all_cancel_is_refused(devices):
     ansatz, target = loose_ansatz(False), devices["FakeTorino"].target
-    placement = place(Chip.of(target), Interactions.of(ansatz.circuit), 1)
+    placement = place(CalibratedCouplingMap.of(target), Interactions.of(ansatz.circuit), 1)
     try:
         packed = pack(ansatz, np.array([[0.4]]), [0], placement.places, target)
     except CircuitError as error:
@@ -175,7 +177,7 @@ def test_circuit_whose_inputs_all_cancel_is_refused(devices):
 
 def test_part_of_a_device_has_its_calibration(devices):
     device = devices["FakeFez"]
-    qubits = place(Chip.of(device.target), Interactions.of(hybridq_ansatz(4, 2).circuit), 1).places[0]
+    qubits = place(CalibratedCouplingMap.of(device.target), Interactions.of(hybridq_ansatz(4, 2).circuit), 1).places[0]
     part = DevicePart(device, qubits)
     assert part.num_qubits == 4
     for number, qubit in enumerate(qubits):

@@ -12,7 +12,7 @@ from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import RemoteError, UsageError
 from qgan_qiskit.hardware.backends import snapshot
-from qgan_qiskit.hardware.results import Readings
+from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.hardware.simulated_backend import LocalDevice, open_local
 from qgan_qiskit.simulation.estimator import expectation_values
 
@@ -39,12 +39,12 @@ def work():
     return angles_BPQ, weights_PK, exact_BPO
 
 
-def readings(work, backend, **settings) -> Readings:
+def readings(work, backend, **settings) -> ExpectationResult:
     config = HardwareConfig(backend=backend, **{"processes": 1, **settings})
     return open_local(config).readings(ANSATZ, work[0], work[1])
 
 
-def spread(found: Readings, exact_BPO: np.ndarray) -> float:
+def spread(found: ExpectationResult, exact_BPO: np.ndarray) -> float:
     return float(np.sqrt(np.mean((found.evs_BPO - exact_BPO) ** 2)))
 
 
@@ -113,7 +113,7 @@ def test_values_that_are_not_finite_are_refused():
     evs = np.zeros((2, 1, 3))
     evs[1, 0, 2] = np.nan
     with pytest.raises(RemoteError, match="ibm:x: expectations that are not finite"):
-        Readings(evs, evs).check("ibm:x")
+        ExpectationResult(evs, evs).check("ibm:x")
 
 
 def test_command_writes_images_and_what_the_device_said(run, main, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cloud import client
 from cloud.account import OPEN
-from cloud.catalogue import CATALOGUE
+from cloud.catalog import CATALOGUE
 from cloud.devices import snapshot as cut
 from cloud.faults import Fault
 from cloud.learner import true_map
@@ -32,7 +32,7 @@ from qgan_qiskit.errors import RemoteError
 from qgan_qiskit.hardware.backends import snapshot
 from qgan_qiskit.hardware.ibm import learned_noise as noise_model
 from qgan_qiskit.hardware.ibm.learned_noise import Layer, find_layers
-from qgan_qiskit.hardware.ibm.options import pec_overhead
+from qgan_qiskit.hardware.ibm.options import pec_sampling_overhead
 from qgan_qiskit.hardware.ibm.submission import Ledger, Submission
 from qgan_qiskit.hardware.packing import packed
 
@@ -282,7 +282,7 @@ def test_defaults_are_those_of_the_client():
     assert ours.noise_learning_randomizations == theirs.num_randomizations
 
 
-def test_overhead_by_the_calibration_is_that_of_the_client_for_depolarising_gates(packs):
+def test_overhead_by_the_calibration_is_that_of_the_client_for_depolarizing_gates(packs):
     device = cut("ibm_any", "FakeManilaV2")
     device.gate_errors |= {key: 0.0 for key in device.gate_errors if key[0] == "sx"}
     for pack in packs:
@@ -291,7 +291,7 @@ def test_overhead_by_the_calibration_is_that_of_the_client_for_depolarising_gate
         task = PEC()
         values = np.zeros(pack.circuit.num_parameters)
         task.prepare(pack.circuit, list(pack.observables[:1]), values, noise_maps=maps, max_sampling_overhead=None)
-        found = pec_overhead(pack.circuit, snapshot("manila").target)
+        found = pec_sampling_overhead(pack.circuit, snapshot("manila").target)
         assert found == pytest.approx(task.gamma**2)
         assert found > 1.2
 

@@ -19,7 +19,7 @@ from qgan_qiskit.hardware.backends import snapshot
 from qgan_qiskit.hardware.noise.calibration import DeviceNoise
 from qgan_qiskit.hardware.noise.noisy_circuit import Amplified, NoisyCircuit
 from qgan_qiskit.hardware.noise.pauli_transfer import PauliVectors, transfer_matrices
-from qgan_qiskit.hardware.noise.zne import to_zero_noise
+from qgan_qiskit.hardware.noise.zne import extrapolate_to_zero_noise
 from qgan_qiskit.hardware.packing import packed
 from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.hardware.subcircuits import DevicePart, parts
@@ -194,8 +194,8 @@ def circuit_without_cz(circuit):
     return other
 
 
-def test_overhead_of_a_depolarising_gate_is_known():
-    """Undoing depolarising noise of strength p on two qubits needs gamma = (1 + 7p/8) / (1 - p)."""
+def test_overhead_of_a_depolarizing_gate_is_known():
+    """Undoing depolarizing noise of strength p on two qubits needs gamma = (1 + 7p/8) / (1 - p)."""
     strength = 0.05
     circuit = QuantumCircuit(2)
     circuit.cz(0, 1)
@@ -215,14 +215,16 @@ def test_extrapolation_is_that_of_ibm(name):
         evs_F = truth * np.exp(-rate * np.array(factors)) + stds_F * random.normal(size=len(factors))
         with warnings.catch_warnings(action="ignore"):
             value, error, *_ = _process_extrapolated_expectation_values(evs_F, stds_F, "Z", factors, [name, "linear"])
-        found = to_zero_noise(factors, evs_F, stds_F, [name, "linear"])
+        found = extrapolate_to_zero_noise(factors, evs_F, stds_F, [name, "linear"])
         # Two exponentials do not fit noise well: there the search may end elsewhere.
         tolerance = 0.05 if name == "double_exponential" else 1e-4
         np.testing.assert_allclose(found, (value, error), atol=tolerance)
 
 
 def test_a_level_line_has_an_error():
-    value, error = to_zero_noise((1.0, 3.0, 5.0), np.array([0.07, 0.045, 0.07]), np.full(3, 0.023), ["linear"])
+    value, error = extrapolate_to_zero_noise(
+        (1.0, 3.0, 5.0), np.array([0.07, 0.045, 0.07]), np.full(3, 0.023), ["linear"]
+    )
     assert value == pytest.approx(np.mean([0.07, 0.045, 0.07]))
     assert np.isfinite(error)
 

@@ -15,7 +15,7 @@ from qiskit.transpiler import CouplingMap, InstructionProperties, Target
 from qiskit_ibm_runtime import fake_provider
 
 from qgan_qiskit.circuits import hybridq_ansatz
-from qgan_qiskit.hardware.layout import Chip, Interactions, place
+from qgan_qiskit.hardware.layout import CalibratedCouplingMap, Interactions, place
 
 DEVICES = ("FakeBrisbane", "FakeTorino", "FakeFez", "FakeNighthawk")
 
@@ -23,7 +23,7 @@ DEVICES = ("FakeBrisbane", "FakeTorino", "FakeFez", "FakeNighthawk")
 @pytest.fixture(scope="module")
 def chips():
     with warnings.catch_warnings(action="ignore"):  # FakeNighthawk warns once per process
-        return {name: Chip.of(getattr(fake_provider, name)().target) for name in DEVICES}
+        return {name: CalibratedCouplingMap.of(getattr(fake_provider, name)().target) for name in DEVICES}
 
 
 def ladder(num_qubits: int, reps: int = 2) -> Interactions:
@@ -39,27 +39,29 @@ def target(num_qubits, errors, readout, gate=CZGate):
 
 
 def test_costs_are_logarithms_and_the_better_direction_counts():
-    chip = Chip.of(target(3, {(0, 1): 0.1, (1, 0): 0.02, (1, 2): 0.3}, {0: 0.0, 1: 0.01, 2: 0.2}, CXGate))
+    chip = CalibratedCouplingMap.of(
+        target(3, {(0, 1): 0.1, (1, 0): 0.02, (1, 2): 0.3}, {0: 0.0, 1: 0.01, 2: 0.2}, CXGate)
+    )
     assert chip.coupler(0, 1) == chip.coupler(1, 0) == pytest.approx(-math.log(0.98))
     assert chip.coupler(1, 2) == pytest.approx(-math.log(0.7))
     assert chip.coupler(0, 2) == math.inf
     np.testing.assert_allclose(chip.readout_cost, -np.log([1, 0.99, 0.8]))
-    assert chip.neighbours == {0: (1,), 1: (0, 2), 2: (1,)}
+    assert chip.neighbors == {0: (1,), 1: (0, 2), 2: (1,)}
 
 
 def test_what_is_down_is_left_out_and_what_is_unknown_counts_as_the_worst():
-    chip = Chip.of(
+    chip = CalibratedCouplingMap.of(
         target(5, {(0, 1): 1.0, (1, 2): 0.02, (2, 3): None, (3, 4): 0.05}, {0: 0.01, 1: 0.02, 2: 0.6, 3: None, 4: 0.03})
     )
     assert chip.coupler_cost == {(3, 4): pytest.approx(-math.log(0.95))}
-    assert sorted(chip.neighbours) == [0, 1, 3, 4]
+    assert sorted(chip.neighbors) == [0, 1, 3, 4]
     assert chip.readout_cost[3] == pytest.approx(-math.log(0.97))
-    chip = Chip.of(target(3, {(0, 1): 0.1, (1, 2): None}, {0: 0.0, 1: 0.0, 2: 0.0}))
+    chip = CalibratedCouplingMap.of(target(3, {(0, 1): 0.1, (1, 2): None}, {0: 0.0, 1: 0.0, 2: 0.0}))
     assert chip.coupler(1, 2) == chip.coupler(0, 1)
 
 
 def test_device_without_calibration_has_no_costs():
-    chip = Chip.of(GenericBackendV2(6, coupling_map=CouplingMap.from_line(6), noise_info=False).target)
+    chip = CalibratedCouplingMap.of(GenericBackendV2(6, coupling_map=CouplingMap.from_line(6), noise_info=False).target)
     assert set(chip.coupler_cost.values()) == {0.0}
     assert len(place(chip, ladder(3), 2).places) == 2
 
@@ -112,11 +114,11 @@ def every_choice(chip, interactions, count):
         if len(path) == length:
             yield path
         else:
-            for q in chip.neighbours[path[-1]]:
+            for q in chip.neighbors[path[-1]]:
                 if q not in path:
                     yield from paths([*path, q])
 
-    chains = [path for q in chip.neighbours for path in paths([q]) if path[0] <= path[-1]]
+    chains = [path for q in chip.neighbors for path in paths([q]) if path[0] <= path[-1]]
     number = next(iter(interactions.counts.values()))
     costs = [number * sum(chip.coupler(a, b) for a, b in pairwise(c)) + chip.readout_cost[c].sum() for c in chains]
     return min(
@@ -134,7 +136,7 @@ def test_no_choice_of_places_is_cheaper_by_more_than_being_apart_is_worth(seed):
     random = np.random.default_rng(seed)
     edges = CouplingMap.from_grid(3, 4).get_edges()
     errors = {pair: float(random.uniform(0, 0.2)) for pair in edges if pair[0] < pair[1] and random.random() < 0.9}
-    chip = Chip.of(target(12, errors, {q: float(random.uniform(0, 0.2)) for q in range(12)}))
+    chip = CalibratedCouplingMap.of(target(12, errors, {q: float(random.uniform(0, 0.2)) for q in range(12)}))
     interactions, count = ladder(3), int(random.integers(1, 4))
     best, placement = every_choice(chip, interactions, count), place(chip, interactions, count)
     if best is None:
@@ -147,13 +149,13 @@ def test_no_choice_of_places_is_cheaper_by_more_than_being_apart_is_worth(seed):
 
 
 def test_map_that_is_too_small_takes_as_many_as_fit():
-    chip = Chip.of(GenericBackendV2(7, coupling_map=CouplingMap.from_line(7)).target)
+    chip = CalibratedCouplingMap.of(GenericBackendV2(7, coupling_map=CouplingMap.from_line(7)).target)
     assert len(place(chip, ladder(3), 5).places) == 2
     assert place(chip, ladder(8), 1).places == ()
 
 
 def test_circuits_that_are_no_chains_are_mapped_too():
-    chip = Chip.of(GenericBackendV2(8, coupling_map=CouplingMap.from_grid(2, 4)).target)
+    chip = CalibratedCouplingMap.of(GenericBackendV2(8, coupling_map=CouplingMap.from_grid(2, 4)).target)
     ring = QuantumCircuit(4)
     for pair in ((0, 1), (1, 2), (2, 3), (3, 0)):
         ring.cz(*pair)

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from cloud.account import OPEN
-from cloud.catalogue import CATALOGUE
+from cloud.catalog import CATALOGUE
 from cloud.faults import Fault
 from remote_runs import ASKED, DEVICE, Killed, finish, kill_at, no_key_in, runs_of, submissions, submit, well_again
 

@@ -60,7 +60,7 @@ def test_other_expectations_make_other_images():
     assert not torch.equal(images_of(generator, z, evs), images_of(generator, z, evs + 0.1))
 
 
-@pytest.mark.parametrize("config", [DcganConfig(generator_width=8), HybridQConfig(twin=True, **SIZES)])
+@pytest.mark.parametrize("config", [DcganConfig(generator_width=8), HybridQConfig(classical_baseline=True, **SIZES)])
 def test_generators_without_circuits_are_refused(config):
     generator = generator_of(config)
     with pytest.raises(UsageError, match="no circuits"):

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from qgan_qiskit.metrics.features import Side
-from qgan_qiskit.metrics.memorization import CopySearch, copied_share, copying_p_value, resampled_copied_shares, turned
+from qgan_qiskit.metrics.features import FeatureSet
+from qgan_qiskit.metrics.memorization import (
+    CopySearch,
+    memorization_p_value,
+    memorization_rate,
+    resampled_memorization_rates,
+    turned,
+)
 from qgan_qiskit.stats import Bootstrap
 
 
@@ -17,7 +23,9 @@ class PixelReader:
 
     def read(self, images):
         self.read_images += len(images)
-        return Side(images, images[:, ::2, ::3].reshape(len(images), -1).astype(float), np.zeros((len(images), 0)))
+        return FeatureSet(
+            images, images[:, ::2, ::3].reshape(len(images), -1).astype(float), np.zeros((len(images), 0))
+        )
 
     def read_real(self, images):
         return self.read(images)
@@ -63,7 +71,7 @@ def test_a_turned_image_is_taken_only_where_that_brings_it_nearer():
 def test_features_of_real_images_are_read_once():
     looking, reader = search(images(30, 0), images(10, 1))
     for seed in range(3):
-        looking.find(Side(images(5, seed), np.zeros((5, 72)) + seed, np.zeros((5, 0))))
+        looking.find(FeatureSet(images(5, seed), np.zeros((5, 72)) + seed, np.zeros((5, 0))))
         assert len(looking.held_out_distances) == 10
     # Training and held-out images once, and each image at most once more, turned.
     assert reader.read_images <= 30 + 10 + 10 + 3 * 5
@@ -97,8 +105,8 @@ def test_the_picture_shows_the_closest_pairs_first():
 def test_new_images_count_as_copies_as_often_as_is_said(number):
     """The promise of the floor: samples that are new images of the same kind."""
     rng = np.random.default_rng(number)
-    shares = [copied_share(rng.normal(size=200), rng.normal(size=number))[0] for _ in range(600)]
-    _, expected = copied_share(np.zeros(1), rng.normal(size=number))
+    shares = [memorization_rate(rng.normal(size=200), rng.normal(size=number))[0] for _ in range(600)]
+    _, expected = memorization_rate(np.zeros(1), rng.normal(size=number))
     assert expected == pytest.approx(max(1, (number + 1) // 100) / (number + 1))
     assert np.mean(shares) == pytest.approx(expected, rel=0.2)
 
@@ -106,22 +114,22 @@ def test_new_images_count_as_copies_as_often_as_is_said(number):
 def test_copies_stand_out():
     rng = np.random.default_rng(0)
     held_out = rng.uniform(1, 2, 300)
-    assert copied_share(np.zeros(50), held_out)[0] == 1
+    assert memorization_rate(np.zeros(50), held_out)[0] == 1
     half = np.concatenate([np.zeros(50), rng.uniform(1, 2, 50)])
-    assert copied_share(half, held_out)[0] == pytest.approx(0.5, abs=0.05)
-    assert copied_share(rng.uniform(2, 3, 50), held_out)[0] == 0
+    assert memorization_rate(half, held_out)[0] == pytest.approx(0.5, abs=0.05)
+    assert memorization_rate(rng.uniform(2, 3, 50), held_out)[0] == 0
     # Also where held-out images are themselves among the training images.
-    assert copied_share(np.zeros(50), np.zeros(20))[0] == 1
+    assert memorization_rate(np.zeros(50), np.zeros(20))[0] == 1
 
 
 def test_p_value_is_that_of_the_rank_test_and_one_sided():
     rng = np.random.default_rng(1)
     sample, held_out = rng.normal(0.3, 1, 70), rng.normal(size=40)
-    assert copying_p_value(sample, held_out) == mannwhitneyu(sample, held_out, alternative="less").pvalue
-    assert copying_p_value(held_out - 2, held_out) < 1e-6
-    assert copying_p_value(held_out + 2, held_out) > 1 - 1e-6
-    assert 0.5 <= copying_p_value(np.ones(9), np.ones(9)) <= 1
-    values = [copying_p_value(rng.normal(size=50), rng.normal(size=50)) for _ in range(400)]
+    assert memorization_p_value(sample, held_out) == mannwhitneyu(sample, held_out, alternative="less").pvalue
+    assert memorization_p_value(held_out - 2, held_out) < 1e-6
+    assert memorization_p_value(held_out + 2, held_out) > 1 - 1e-6
+    assert 0.5 <= memorization_p_value(np.ones(9), np.ones(9)) <= 1
+    values = [memorization_p_value(rng.normal(size=50), rng.normal(size=50)) for _ in range(400)]
     assert np.mean(np.array(values) < 0.05) == pytest.approx(0.05, abs=0.035)
 
 
@@ -129,6 +137,6 @@ def test_a_resampled_share_is_that_of_the_repeated_distances():
     rng = np.random.default_rng(2)
     sample, held_out = rng.normal(-1, 1, 30), rng.normal(size=250)
     counts = Bootstrap(6, 0).draws("test", 30, 250)
-    for value, a, b in zip(resampled_copied_shares(sample, held_out, *counts), *counts, strict=True):
+    for value, a, b in zip(resampled_memorization_rates(sample, held_out, *counts), *counts, strict=True):
         repeated = np.repeat(sample, a.astype(int)), np.repeat(held_out, b.astype(int))
-        assert value == copied_share(*repeated)[0]
+        assert value == memorization_rate(*repeated)[0]

@@ -9,7 +9,7 @@ import torch
 
 from qgan_qiskit.config import METRICS, EvaluationConfig
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.metrics import Evaluator, Figure, frechet_distance, inception
+from qgan_qiskit.metrics import Evaluator, MetricResult, frechet_distance, inception
 from qgan_qiskit.metrics.inception import Inception
 from qgan_qiskit.metrics.results import table_text
 
@@ -19,12 +19,12 @@ FROM_64 = {
     "ssim": ["SSIM to nearest real"],
     "ms-ssim": ["MS-SSIM of pairs, 2 scales"],
     "prdc": ["precision, k = 3", "recall, k = 3", "density, k = 5", "coverage, k = 5"],
-    "memorisation": ["distance to training"],
+    "memorization": ["distance to training"],
 }
 
 
 def images(number, seed=0, side=16):
-    """Blobs of random colour on a random ground."""
+    """Blobs of random color on a random ground."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0:side] / side
     made = []
@@ -64,7 +64,7 @@ def test_all_that_the_file_can_give_and_what_it_lacks_is_said(config):
         assert np.isfinite(figure.value)
         assert figure.low <= figure.value <= figure.high
         assert figure.seed == 0
-        assert Figure(**json.loads(json.dumps(figure.as_dict(), allow_nan=False))) == figure
+        assert MetricResult(**json.loads(json.dumps(figure.as_dict(), allow_nan=False))) == figure
         network = figure.metric not in ("ssim", "ms-ssim")
         assert (figure.tap, figure.resize) == ((64, "bilinear") if network else (None, None))
         assert (figure.weights_digest is not None) == network
@@ -130,7 +130,7 @@ def test_features_of_real_images_are_computed_once(config, monkeypatch):
 def test_held_out_images_give_share_and_test(config):
     real, fake = images(60), images(30, 1)
     copies = np.concatenate([fake[:15], real[:15, :, ::-1]])
-    evaluator = Evaluator(config("memorisation"), real, images(40, 2))
+    evaluator = Evaluator(config("memorization"), real, images(40, 2))
     new, copied = named(evaluator.measure(fake)), named(evaluator.measure(copies))
     assert list(new) == ["distance to training", "copied share", "copying p"]
     assert new["copied share"].floor == copied["copied share"].floor == pytest.approx(1 / 41)
@@ -145,22 +145,22 @@ def test_held_out_images_give_share_and_test(config):
 
 def test_training_images_may_be_others_than_the_real_ones(config):
     training, unseen = images(40), images(40, 1)
-    evaluator = Evaluator(config("fid,memorisation"), unseen, training_THWC=training)
+    evaluator = Evaluator(config("fid,memorization"), unseen, training_THWC=training)
     found = named(evaluator.measure(training[:20]))
     assert found["distance to training"].value == 0
     assert found["FID, 64-d"].value > 0
     absent = Evaluator(config(), unseen, training_THWC=training[:0])
-    assert "memorisation" not in absent.names
+    assert "memorization" not in absent.names
     assert any("not at hand" in note for note in absent.notes)
 
 
 def test_the_picture_needs_the_search(config):
-    evaluator = Evaluator(config("fid,memorisation"), images(20))
+    evaluator = Evaluator(config("fid,memorization"), images(20))
     with pytest.raises(ValueError, match="measurement"):
         evaluator.pairs_picture()
     evaluator = Evaluator(config("fid"), images(20))
     evaluator.measure(images(20, 1))
-    with pytest.raises(ValueError, match="memorisation"):
+    with pytest.raises(ValueError, match="memorization"):
         evaluator.pairs_picture()
 
 
@@ -184,7 +184,7 @@ def test_few_real_images_leave_out_what_they_cannot_give(number, config):
     evaluator = Evaluator(config(), images(number))
     figures = evaluator.measure(images(max(number, 6), 1))
     assert all(np.isfinite(figure.value) for figure in figures)
-    expected = {"ssim", "memorisation"} | ({"fid", "kid", "ms-ssim"} if number >= 2 else set())
+    expected = {"ssim", "memorization"} | ({"fid", "kid", "ms-ssim"} if number >= 2 else set())
     assert set(evaluator.names) == expected | ({"prdc"} if number >= 6 else set())
     # Half of the images on each side of the floor.
     floors = {figure.metric: figure.floor for figure in figures}
@@ -250,13 +250,13 @@ def test_sizes_must_agree(config):
             Evaluator(config(), wrong)
 
 
-@pytest.mark.parametrize("metric", ["fid", "kid", "is", "prdc", "memorisation"])
+@pytest.mark.parametrize("metric", ["fid", "kid", "is", "prdc", "memorization"])
 def test_missing_weights(metric):
     with pytest.raises(DataError, match=f"{metric} cannot be measured: there are no --fid-weights"):
         Evaluator(EvaluationConfig(metrics=metric), images(20))
     evaluator = Evaluator(EvaluationConfig(metrics="all"), images(20))
     assert evaluator.names == ("ssim", "ms-ssim")
-    assert evaluator.notes[0].startswith("left out fid, kid, is, prdc, memorisation: there are no --fid-weights")
+    assert evaluator.notes[0].startswith("left out fid, kid, is, prdc, memorization: there are no --fid-weights")
 
 
 def test_what_the_weights_lack_is_refused_by_name(config, tmp_path):
@@ -277,7 +277,7 @@ def test_tiny_images(config):
         Evaluator(config("ms-ssim"), images(12, side=8))
 
 
-def test_grey_images_have_values(config):
+def test_gray_images_have_values(config):
     real, fake = (images(20, seed).mean(axis=3, keepdims=True).astype(np.uint8).repeat(3, 3) for seed in (0, 1))
     figures = Evaluator(config(), real).measure(fake)
     assert all(np.isfinite(figure.value) for figure in figures)

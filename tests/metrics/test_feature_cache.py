@@ -37,7 +37,7 @@ def measure(small_weights, tmp_path):
 
     def measured(real: np.ndarray, folder: str = "cache", held_out: np.ndarray | None = None, **settings):
         config = EvaluationConfig(
-            **{"metrics": "fid,memorisation", "bootstrap": 0, "fid_weights": str(small_weights), **settings}
+            **{"metrics": "fid,memorization", "bootstrap": 0, "fid_weights": str(small_weights), **settings}
         )
         evaluator = Evaluator(config, real, held_out, cache_dir=tmp_path / folder)
         return [figure.as_dict() for figure in evaluator.measure(images(12, seed=9))]

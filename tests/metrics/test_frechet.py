@@ -44,8 +44,8 @@ def test_known_values():
     a = rng.normal(size=(100, 5))
     assert frechet_distance(a, a + 3) == pytest.approx(5 * 9, rel=1e-8)
     # Scaling by 2: trace of (2 S^(1/2) - S^(1/2))**2 = trace of S, with the mean moved by itself.
-    centred = a - a.mean(0)
-    assert frechet_distance(centred, 2 * centred) == pytest.approx(np.trace(np.cov(a, rowvar=False)), rel=1e-8)
+    centered = a - a.mean(0)
+    assert frechet_distance(centered, 2 * centered) == pytest.approx(np.trace(np.cov(a, rowvar=False)), rel=1e-8)
 
 
 @pytest.mark.parametrize(("rows", "size"), [(2, 1), (2, 50), (50, 50), (60, 700), (900, 64)])

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.metrics.features import FeatureReader
+from qgan_qiskit.metrics.features import FeatureExtractor
 from qgan_qiskit.metrics.inception import Inception
 
 REAL = Path(__file__).parents[2].parent / "shared" / "weights" / "fid_inception_2015-12-05_folded_to_mixed6e.pth"
@@ -24,7 +24,7 @@ def pixels(number=2, side=299):
 def test_every_output_equals_torch_fidelity(whole_weights, their_network):
     network = Inception(whole_weights)
     images = pixels()
-    # At 299 pixels neither resizes; torch-fidelity's levels are centred on 128.
+    # At 299 pixels neither resizes; torch-fidelity's levels are centered on 128.
     ours = network((images.float() - 128) / 128, [64, 192, 768, 2048, "logits"])
     for (output, found), expected in zip(ours.items(), their_network(images), strict=True):
         assert found.shape == expected.shape, output
@@ -158,6 +158,6 @@ def test_weights_that_give_no_numbers_are_refused(small_weights, tmp_path):
     tensors = torch.load(small_weights)
     tensors["Conv2d_2b_3x3.conv.weight"][3] = float("nan")
     torch.save(tensors, tmp_path / "nan.pth")
-    reader = FeatureReader(Inception(tmp_path / "nan.pth"), 64, False, torch.device("cpu"), progress=False)
+    reader = FeatureExtractor(Inception(tmp_path / "nan.pth"), 64, False, torch.device("cpu"), progress=False)
     with pytest.raises(DataError, match="not finite"):
         reader.read(np.zeros((2, 16, 16, 3), np.uint8))

@@ -7,19 +7,19 @@ from prdc import compute_prdc
 from sklearn.neighbors import NearestNeighbors
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
-from qgan_qiskit.metrics import precision_recall as neighbours
-from qgan_qiskit.metrics.precision_recall import nearest, neighbour_measures
+from qgan_qiskit.metrics import precision_recall as neighbors
+from qgan_qiskit.metrics.precision_recall import nearest, precision_recall_density_coverage
 
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("block", [7, 500])
 def test_equal_prdc_and_torch_fidelity(seed, block, monkeypatch, capsys):
-    monkeypatch.setattr(neighbours, "_BLOCK", block)
+    monkeypatch.setattr(neighbors, "_BLOCK", block)
     rng = np.random.default_rng(seed)
     size = int(rng.integers(1, 10))
     real = rng.normal(size=(int(rng.integers(7, 60)), size))
     fake = rng.normal(rng.uniform(0, 2), rng.uniform(0.3, 2), size=(int(rng.integers(7, 60)), size))
-    values = neighbour_measures(real, fake)
+    values = precision_recall_density_coverage(real, fake)
     assert {name: len(each) for name, each in values.items()} == {
         "precision": len(fake),
         "recall": len(real),
@@ -44,9 +44,9 @@ def test_known_values():
     real = rng.normal(size=(40, 3))
 
     def means(fake):
-        return {name: float(values.mean()) for name, values in neighbour_measures(real, fake).items()}
+        return {name: float(values.mean()) for name, values in precision_recall_density_coverage(real, fake).items()}
 
-    # An image on the edge of a ball is in it, so each real image and its 5 neighbours are: 6 images in balls of k = 5.
+    # An image on the edge of a ball is in it, so each real image and its 5 neighbors are: 6 images in balls of k = 5.
     assert means(real) == pytest.approx({"precision": 1, "recall": 1, "density": 6 / 5, "coverage": 1})
     assert means(real + 1000) == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
     # One image over and over: precise, and nothing else.
@@ -58,18 +58,20 @@ def test_known_values():
 
 def test_constant_sets_have_values_and_few_rows_are_refused():
     constant = np.ones((8, 2))
-    assert {float(v.mean()) for n, v in neighbour_measures(constant, constant).items() if n != "density"} == {1.0}
-    assert {float(v.mean()) for v in neighbour_measures(constant, constant + 1).values()} == {0.0}
+    assert {
+        float(v.mean()) for n, v in precision_recall_density_coverage(constant, constant).items() if n != "density"
+    } == {1.0}
+    assert {float(v.mean()) for v in precision_recall_density_coverage(constant, constant + 1).values()} == {0.0}
     for few in range(6):
         for pair in ((constant, constant[:few]), (constant[:few], constant)):
             with pytest.raises(ValueError, match="6 rows"):
-                neighbour_measures(*pair)
-    neighbour_measures(constant[:6], constant[:6])
+                precision_recall_density_coverage(*pair)
+    precision_recall_density_coverage(constant[:6], constant[:6])
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nearest_rows(seed, monkeypatch):
-    monkeypatch.setattr(neighbours, "_BLOCK", 4)
+    monkeypatch.setattr(neighbors, "_BLOCK", 4)
     rng = np.random.default_rng(seed)
     others, features = rng.normal(size=(30, 6)), rng.normal(size=(11, 6))
     features[3] = others[17]

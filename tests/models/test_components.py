@@ -34,7 +34,7 @@ def by_singular_values(pixels_ND, count):
     ("count", "number", "size"), [(6, 40, 30), (10, 200, 784), (6, 60, 3 * 20**2), (12, 90, 12288)]
 )
 def test_equals_the_singular_value_decomposition(count, number, size):
-    """Both ways of fitting: small images by their covariance, large ones by the randomised search."""
+    """Both ways of fitting: small images by their covariance, large ones by the randomized search."""
     images = pixels(number, size, min(16, size))
     components = PrincipalComponents(count, size)
     components.fit(images)
@@ -72,8 +72,8 @@ def test_there_and_back():
     again = part.scaled_scores(part.flat_images(scores).view(60, 3, 3, 3))
     torch.testing.assert_close(again, scores, atol=1e-5, rtol=0)
     mean, axes, _ = by_singular_values(images, 5)
-    centred = images / 127.5 - 1 - mean
-    np.testing.assert_allclose(part.flat_images(scores), mean + centred @ axes.T @ axes, atol=1e-5)
+    centered = images / 127.5 - 1 - mean
+    np.testing.assert_allclose(part.flat_images(scores), mean + centered @ axes.T @ axes, atol=1e-5)
 
 
 def test_the_same_images_give_the_same_numbers_and_stay_as_they_are():

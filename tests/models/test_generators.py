@@ -27,10 +27,10 @@ def real_images(count, resolution, seed=1):
 
 
 def variants():
-    for mode, decoder, twin, encoder in itertools.product(
+    for mode, decoder, classical_baseline, encoder in itertools.product(
         ("image", "latent", "fusion"), ("upsample", "modulated", "paper"), (False, True), ("identity", "linear")
     ):
-        yield HybridQConfig(mode=mode, decoder=decoder, twin=twin, encoder=encoder, **SIZES)
+        yield HybridQConfig(mode=mode, decoder=decoder, classical_baseline=classical_baseline, encoder=encoder, **SIZES)
     yield HybridQConfig(encoding="ry_rx", entangler="cz", readout="x", **SIZES)
     yield HybridQConfig(minibatch_std=True, discriminator_norm="spectral", **SIZES)
     yield TINY_DCGAN
@@ -43,7 +43,7 @@ def test_shapes_and_ranges_of_every_mode_decoder_and_size(resolution):
         generator, discriminator = build(config, resolution, seeded())
         z = generator.sample_latent(5, seeded(2))
         assert z.shape == (5, generator.latent_size)
-        pair = generator.training_pair(real, z)
+        pair = generator.discriminator_inputs(real, z)
         assert discriminator(pair.real).shape == discriminator(pair.fake).shape == (5,), config
         assert pair.real.shape == pair.fake.shape
         assert pair.fake.dtype == torch.float32
@@ -58,11 +58,11 @@ def test_shapes_and_ranges_of_every_mode_decoder_and_size(resolution):
 
 
 @pytest.mark.parametrize("resolution", [16, 32])
-def test_grey_images_of_every_mode_and_decoder(resolution):
+def test_gray_images_of_every_mode_and_decoder(resolution):
     real = real_images(5, resolution)[:, :1]
     for config in variants():
         generator, discriminator = build(config, resolution, seeded(), channels=1)
-        pair = generator.training_pair(real, generator.sample_latent(5, seeded(2)))
+        pair = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(2)))
         assert discriminator(pair.real).shape == discriminator(pair.fake).shape == (5,), config
         images = generator.eval()(generator.sample_latent(5, seeded(2)))
         assert images.shape == (5, 1, resolution, resolution)
@@ -93,7 +93,7 @@ def parts_with_gradient(generator, value):
     return {name.split(".")[0] for name, p in generator.named_parameters() if p.grad is not None and p.grad.any()}
 
 
-@pytest.mark.parametrize("twin", [False, True])
+@pytest.mark.parametrize("classical_baseline", [False, True])
 @pytest.mark.parametrize("decoder", ["upsample", "modulated", "paper"])
 @pytest.mark.parametrize(
     ("mode", "by_fake", "by_reconstruction"),
@@ -108,12 +108,12 @@ def parts_with_gradient(generator, value):
     ],
 )
 def test_each_modes_gradients_reach_the_parts_they_should_and_no_others(
-    mode, by_fake, by_reconstruction, decoder, twin
+    mode, by_fake, by_reconstruction, decoder, classical_baseline
 ):
-    config = HybridQConfig(mode=mode, decoder=decoder, encoder="linear", twin=twin, **SIZES)
+    config = HybridQConfig(mode=mode, decoder=decoder, encoder="linear", classical_baseline=classical_baseline, **SIZES)
     generator, _ = build(config, 16, seeded())
     real = real_images(6, 16)
-    pair = generator.training_pair(real, generator.sample_latent(6, seeded(2)))
+    pair = generator.discriminator_inputs(real, generator.sample_latent(6, seeded(2)))
     assert not pair.real.requires_grad
     assert parts_with_gradient(generator, pair.fake) == by_fake
     if by_reconstruction is None:
@@ -125,7 +125,7 @@ def test_each_modes_gradients_reach_the_parts_they_should_and_no_others(
 
 def test_every_sub_generators_weights_get_a_gradient():
     generator, _ = build(HybridQConfig(**SIZES), 16, seeded())
-    pair = generator.training_pair(real_images(6, 16), generator.sample_latent(6, seeded(2)))
+    pair = generator.discriminator_inputs(real_images(6, 16), generator.sample_latent(6, seeded(2)))
     parts_with_gradient(generator, pair.fake)
     gradients = [weight.grad for weight in generator.quantum_parameters()]
     assert len(gradients) == 2
@@ -137,9 +137,9 @@ def test_same_seed_same_weights_and_the_global_random_numbers_stay_as_they_were(
         *variants(),
         DcganConfig(latent_size=8, generator_width=8, discriminator_width=8, discriminator_norm="spectral"),
         MosaiqConfig(sub_generators=2, num_qubits=3, reps=2),
-        MosaiqConfig(sub_generators=2, num_qubits=3, reps=2, twin=True),
+        MosaiqConfig(sub_generators=2, num_qubits=3, reps=2, classical_baseline=True),
         QgpatchConfig(num_qubits=7, reps=2),
-        QgpatchConfig(num_qubits=7, reps=2, twin=True),
+        QgpatchConfig(num_qubits=7, reps=2, classical_baseline=True),
     ]
     for config in configs:
         states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
@@ -158,10 +158,10 @@ def test_same_seed_same_weights_and_the_global_random_numbers_stay_as_they_were(
 
 def test_latents_are_uniform_below_the_bound_and_normal_in_fusions_second_half():
     for mode in ("image", "latent", "fusion"):
-        config = HybridQConfig(mode=mode, **SIZES, noise_high=2.0)
+        config = HybridQConfig(mode=mode, **SIZES, latent_high=2.0)
         generator, _ = build(config, 16, seeded())
         for high in (2.0, 0.7):
-            generator.set_noise_high(high)
+            generator.set_latent_high(high)
             z = generator.sample_latent(4000, seeded(1))
             noise, normal = z.chunk(2, dim=1) if mode == "fusion" else (z, None)
             assert noise.shape == (4000, 6)
@@ -175,11 +175,11 @@ def test_latents_are_uniform_below_the_bound_and_normal_in_fusions_second_half()
 
 @pytest.mark.parametrize("mode", ["image", "fusion"])
 def test_adaptive_noise_starts_at_the_narrow_end_and_generates_from_the_range_it_reached(mode):
-    generator, _ = build(HybridQConfig(mode=mode, noise="adaptive", **SIZES), 16, seeded())
+    generator, _ = build(HybridQConfig(mode=mode, latent_range="adaptive", **SIZES), 16, seeded())
     for high in (math.pi / 8, 1.9):
         noise = generator.sample_latent(4000, seeded(1))[:, :6]
         assert 0.99 * high < noise.max() < high
-        generator.set_noise_high(1.9)
+        generator.set_latent_high(1.9)
 
 
 def test_fusion_follows_mean_and_covariance_of_the_encoders_latents():
@@ -188,7 +188,7 @@ def test_fusion_follows_mean_and_covariance_of_the_encoders_latents():
     for step in range(4):
         real = real_images(7, 16, seed=step)
         latents = generator.image_encoder(real).detach().double().numpy()
-        generator.training_pair(real, generator.sample_latent(7, seeded(step)))
+        generator.discriminator_inputs(real, generator.sample_latent(7, seeded(step)))
         mean = 0.98 * mean + 0.02 * latents.mean(axis=0)
         covariance = 0.98 * covariance + 0.02 * np.cov(latents, rowvar=False)
         np.testing.assert_allclose(generator.latent_mean.numpy(), mean, atol=1e-6)
@@ -218,16 +218,16 @@ def test_root_of_singular_covariances():
 
 
 def test_a_twin_that_cannot_spend_its_parameters_is_refused():
-    from qgan_qiskit.models.classical_baseline import ClassicalTwin
+    from qgan_qiskit.models.classical_baseline import MatchedClassicalBlock
 
     for inputs, outputs in itertools.product(range(1, 5), repeat=2):
         for weights in range(1, 30):
             try:
-                twin = ClassicalTwin(inputs, outputs, weights, 2, seeded())
+                classical_baseline = MatchedClassicalBlock(inputs, outputs, weights, 2, seeded())
             except UsageError as error:
                 assert f"{weights} parameters" in str(error)
                 continue
-            assert sum(p.numel() for p in twin.parameters()) == 2 * weights
-            out = twin(torch.rand(3, 2, inputs))
+            assert sum(p.numel() for p in classical_baseline.parameters()) == 2 * weights
+            out = classical_baseline(torch.rand(3, 2, inputs))
             assert out.shape == (3, 2, outputs)
             assert out.abs().max() <= 1

@@ -9,7 +9,7 @@ import pytest
 import torch
 from qiskit.quantum_info import Statevector
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.circuits.families import mediq_ansatz
 from qgan_qiskit.config import MediqConfig, RunConfig
 from qgan_qiskit.config.presets import preset
@@ -46,7 +46,7 @@ def test_parameters_are_those_of_the_published_code():
     assert parameter_count(skips) - 722_051 - 731_784 == 128 * (32 + 128 + 96)
 
 
-def test_a_decoder_with_batch_norm_normalises_what_it_computes():
+def test_a_decoder_with_batch_norm_normalizes_what_it_computes():
     plain, _ = made(32)
     generator, _ = made(32, decoder_norm="batch")
     # Two blocks of two convolutions, the last one, and what comes in: a gain and an offset for each channel.
@@ -77,7 +77,7 @@ def test_circuit_reads_the_mean_of_x():
     assert state.expectation_value(ansatz.observables[0]).real == pytest.approx(np.mean(single), abs=1e-12)
     gates = ansatz.circuit.count_ops()
     assert (gates["ry"], gates["rx"], gates["cz"]) == (4 + 8, 4, 6)
-    assert ansatz_of(MediqConfig(quantum_stream="full")).num_observables == 16
+    assert build_circuit_spec(MediqConfig(quantum_stream="full")).num_observables == 16
 
 
 def test_circuits_sit_at_the_published_sites_and_leave_the_others_at_0():
@@ -92,7 +92,7 @@ def test_circuits_sit_at_the_published_sites_and_leave_the_others_at_0():
     assert plane[:3].abs().max() == 0
 
 
-def test_normalised_angles_stay_where_a_circuit_is_smooth_however_large_the_features_are():
+def test_normalized_angles_stay_where_a_circuit_is_smooth_however_large_the_features_are():
     stream = QuantumStream(4, 5, 16, 1, layer_norm=True)
     for weight in (stream.cut.weight, stream.align.weight):
         torch.nn.init.normal_(weight, std=0.1, generator=seeded(2))
@@ -125,8 +125,8 @@ def test_normalised_angles_stay_where_a_circuit_is_smooth_however_large_the_feat
         {"quantum_stream": "full"},
         {"prototypes": False},
         {"prototype_skips": False},
-        {"twin": True},
-        {"quantum_share": 0.25},
+        {"classical_baseline": True},
+        {"quantum_fraction": 0.25},
     ],
     ids=str,
 )
@@ -136,12 +136,12 @@ def test_every_variant_makes_images_and_every_weight_learns(changes, resolution)
         pytest.skip("the streams know nothing of the resolution")
     generator, critic = made(resolution, **changes)
     z_BZ = generator.sample_latent(4, seeded(1))
-    pair = generator.training_pair(torch.zeros(4, 3, resolution, resolution), z_BZ)
+    pair = generator.discriminator_inputs(torch.zeros(4, 3, resolution, resolution), z_BZ)
     assert pair.fake.shape == (4, 3, resolution, resolution)
     assert pair.fake.abs().max() <= 1
     loss = critic(pair.fake, pair.labels_B).sum()
-    if pair.regulariser is not None:
-        loss = loss + pair.regulariser
+    if pair.regularizer is not None:
+        loss = loss + pair.regularizer
     loss.backward()
     # Skips and noise start at 0, which does not keep them from learning.
     still = [name for name, p in generator.named_parameters() if p.numel() and (p.grad is None or not p.grad.any())]
@@ -151,8 +151,8 @@ def test_every_variant_makes_images_and_every_weight_learns(changes, resolution)
 def test_twin_has_as_many_weights_as_the_circuits():
     for changes in ({}, {"num_qubits": 16, "reps": 8, "sub_generators": 5}):
         circuits, _ = made(**changes)
-        twin, _ = made(**changes, twin=True)
-        assert parameter_count(circuits) == parameter_count(twin)
+        classical_baseline, _ = made(**changes, classical_baseline=True)
+        assert parameter_count(circuits) == parameter_count(classical_baseline)
 
 
 def test_an_image_is_a_function_of_its_latent_alone():
@@ -175,14 +175,14 @@ def test_classes_can_be_asked_for_and_matter():
     counts = torch.bincount(generator.labels(z_BZ), minlength=3)
     assert (counts - 100).abs().max() < 5 * math.sqrt(300 * 2 / 9)
     wanted = torch.tensor([2, 0, 1])
-    same = generator.of_classes(z_BZ[:3], wanted)
+    same = generator.with_labels(z_BZ[:3], wanted)
     assert torch.equal(generator.labels(same), wanted)
     assert torch.equal(same[:, :-1], z_BZ[:3, :-1])
-    images = generator(generator.of_classes(z_BZ[:1].expand(3, -1), wanted))
+    images = generator(generator.with_labels(z_BZ[:1].expand(3, -1), wanted))
     assert (images[0] - images[1]).abs().max() > 1e-3
     scores = critic(images[:1].expand(3, -1, -1, -1), wanted)
     assert scores.unique().numel() == 3
-    generator.keep_to(1)
+    generator.set_class(1)
     assert set(generator.labels(generator.sample_latent(20, seeded(4))).tolist()) == {1}
 
 

@@ -8,10 +8,10 @@ from qgan_qiskit.config.presets import PRESETS, preset
 from qgan_qiskit.models import build, parameter_count, quantum_counts
 
 
-def built(model, name, twin=False):
+def built(model, name, classical_baseline=False):
     config = preset(model, name)
-    if twin:
-        config = config.updated({"model": {"twin": True}})
+    if classical_baseline:
+        config = config.updated({"model": {"classical_baseline": True}})
     return build(config.model, config.data.resolution, torch.Generator().manual_seed(0), channels=config.data.channels)
 
 
@@ -53,11 +53,11 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("twin", [False, True], ids=["circuits", "twin"])
+@pytest.mark.parametrize("classical_baseline", [False, True], ids=["circuits", "classical_baseline"])
 @pytest.mark.parametrize(("model", "name"), list(SMALL), ids="-".join)
-def test_mosaiq_and_qgpatch_train_their_angles_and_a_small_discriminator(model, name, twin):
+def test_mosaiq_and_qgpatch_train_their_angles_and_a_small_discriminator(model, name, classical_baseline):
     angles, judge = SMALL[model, name]
-    generator, discriminator = built(model, name, twin)
+    generator, discriminator = built(model, name, classical_baseline)
     assert sum(p.numel() for p in generator.quantum_parameters()) == count(generator) == angles
     assert count(discriminator) == judge
     assert parameter_count(generator, discriminator) == angles + judge
@@ -79,7 +79,7 @@ def test_every_preset_builds_with_its_quantum_weights_apart():
             assert sum(p.numel() for p in generator.quantum_parameters()) == quantum
 
 
-def test_grey_images_take_fewer_numbers_only_where_channels_are_counted():
+def test_gray_images_take_fewer_numbers_only_where_channels_are_counted():
     for config, fewer in (
         # Of three channels two go: 4x4 kernels of DCGAN's last and first convolution, width 64.
         (DcganConfig(), 2 * 64 * 4 * 4 + 2 * 64 * 4 * 4),
@@ -97,11 +97,11 @@ def test_grey_images_take_fewer_numbers_only_where_channels_are_counted():
 
 
 def test_a_twin_of_a_patch_spends_its_25_parameters_on_5_inputs_and_16_outputs():
-    generator, _ = build(QgpatchConfig(twin=True), 8, torch.Generator().manual_seed(0), channels=1)
-    twin = generator.sub_generators
-    assert twin.first_PQR.shape == (4, 5, 1)
-    assert twin.second_PRO.shape == (4, 1, 16)
-    assert twin.diagonal.shape == (4, 4)
+    generator, _ = build(QgpatchConfig(classical_baseline=True), 8, torch.Generator().manual_seed(0), channels=1)
+    classical_baseline = generator.sub_generators
+    assert classical_baseline.first_PQR.shape == (4, 5, 1)
+    assert classical_baseline.second_PRO.shape == (4, 1, 16)
+    assert classical_baseline.diagonal.shape == (4, 4)
 
 
 @pytest.mark.parametrize("mode", ["image", "latent", "fusion"])
@@ -116,15 +116,19 @@ def test_twin_has_exactly_as_many_parameters_as_the_circuits(mode, qubits, reps,
         "decoder_width": 16,
         "discriminator_width": 8,
     }
-    quantum, twin = (
-        build(HybridQConfig(mode=mode, twin=twin, **sizes), 16, torch.Generator().manual_seed(0))
-        for twin in (False, True)
+    quantum, classical_baseline = (
+        build(
+            HybridQConfig(mode=mode, classical_baseline=classical_baseline, **sizes),
+            16,
+            torch.Generator().manual_seed(0),
+        )
+        for classical_baseline in (False, True)
     )
     assert sum(p.numel() for p in quantum[0].quantum_parameters()) == count_of * qubits * reps
-    assert sum(p.numel() for p in twin[0].quantum_parameters()) == count_of * qubits * reps
-    assert parameter_count(*twin) == parameter_count(*quantum)
+    assert sum(p.numel() for p in classical_baseline[0].quantum_parameters()) == count_of * qubits * reps
+    assert parameter_count(*classical_baseline) == parameter_count(*quantum)
     assert quantum_counts(*quantum) == (count_of * qubits * reps, 0)
-    assert quantum_counts(*twin) == (0, count_of * qubits * reps)
+    assert quantum_counts(*classical_baseline) == (0, count_of * qubits * reps)
 
 
 def test_latent_discriminator_has_mosaiqs_sizes():

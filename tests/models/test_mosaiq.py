@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import DataConfig, MosaiqConfig, RunConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models import build
@@ -59,7 +59,7 @@ def test_images_are_the_inverse_of_the_scores_and_pairs_are_scores(channels):
     generator, discriminator = prepared(channels)
     real = unit(images(), channels)
     z = generator.sample_latent(5, seeded(1))
-    pair = generator.training_pair(real[:5], z)
+    pair = generator.discriminator_inputs(real[:5], z)
     assert pair.real.shape == pair.fake.shape == (5, 12)
     assert not pair.real.requires_grad
     assert pair.real.abs().max() <= 1 + 1e-5
@@ -92,7 +92,7 @@ def test_discriminator_is_the_published_one():
 
 def published_scores(weights, z):
     """Return the scaled scores (B, F) from Qiskit's own states, in the order of the components."""
-    ansatz = ansatz_of(MosaiqConfig(**SIZES))
+    ansatz = build_circuit_spec(MosaiqConfig(**SIZES))
     component_of, scores = feature_distribution(3, 4), np.zeros((len(z), 12))
     for b, p in itertools.product(range(len(z)), range(3)):
         own = z[b] if z.shape[1] == 4 else z[b, 4 * p : 4 * p + 4]
@@ -108,10 +108,10 @@ def published_scores(weights, z):
 @pytest.mark.parametrize("shared", [True, False])
 def test_scores_are_those_of_the_published_circuit(shared):
     """RY(z) RX(z), then layers of RY(theta) and the CZ chain, read <X>; the builder is tested by hand elsewhere."""
-    generator, _ = prepared(shared_noise=shared)
+    generator, _ = prepared(shared_latent=shared)
     z = generator.sample_latent(2, seeded(1))
     assert z.shape == (2, 4 if shared else 12)
-    assert ansatz_of(MosaiqConfig(**SIZES)).circuit.count_ops() == {"ry": 4 + 8, "rx": 4, "cz": 6}
+    assert build_circuit_spec(MosaiqConfig(**SIZES)).circuit.count_ops() == {"ry": 4 + 8, "rx": 4, "cz": 6}
     expected = published_scores(generator.quantum_parameters(), z)
     np.testing.assert_allclose(generator.scaled_scores(z).detach(), expected, atol=1e-5)
 
@@ -119,7 +119,7 @@ def test_scores_are_those_of_the_published_circuit(shared):
 def test_gradients_against_differences_of_qiskits_states():
     generator, _ = prepared()
     z = generator.sample_latent(2, seeded(1))
-    pair = generator.training_pair(unit(images())[:2], z)
+    pair = generator.discriminator_inputs(unit(images())[:2], z)
     factors = torch.randn(2, 12, generator=seeded(2))
     (pair.fake * factors).sum().backward()
     weights = [weight.detach().double().numpy().copy() for weight in generator.quantum_parameters()]
@@ -135,8 +135,8 @@ def test_gradients_against_differences_of_qiskits_states():
 
 
 def test_twin_has_gradients_everywhere():
-    generator, _ = prepared(twin=True)
-    pair = generator.training_pair(unit(images())[:3], generator.sample_latent(3, seeded(1)))
+    generator, _ = prepared(classical_baseline=True)
+    pair = generator.discriminator_inputs(unit(images())[:3], generator.sample_latent(3, seeded(1)))
     pair.fake.square().sum().backward()
     weights = generator.quantum_parameters()
     assert sum(weight.numel() for weight in weights) == 3 * 8
@@ -145,23 +145,23 @@ def test_twin_has_gradients_everywhere():
 
 def test_noise_is_uniform_in_the_range_that_training_reached():
     adaptive, _ = prepared()
-    assert adaptive.noise_high.item() == pytest.approx(math.pi / 8)
-    adaptive.set_noise_high(1.9)
+    assert adaptive.latent_high.item() == pytest.approx(math.pi / 8)
+    adaptive.set_latent_high(1.9)
     z = adaptive.sample_latent(4000, seeded(1))
     assert 0 <= z.min() < 0.02
     assert 1.88 < z.max() < 1.9
-    fixed, _ = prepared(noise="fixed", noise_high=0.5)
+    fixed, _ = prepared(latent_range="fixed", latent_high=0.5)
     assert 0.49 < fixed.sample_latent(4000, seeded(1)).max() < 0.5
 
 
 def test_a_saved_state_brings_components_order_and_noise_back():
     trained, _ = prepared()
-    trained.set_noise_high(1.5)
+    trained.set_latent_high(1.5)
     fresh, _ = build(MosaiqConfig(**SIZES), 6, seeded(9))
     saved = {**dict(trained.named_parameters()), **dict(trained.named_buffers())}
     own = {**dict(fresh.named_parameters()), **dict(fresh.named_buffers())}
     assert own.keys() == saved.keys()
-    assert {"noise_high", "place_F", "components.mean_D", "components.axes_FD"} < own.keys()
+    assert {"latent_high", "place_F", "components.mean_D", "components.axes_FD"} < own.keys()
     with torch.no_grad():
         for name, tensor in own.items():
             assert (tensor.shape, tensor.dtype) == (saved[name].shape, saved[name].dtype)
@@ -176,4 +176,4 @@ def test_too_few_images_and_images_too_small_are_refused():
     with pytest.raises(DataError, match="12 principal components need more than 12 images, there are 12"):
         generator.prepare(images(12))
     with pytest.raises(ValidationError, match=r"100 principal components.*resolution 8 have 64 numbers"):
-        RunConfig(model=MosaiqConfig(), data=DataConfig(resolution=8, colour="grey"))
+        RunConfig(model=MosaiqConfig(), data=DataConfig(resolution=8, color="grayscale"))

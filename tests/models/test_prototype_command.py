@@ -17,8 +17,8 @@ from qgan_qiskit.runs.load import open_discriminator
 from qgan_qiskit.workflows.fit import fit
 from qgan_qiskit.workflows.prototypes import class_means
 
-MOBILENET = Path(__file__).parents[3] / "shared" / "weights" / "mobilenet_v2_imagenet_qat8_dequantised.pth"
-MADE = ["--made-per-class", "10", "--resolution", "16", "--class", "nevus,melanoma"]
+MOBILENET = Path(__file__).parents[3] / "shared" / "weights" / "mobilenet_v2_imagenet_qat8_dequantized.pth"
+MADE = ["--synthetic-per-class", "10", "--resolution", "16", "--class", "nevus,melanoma"]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_features_of_a_weights_file(options, main, tmp_path, image_cache):
     torch.save(network.state_dict(), tmp_path / "weights.pth")
     output = tmp_path / "prototypes.npz"
     status, out, err = main(
-        "prototypes", *options, "--backbone", "resnet18", "--weights", tmp_path / "weights.pth", "--normalisation",
+        "prototypes", *options, "--backbone", "resnet18", "--weights", tmp_path / "weights.pth", "--normalization",
         "symmetric", "--input-size", "32", "--output", output,
     )  # fmt: skip
     assert (status, out.strip()) == (0, str(output)), err
@@ -50,7 +50,7 @@ def test_features_of_a_weights_file(options, main, tmp_path, image_cache):
     vectors = read_prototypes(output, ("melanoma", "nevus"))
     from qgan_qiskit.config import DataConfig
 
-    data = DataConfig(resolution=16, made_per_class=10, cache_dir=str(image_cache))
+    data = DataConfig(resolution=16, synthetic_per_class=10, cache_dir=str(image_cache))
     images = read_images(data, 0).select("melanoma")
     network.fc = torch.nn.Identity()
     seen = torch.nn.functional.interpolate(to_unit(images.images_NHWC), size=(32, 32), mode="bilinear")
@@ -61,7 +61,7 @@ def test_features_of_a_weights_file(options, main, tmp_path, image_cache):
 @pytest.mark.skipif(not MOBILENET.is_file(), reason="needs ../shared/weights")
 def test_pretrained_features_have_the_published_width(options, main, tmp_path):
     output = tmp_path / "prototypes.npz"
-    weights = ["--backbone", "mobilenet_v2", "--weights", MOBILENET, "--normalisation", "symmetric"]
+    weights = ["--backbone", "mobilenet_v2", "--weights", MOBILENET, "--normalization", "symmetric"]
     status, _, err = main("prototypes", *options, *weights, "--output", output)
     assert status == 0, err
     vectors = read_prototypes(output, ("nevus", "melanoma"))

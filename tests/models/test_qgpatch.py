@@ -1,4 +1,4 @@
-"""QGPatch's probabilities and read-outs against Qiskit's states, its gradients against differences, its twin and its scale."""
+"""QGPatch's probabilities and read-outs against Qiskit's states, gradients against differences, classical baseline and scale."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from qiskit.quantum_info import Statevector
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import DataConfig, QgpatchConfig, RunConfig
 from qgan_qiskit.models import build
 from qgan_qiskit.models.qgpatch import (
@@ -30,8 +30,8 @@ def seeded(seed=0):
 
 
 def digits(count=30, side=8, seed=0):
-    grey = np.random.default_rng(seed).integers(0, 256, (count, side, side, 1), dtype=np.uint8)
-    return grey.repeat(3, axis=3)
+    gray = np.random.default_rng(seed).integers(0, 256, (count, side, side, 1), dtype=np.uint8)
+    return gray.repeat(3, axis=3)
 
 
 def built(side=8, prepare=True, **fields):
@@ -43,7 +43,7 @@ def built(side=8, prepare=True, **fields):
 
 def joint_probabilities(config, weights, z):
     """Return p(j, ancillas 0) of each sub-generator from Qiskit's own states, read by their bit strings."""
-    ansatz, shown = ansatz_of(config), config.num_qubits - config.num_ancillas
+    ansatz, shown = build_circuit_spec(config), config.num_qubits - config.num_ancillas
     rows = []
     for own in weights:
         names = [*ansatz.input_parameters, *ansatz.weight_parameters]
@@ -91,7 +91,7 @@ def test_pixels_against_qiskits_probabilities(readout, fields):
 def test_pairs_are_pixels_from_0_to_1_and_only_images_are_clipped():
     generator, discriminator = built()
     real = torch.from_numpy(digits(5)[..., :1].transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
-    pair = generator.training_pair(real, generator.sample_latent(5, seeded(1)))
+    pair = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(1)))
     assert pair.real.shape == pair.fake.shape == (5, 64)
     torch.testing.assert_close(pair.real, torch.from_numpy(digits(5)[..., 0].reshape(5, 64) / 255).float())
     assert not pair.real.requires_grad
@@ -181,7 +181,7 @@ def test_twins_probabilities_are_a_softmax_over_all_outcomes(ancillas, bits, shi
 
 def test_twin_runs_through_every_readout():
     for readout in READOUTS:
-        generator, _ = built(twin=True, patch_readout=readout)
+        generator, _ = built(classical_baseline=True, patch_readout=readout)
         images = generator(generator.sample_latent(6, seeded(1)))
         generator.pixels(generator.sample_latent(6, seeded(1))).square().sum().backward()
         weights = generator.quantum_parameters()
@@ -195,7 +195,7 @@ def test_twin_runs_through_every_readout():
 
 
 def test_all_sub_generators_get_the_same_noise_below_the_bound():
-    generator, _ = built(noise_high=0.7)
+    generator, _ = built(latent_high=0.7)
     z = generator.sample_latent(4000, seeded(1))
     assert z.shape == (4000, 5)
     assert 0 <= z.min() < 0.01
@@ -218,9 +218,9 @@ def test_a_saved_state_brings_the_scale_back():
 
 def test_images_that_the_patches_do_not_fill_are_refused():
     for fields, pattern in (
-        ({"data": DataConfig(resolution=8)}, "makes grey images"),
-        ({"data": DataConfig(resolution=16, colour="grey")}, "resolution 16 has 256 pixels, and these .* make 64"),
-        ({"data": DataConfig(resolution=8, colour="grey"), "model": QgpatchConfig(num_ancillas=2)}, "make 32"),
+        ({"data": DataConfig(resolution=8)}, "makes gray images"),
+        ({"data": DataConfig(resolution=16, color="grayscale")}, "resolution 16 has 256 pixels, and these .* make 64"),
+        ({"data": DataConfig(resolution=8, color="grayscale"), "model": QgpatchConfig(num_ancillas=2)}, "make 32"),
     ):
         with pytest.raises(ValidationError, match=pattern):
             RunConfig(**{"model": QgpatchConfig(), **fields})

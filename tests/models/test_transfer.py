@@ -11,7 +11,7 @@ import torch
 from qiskit.quantum_info import Statevector
 from torchvision.models import resnet18
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import RunConfig, TransferConfig
 from qgan_qiskit.config.presets import PRESETS, preset
 from qgan_qiskit.device import keep_freed_memory
@@ -121,7 +121,7 @@ def test_layers_that_the_file_lacks_learn(weights, tmp_path):
 
 
 def test_features_are_those_of_the_network_without_its_head(weights):
-    _, discriminator = made(weights, normalisation="imagenet", input_size=48)
+    _, discriminator = made(weights, normalization="imagenet", input_size=48)
     network = resnet18()
     network.load_state_dict(torch.load(weights))
     network.fc = torch.nn.Identity()
@@ -135,7 +135,7 @@ def test_features_are_those_of_the_network_without_its_head(weights):
 
 @pytest.mark.parametrize("quantum", ["none", "generator"])
 def test_a_classical_block_still_learns_far_from_where_it_started(weights, quantum):
-    """Angles without limits may reach hundreds of radians: a circuit is as steep there, and the twin must be."""
+    """Angles without limits may reach hundreds of radians: a circuit is as steep there, and the classical baseline must be."""
     steep = {}
     for head_angles in ("tanh", "linear"):
         _, discriminator = made(weights, quantum=quantum, head_angles=head_angles)
@@ -153,7 +153,7 @@ def test_the_dressed_circuit_is_linear_circuit_linear(weights, head_angles):
     """By hand with Qiskit's state vector."""
     _, discriminator = made(weights, quantum="discriminator", head_angles=head_angles)
     images = torch.rand(3, 3, 32, 32, generator=seeded(5)) * 2 - 1
-    ansatz = ansatz_of(discriminator.config)
+    ansatz = build_circuit_spec(discriminator.config)
     with torch.no_grad():
         reduced = discriminator.reduce(discriminator.features(images))
         angles = math.pi / 2 + (reduced if head_angles == "linear" else math.pi / 2 * torch.tanh(reduced))
@@ -228,16 +228,16 @@ def test_both_blocks_train_in_their_own_group_and_the_backbone_stays(config, wei
     from safetensors.torch import load_file
 
     newest = max((run / "checkpoints").glob("step-*"))
-    saved, optimiser = (
+    saved, optimizer = (
         load_file(newest / "discriminator.safetensors"),
-        load_file(newest / "discriminator_optimiser.safetensors"),
+        load_file(newest / "discriminator_optimizer.safetensors"),
     )
     original = torch.load(weights)
     for name, tensor in original.items():
         if not name.startswith("fc."):
             assert torch.equal(saved[f"backbone.{name}"], tensor), name
-    assert not any(name.startswith("backbone") for name in optimiser)
-    assert any(name.startswith("block") for name in optimiser)
+    assert not any(name.startswith("backbone") for name in optimizer)
+    assert any(name.startswith("block") for name in optimizer)
 
 
 def test_a_run_goes_on_bit_for_bit_and_needs_no_weights_to_generate(config, weights, tmp_path, main):
@@ -255,11 +255,11 @@ def test_a_run_goes_on_bit_for_bit_and_needs_no_weights_to_generate(config, weig
     assert status == 0, err
 
 
-def test_grey_images_are_shown_as_three_equal_channels(weights):
+def test_gray_images_are_shown_as_three_equal_channels(weights):
     config = TransferConfig(weights=weights)
     discriminator = TransferDiscriminator(config, seeded(), channels=1)
     images = torch.rand(2, 1, 32, 32, generator=seeded(7))
     with torch.no_grad():
-        discriminator_of_colour = TransferDiscriminator(config, seeded(), channels=3)
-        expected = discriminator_of_colour.features(images.expand(-1, 3, -1, -1))
+        discriminator_of_color = TransferDiscriminator(config, seeded(), channels=3)
+        expected = discriminator_of_color.features(images.expand(-1, 3, -1, -1))
         np.testing.assert_allclose(discriminator.features(images), expected, atol=1e-6)

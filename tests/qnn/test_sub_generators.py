@@ -94,13 +94,13 @@ def test_an_estimator_with_shots_gives_noisy_values_around_the_exact_ones():
 def test_trains_by_gradient_descent():
     module = make(SHAPES[2])
     angles, wanted = torch.rand(8, 3, 4), torch.full((8, 3, 4), -0.5)
-    optimiser = torch.optim.Adam(module.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
     losses = []
     for _ in range(30):
         loss = (module(angles) - wanted).square().mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
 

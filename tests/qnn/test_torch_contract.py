@@ -17,7 +17,7 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.connectors import TorchConnector
 
-from qgan_qiskit.circuits import Ansatz, hybridq_ansatz
+from qgan_qiskit.circuits import CircuitSpec, hybridq_ansatz
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.qnn import ExactQNN, SubGenerators
 from qgan_qiskit.simulation import engine_cache as cache
@@ -260,7 +260,7 @@ def test_what_was_first_met_in_inference_mode_trains_afterwards(engine, reps, mo
             circuit.ry(x[qubit] * w[qubit] if layer else x[qubit], qubit)
             circuit.rx(w[qubit], qubit)
         circuit.cz(0, 1)
-    ansatz = Ansatz("products", circuit, tuple(x), tuple(w), (SparsePauliOp("ZZI"), SparsePauliOp("IXZ")))
+    ansatz = CircuitSpec("products", circuit, tuple(x), tuple(w), (SparsePauliOp("ZZI"), SparsePauliOp("IXZ")))
     module, inputs = SubGenerators(ansatz, 2, generator=torch.Generator().manual_seed(1)), angles(9)
     with torch.inference_mode():
         first = module(inputs).clone()

@@ -67,7 +67,7 @@ def _aer():
 def parameter_shift(circuit, inputs, weights, observables, x_BPQ, w_PK, cotangent_BPO):
     """Gradient of sum(cotangent * values) by shifting every *gate angle*: exact, and independent of the engine's backward.
 
-    Each parametrised one-qubit rotation of the transpiled circuit gets an angle of its own; the chain rule is Qiskit's.
+    Each parameterized one-qubit rotation of the transpiled circuit gets an angle of its own; the chain rule is Qiskit's.
     """
     basis = _to_rotations().run(circuit)
     parameters = [*inputs, *weights]

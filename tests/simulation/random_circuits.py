@@ -1,4 +1,4 @@
-"""Random parametrised circuits and observables, for comparison with independent simulators."""
+"""Random parameterized circuits and observables, for comparison with independent simulators."""
 
 import numpy as np
 from qiskit.circuit import ControlledGate, Gate, Parameter, QuantumCircuit

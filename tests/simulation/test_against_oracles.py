@@ -1,4 +1,4 @@
-"""The engine against its slow twin and against other people's simulators, on 550 generated circuits.
+"""The engine against its slow classical baseline and against other people's simulators, on 550 generated circuits.
 
 500 random circuits of up to 6 qubits hold every standard gate of Qiskit; 50 have the shapes of our models.
 
@@ -32,9 +32,9 @@ from random_circuits import LIBRARY, STANDARD, any_gate_circuit, random_observab
 
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.simulation._reference import SlowEngine
+from qgan_qiskit.simulation._reference import ReferenceEngine
 from qgan_qiskit.simulation.engine_cache import engine_for
-from qgan_qiskit.simulation.torch_engine.engine import PortableEngine
+from qgan_qiskit.simulation.torch_engine.engine import TorchEngine
 
 pytestmark = pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")
 
@@ -62,8 +62,8 @@ class Case:
         return engine_for(*self.parts)
 
     @cached_property
-    def twin(self):
-        return SlowEngine(*self.parts)
+    def classical_baseline(self):
+        return ReferenceEngine(*self.parts)
 
     def pairs(self, count):
         """Images and instances to look at: first, last, and others that differ from case to case."""
@@ -156,19 +156,19 @@ def check_values(case):
     assert found_BPO.dtype == np.float64
     assert found_BPO.shape == (*case.x_BPQ.shape[:2], len(case.observables))
     for b, p in case.pairs(3):
-        assert_close(found_BPO[b, p], case.twin.expectations(case.x_BPQ[b, p], case.w_PK[p]), 1e-10)
+        assert_close(found_BPO[b, p], case.classical_baseline.expectations(case.x_BPQ[b, p], case.w_PK[p]), 1e-10)
     for b, p in case.pairs(2):
         assert_close(found_BPO[b, p], statevector_values(*case.parts, *case.only(b, p))[0, 0], 1e-10)
 
 
 def check_gradients(case):
-    # A gradient by weights sums over images: a cotangent that is zero elsewhere leaves those that the twin walks.
+    # A gradient by weights sums over images: a cotangent that is zero elsewhere leaves those that the classical baseline walks.
     rng = np.random.default_rng(case.number)
     cotangent_BPO = np.zeros((*case.x_BPQ.shape[:2], len(case.observables)))
     expected_x, expected_w = np.zeros_like(case.x_BPQ), np.zeros_like(case.w_PK)
     for b, p in case.pairs(2):
         cotangent_BPO[b, p] = rng.normal(size=len(case.observables))
-        by_inputs_OQ, by_weights_OK = case.twin.jacobian(case.x_BPQ[b, p], case.w_PK[p])
+        by_inputs_OQ, by_weights_OK = case.classical_baseline.jacobian(case.x_BPQ[b, p], case.w_PK[p])
         expected_x[b, p] = cotangent_BPO[b, p] @ by_inputs_OQ
         expected_w[p] += cotangent_BPO[b, p] @ by_weights_OK
     found_x, found_w = engine_gradients(case.engine, case.x_BPQ, case.w_PK, cotangent_BPO)
@@ -188,14 +188,14 @@ def test_single_precision_equals_the_twin(case):
     found_BPO = engine_values(engine_for(*case.parts, torch.float32), case.x_BPQ, case.w_PK)
     assert found_BPO.dtype == np.float32
     for b, p in case.pairs(6):
-        assert_close(found_BPO[b, p], case.twin.expectations(case.x_BPQ[b, p], case.w_PK[p]), 1e-5)
+        assert_close(found_BPO[b, p], case.classical_baseline.expectations(case.x_BPQ[b, p], case.w_PK[p]), 1e-5)
 
 
 @pytest.mark.parametrize("number", range(3, RANDOM + OURS, 5))
 def test_portable_engine_equals_the_twin(number, monkeypatch):
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", "portable")
     case = case_of(number)
-    assert isinstance(case.engine, PortableEngine)
+    assert isinstance(case.engine, TorchEngine)
     check_values(case)
     check_gradients(case)
     single_BPO = engine_values(engine_for(*case.parts, torch.float32), case.x_BPQ, case.w_PK)
@@ -251,7 +251,7 @@ def test_values_equal_aer(number):
 def test_state_of_the_twin_is_the_circuits_up_to_its_phase(number):
     case = case_of(number)
     x_Q, w_K = case.x_BPQ[0, 0], case.w_PK[0]
-    found_D = case.twin.state(x_Q, w_K)
+    found_D = case.classical_baseline.state(x_Q, w_K)
     bound = case.circuit.assign_parameters(dict(zip([*case.inputs, *case.weights], [*x_Q, *w_K], strict=True)))
     assert abs(np.vdot(found_D, Statevector(bound).data)) == pytest.approx(1, abs=1e-10)
     assert np.linalg.norm(found_D) == pytest.approx(1, abs=1e-10)
@@ -364,7 +364,7 @@ def test_twin_refuses_what_the_engine_refuses():
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
     with pytest.raises(CircuitError, match="remove measurements"):
-        SlowEngine(circuit, [], [], [SparsePauliOp("Z")]).expectations([], [])
+        ReferenceEngine(circuit, [], [], [SparsePauliOp("Z")]).expectations([], [])
 
 
 ENGINES = ["native", "portable"]
@@ -392,7 +392,7 @@ def times(coefficient, label):
         ([SparsePauliOp("YX", 1j)], "observable 0 is not Hermitian: the coefficient of YX is 1j"),
         ([times(np.nan, "XX")], "observable 0 has the coefficient .*nan.* of XX; use finite numbers"),
         ([times(np.inf, "ZX")], "observable 0 has the coefficient .*inf.* of ZX; use finite numbers"),
-        ([SparsePauliOp("XX", np.array([Parameter("alpha")]))], "observable 0 has a parametrised coefficient"),
+        ([SparsePauliOp("XX", np.array([Parameter("alpha")]))], "observable 0 has a parameterized coefficient"),
         ([], "there are no observables; give at least one"),
     ],
 )

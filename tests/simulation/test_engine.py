@@ -10,7 +10,7 @@ from random_circuits import random_circuit, random_observables, split, values
 
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import CircuitError, UsageError
-from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_ansatz
+from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_spec
 from qgan_qiskit.simulation.torch_engine import statevector as expectation
 
 CPU = torch.device("cpu")
@@ -107,7 +107,7 @@ def test_our_shapes_equal_statevector(qubits, batch, encoding, entangler, readou
     ansatz = hybridq_ansatz(qubits, 3, encoding=encoding, entangler=entangler, readout=readout)
     rng = np.random.default_rng(qubits)
     x, w = values(rng, batch, 2, ansatz.num_inputs), values(rng, 2, ansatz.num_weights)
-    engine = engine_for_ansatz(ansatz, torch.float64, CPU)
+    engine = engine_for_spec(ansatz, torch.float64, CPU)
     assert engine.real == (encoding == "ry")
     found = engine.expectations(torch.tensor(x), torch.tensor(w)).numpy()
     rows = [0, batch - 1]
@@ -120,7 +120,7 @@ def test_our_shapes_equal_statevector(qubits, batch, encoding, entangler, readou
 @pytest.mark.usefixtures("either_engine")
 def test_second_backward_through_a_retained_graph_is_the_same():
     ansatz = hybridq_ansatz(4, 2)
-    engine = engine_for_ansatz(ansatz, torch.float64, CPU)
+    engine = engine_for_spec(ansatz, torch.float64, CPU)
     x = torch.rand(3, 2, 4, dtype=torch.float64, requires_grad=True)
     w = torch.rand(2, ansatz.num_weights, dtype=torch.float64, requires_grad=True)
     total = engine.expectations(x, w).square().sum()
@@ -135,7 +135,7 @@ def test_second_backward_through_a_retained_graph_is_the_same():
 @pytest.mark.usefixtures("either_engine")
 def test_two_forwards_before_their_backwards_keep_their_states():
     ansatz = hybridq_ansatz(4, 2)
-    engine = engine_for_ansatz(ansatz, torch.float64, CPU)
+    engine = engine_for_spec(ansatz, torch.float64, CPU)
     w = torch.rand(2, ansatz.num_weights, dtype=torch.float64)
     xs = [torch.rand(9, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     alone = [torch.autograd.grad(engine.expectations(x, w).sum(), x)[0] for x in xs]
@@ -148,7 +148,7 @@ def test_two_forwards_before_their_backwards_keep_their_states():
 @pytest.mark.usefixtures("either_engine")
 def test_batch_of_zero_images():
     ansatz = hybridq_ansatz(3, 1)
-    engine = engine_for_ansatz(ansatz, torch.float32, CPU)
+    engine = engine_for_spec(ansatz, torch.float32, CPU)
     assert engine.expectations(torch.zeros(0, 2, 3), torch.zeros(2, 3)).shape == (0, 2, 3)
 
 
@@ -167,7 +167,7 @@ def test_batch_of_zero_images():
 )
 def test_refuses_shapes_that_do_not_fit(inputs, weights, kind, monkeypatch):
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", kind)
-    engine = engine_for_ansatz(hybridq_ansatz(3, 1), torch.float64, CPU)
+    engine = engine_for_spec(hybridq_ansatz(3, 1), torch.float64, CPU)
     with pytest.raises(UsageError) as error:
         engine.expectations(torch.zeros(inputs).double(), torch.zeros(weights).double())
     assert str(error.value) == f"inputs have shape {inputs} and weights {weights}, expected (B, P, 3) and (P, 3)"
@@ -177,7 +177,7 @@ def test_refuses_shapes_that_do_not_fit(inputs, weights, kind, monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_refuses_another_precision(dtype, kind, monkeypatch):
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", kind)
-    engine = engine_for_ansatz(hybridq_ansatz(3, 1), dtype, CPU)
+    engine = engine_for_spec(hybridq_ansatz(3, 1), dtype, CPU)
     for inputs, weights in ((torch.float64, torch.float32), (torch.float32, torch.float64)):
         with pytest.raises(UsageError) as error:
             engine.expectations(torch.zeros(2, 2, 3, dtype=inputs), torch.zeros(2, 3, dtype=weights))

@@ -9,7 +9,7 @@ from qiskit.circuit.library import CUGate, real_amplitudes, zz_feature_map
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.simulation._reference import SlowEngine
+from qgan_qiskit.simulation._reference import ReferenceEngine
 from qgan_qiskit.simulation.engine_cache import engine_for
 from qgan_qiskit.simulation.parameter_columns import ExpressionEngine
 
@@ -97,7 +97,7 @@ def test_feature_map_against_parameter_shift_and_slow_engine():
     np.testing.assert_allclose(found.detach(), statevector_values(*arguments), atol=1e-10)
     gradients = torch.autograd.grad(found.sum(), tensors)
     expected = parameter_shift(*arguments, np.ones((2, 1, 1)))
-    slow = SlowEngine(circuit, inputs, weights, observables)
+    slow = ReferenceEngine(circuit, inputs, weights, observables)
     by_slow = [slow.jacobian(x[b, 0], w[0]) for b in range(2)]
     for found_gradient, by_shift in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(found_gradient, by_shift, atol=1e-8)

@@ -15,8 +15,8 @@ from qgan_qiskit.errors import MemoryNeededError, UsageError
 from qgan_qiskit.qnn import SubGenerators
 from qgan_qiskit.simulation import engine_cache as cache
 from qgan_qiskit.simulation import llvm as native
-from qgan_qiskit.simulation._reference import SlowEngine
-from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_ansatz
+from qgan_qiskit.simulation._reference import ReferenceEngine
+from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_spec
 from qgan_qiskit.simulation.llvm import bytecode as plan
 from qgan_qiskit.simulation.llvm import engine as evaluate
 from qgan_qiskit.simulation.llvm import engine as native_engine
@@ -63,11 +63,11 @@ def assert_close(found, expected, tolerance=1e-12):
 def test_angles_where_tangents_are_infinite(angle, dtype):
     ansatz = hybridq_ansatz(5, 4)
     x, w = np.full((9, 2, 5), angle), np.full((2, ansatz.num_weights), angle)
-    engine = engine_for_ansatz(ansatz, dtype, CPU)
+    engine = engine_for_spec(ansatz, dtype, CPU)
     found, by_input, by_weight = value_and_gradients(engine, x, w)
     # What the engine is given is the angle as its type rounds it.
     x, w = (np.asarray(torch.tensor(v, dtype=dtype), dtype=float) for v in (x, w))
-    slow = SlowEngine(ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables)
+    slow = ReferenceEngine(ansatz.circuit, ansatz.input_parameters, ansatz.weight_parameters, ansatz.observables)
     tolerance = 1e-10 if dtype == torch.float64 else 1e-5 if abs(angle) < 100 else 1e-2
     np.testing.assert_allclose(found[0, 0], slow.expectations(x[0, 0], w[0]), atol=tolerance)
     cotangent = np.linspace(-1, 1, found.numel()).reshape(found.shape)
@@ -78,7 +78,7 @@ def test_angles_where_tangents_are_infinite(angle, dtype):
 
 def test_both_ways_to_rotate_are_used():
     ansatz = hybridq_ansatz(4, 3)
-    engine = engine_for_ansatz(ansatz, torch.float32, CPU)
+    engine = engine_for_spec(ansatz, torch.float32, CPU)
     for angle, tangents in ((0.3, True), (np.pi, False)):
         chosen, _ = engine.reads(np.zeros((4, 1, 16), np.float32), np.full((12, 1), angle, np.float32))
         assert chosen.tangents == tangents
@@ -146,10 +146,10 @@ def test_windows_within_windows_within_windows(chunks, encoding, monkeypatch):
     ansatz = hybridq_ansatz(8, 4, encoding=encoding, entangler="cz" if encoding == "ry_rx" else "cx")
     rng = np.random.default_rng(0)
     x, w = values(rng, 3, 2, 8), values(rng, 2, ansatz.num_weights)
-    expected = value_and_gradients(engine_for_ansatz(ansatz, torch.float64, CPU), x, w)
+    expected = value_and_gradients(engine_for_spec(ansatz, torch.float64, CPU), x, w)
     monkeypatch.setattr(plan, "_CHUNK_BYTES", chunks)
     monkeypatch.setattr(cache, "_engines", type(cache._engines)())
-    assert_close(value_and_gradients(engine_for_ansatz(ansatz, torch.float64, CPU), x, w), expected)
+    assert_close(value_and_gradients(engine_for_spec(ansatz, torch.float64, CPU), x, w), expected)
 
 
 def test_machine_code_is_kept_and_made_again_when_damaged(tmp_path, monkeypatch):
@@ -234,7 +234,7 @@ def test_states_are_kept_for_gradients_only(enabled, monkeypatch):
 
 
 def test_memory_does_not_grow_with_depth():
-    needed = [engine_for_ansatz(hybridq_ansatz(10, d), torch.float32, CPU).bytes_needed(10, 64, True) for d in (6, 60)]
+    needed = [engine_for_spec(hybridq_ansatz(10, d), torch.float32, CPU).bytes_needed(10, 64, True) for d in (6, 60)]
     states = 640 * 1024 * 4
     assert needed[0] > states
     assert needed[1] < needed[0] + states * 54 * 0.2, "angles and their coefficients only"
@@ -245,20 +245,20 @@ def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch):
     monkeypatch.setattr(native, "kind", host.functools.cache(native.kind.__wrapped__))
     monkeypatch.setitem(__import__("sys").modules, "qgan_qiskit.simulation.llvm.interpreter", None)
     with pytest.warns(UserWarning, match="plain torch.*pip install llvmlite"):
-        assert type(engine_for_ansatz(hybridq_ansatz(3, 1), torch.float32, CPU)).__name__ == "PortableEngine"
+        assert type(engine_for_spec(hybridq_ansatz(3, 1), torch.float32, CPU)).__name__ == "TorchEngine"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        engine_for_ansatz(hybridq_ansatz(3, 2), torch.float32, CPU)
+        engine_for_spec(hybridq_ansatz(3, 2), torch.float32, CPU)
 
 
 def test_insisting_on_kernels_where_there_is_no_compiler_is_refused(monkeypatch):
     monkeypatch.setattr(native, "kind", host.functools.cache(native.kind.__wrapped__))
     monkeypatch.setitem(__import__("sys").modules, "qgan_qiskit.simulation.llvm.interpreter", None)
     with pytest.warns(UserWarning), pytest.raises(UsageError, match=r"'native', but kernels .* pip install llvmlite"):
-        engine_for_ansatz(hybridq_ansatz(3, 1), torch.float32, CPU)
+        engine_for_spec(hybridq_ansatz(3, 1), torch.float32, CPU)
 
 
 def test_an_unknown_engine_is_refused(monkeypatch):
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", "fast")
     with pytest.raises(UsageError, match="QGAN_QISKIT_ENGINE is 'fast': 'native' or 'portable'"):
-        engine_for_ansatz(hybridq_ansatz(3, 1), torch.float32, CPU)
+        engine_for_spec(hybridq_ansatz(3, 1), torch.float32, CPU)

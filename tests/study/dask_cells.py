@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.study.cells import done_once
+from qgan_qiskit.study.cells import run_once
 
 
 def leave_lines(cell: tuple[str, float]) -> dict[str, int]:
@@ -20,7 +20,7 @@ def leave_lines(cell: tuple[str, float]) -> dict[str, int]:
         _append(path / "ended")
         return {"worker": os.getpid()}
 
-    return done_once(Path(folder), work)
+    return run_once(Path(folder), work)
 
 
 def end_the_worker(cell: tuple[str, float]) -> dict[str, int]:

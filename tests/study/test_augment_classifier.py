@@ -35,7 +35,7 @@ def test_every_image_comes_equally_often(images, batch, steps):
 
 
 def red_and_blue(count):
-    """Images that differ in their colour."""
+    """Images that differ in their color."""
     numbers = np.random.default_rng(0)
     labels = np.arange(count) % 2
     images = numbers.integers(0, 120, (count, 16, 16, 3), dtype=np.uint8)
@@ -85,7 +85,7 @@ def test_a_loss_that_is_not_finite_stops_the_cell():
 
 def test_images_come_in_the_range_and_size_that_the_weights_expect():
     levels = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 16, 16)
-    symmetric = Preparation(config(normalisation="symmetric"), 16, CPU)(levels)
+    symmetric = Preparation(config(normalization="symmetric"), 16, CPU)(levels)
     assert (symmetric[0] == -1).all() and (symmetric[1] == 1).all()
     imagenet = Preparation(config(input_size=32), 16, CPU)(levels)
     assert imagenet.shape == (2, 3, 32, 32)
@@ -95,7 +95,7 @@ def test_images_come_in_the_range_and_size_that_the_weights_expect():
     assert imagenet[1, :, 5, 5].tolist() == pytest.approx(expected)
 
 
-def test_traditional_augmentation_changes_each_image_on_its_own_and_invents_no_colours():
+def test_traditional_augmentation_changes_each_image_on_its_own_and_invents_no_colors():
     numbers = np.random.default_rng(0)
     image = torch.from_numpy(numbers.uniform(0.3, 0.6, (3, 16, 16)).astype(np.float32))
     batch = image.expand(6, 3, 16, 16)

@@ -106,7 +106,12 @@ def isic(tmp_path_factory):
 
 def test_the_parts_share_no_lesion_and_together_are_everything(isic, tmp_path):
     data = DataConfig(
-        path=str(isic), resolution=16, validation_share=0.25, test_share=0.25, cache_dir=str(tmp_path), class_name=None
+        path=str(isic),
+        resolution=16,
+        validation_fraction=0.25,
+        test_fraction=0.25,
+        cache_dir=str(tmp_path),
+        class_name=None,
     )
     classes = classes_of(data, "nv,MEL , bcc")
     assert classes == ("NV", "MEL", "BCC")
@@ -130,12 +135,12 @@ def test_the_parts_share_no_lesion_and_together_are_everything(isic, tmp_path):
 
 
 def test_what_cannot_be_divided_or_told_apart_is_refused(isic, tmp_path):
-    data = DataConfig(path=str(isic), resolution=16, cache_dir=str(tmp_path), test_share=0)
+    data = DataConfig(path=str(isic), resolution=16, cache_dir=str(tmp_path), test_fraction=0)
     with pytest.raises(UsageError, match="at least two classes"):
         classes_of(data, "MEL")
     with pytest.raises(UsageError, match="names a class twice"):
         classes_of(data, "MEL,mel")
     with pytest.raises(DataError, match="no class 'ABC'"):
         classes_of(data, "MEL,ABC")
-    with pytest.raises(DataError, match=r"test part, class MEL: .*--test-share"):
+    with pytest.raises(DataError, match=r"test part, class MEL: .*--test-fraction"):
         read_part(data, "test", CLASSES)

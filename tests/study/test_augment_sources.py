@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_augment import CLASSES, DATA, DIVISION, train_runs
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import make_lesions, read_images
+from qgan_qiskit.data import make_synthetic_lesions, read_images
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.study.augment.sources import open_sources, parse_generators
 
@@ -23,7 +23,7 @@ def runs(tiny, tmp_path_factory):
 
 @pytest.fixture
 def data(image_cache):
-    return DataConfig(resolution=16, made_per_class=60, cache_dir=str(image_cache), **DIVISION)
+    return DataConfig(resolution=16, synthetic_per_class=60, cache_dir=str(image_cache), **DIVISION)
 
 
 def changed(run, tmp_path, section="data", **settings):
@@ -53,7 +53,7 @@ def test_runs_are_found_by_class_in_the_order_given(runs, data, tiny, tmp_path):
         str(run / "checkpoints" / "step-00000002") for run in (second[0], runs[0])
     ]
     first, other = found["melanoma"]
-    assert (first.model, first.twin, first.step, first.class_name) == ("dcgan", False, 2, "melanoma")
+    assert (first.model, first.classical_baseline, first.step, first.class_name) == ("dcgan", False, 2, "melanoma")
     assert first.digest != other.digest
     (early,) = open_sources("g", [runs[0] / "checkpoints" / "step-00000002", runs[1]], data, CLASSES)["nevus"]
     assert early.digest == found["nevus"][1].digest
@@ -62,11 +62,11 @@ def test_runs_are_found_by_class_in_the_order_given(runs, data, tiny, tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"part": "all"},
-        {"part": "validation"},
-        {"part": "test"},
-        {"validation_share": 0.1},
-        {"test_share": 0.05},
+        {"split": "all"},
+        {"split": "validation"},
+        {"split": "test"},
+        {"validation_fraction": 0.1},
+        {"test_fraction": 0.05},
         {"split_seed": 5},
     ],
     ids=str,
@@ -76,8 +76,10 @@ def test_a_run_that_may_have_seen_other_images_is_refused_with_the_remedy(settin
     with pytest.raises(UsageError) as caught:
         open_sources("g", [copy, runs[1]], data, CLASSES)
     message = str(caught.value)
-    assert message.startswith(f"{copy}: may have seen validation or test images (part {settings.get('part', 'train')}")
-    assert message.endswith("train it with fit --part train --validation-share 0.2 --test-share 0.3 --split-seed 4")
+    assert message.startswith(f"{copy}: may have seen validation or test images (part {settings.get('split', 'train')}")
+    assert message.endswith(
+        "train it with fit --split train --validation-fraction 0.2 --test-fraction 0.3 --split-seed 4"
+    )
     assert "\n" not in message
 
 
@@ -105,7 +107,7 @@ def test_a_class_without_a_run_and_a_run_that_is_none_are_refused(runs, data, tm
 
 def test_images_that_were_moved_are_known_by_their_content(tiny, image_cache, tmp_path):
     """The same images elsewhere are the same train part; others at another place are not."""
-    lesions = make_lesions(40, 16, 0, CLASSES)
+    lesions = make_synthetic_lesions(40, 16, 0, CLASSES)
     for number, place in enumerate(("here", "there", "others")):
         for row, name in enumerate(lesions.names):
             path = tmp_path / place / f"{name.removeprefix('made/')}.png"
@@ -126,7 +128,7 @@ def test_what_the_train_part_trains_on_is_no_validation_or_test_image(tiny, tmp_
     """The other side of the check: a run that passes has seen images of the train part only."""
     config = tiny(data={**DATA, "class_name": "nevus"})
     seen = set(read_images(config.data, 0).names)
-    others = [DataConfig(**{**config.data.model_dump(), "part": part}) for part in ("validation", "test")]
+    others = [DataConfig(**{**config.data.model_dump(), "split": part}) for part in ("validation", "test")]
     held_out = [set(read_images(one, 0).names) for one in others]
     assert all(held_out) and not seen & (held_out[0] | held_out[1])
     assert len(seen | held_out[0] | held_out[1]) == 60

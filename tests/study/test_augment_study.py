@@ -102,7 +102,7 @@ def test_it_writes_every_cell_and_a_report(finished):
         "chosen",
     ):
         assert piece in text
-    # Made lesions are not in the paper.
+    # Synthetic lesions are not in the paper.
     assert "paper" not in text
     with Image.open(finished / "curve.png") as picture:
         assert (
@@ -307,7 +307,7 @@ WRONG = {
     "an address without dask": (["--scheduler", "tcp://x:1"], "go together"),
     "weights that are not there": (["--weights", "nowhere.pth", "--generator", "g=x"], "nowhere.pth: cannot be read"),
     "a run that is not there": (["--generator", "g=nowhere"], "nowhere: not a run folder"),
-    "no parts": (["--test-share", "0.5", "--validation-share", "0.5"], "together they"),
+    "no parts": (["--test-fraction", "0.5", "--validation-fraction", "0.5"], "together they"),
 }
 
 
@@ -315,7 +315,7 @@ WRONG = {
 def test_what_cannot_work_ends_in_one_line_before_anything_is_written(what, main, image_cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments, message = WRONG[what]
-    base = ["--resolution", "16", "--made-per-class", "40", "--cache-dir", image_cache]
+    base = ["--resolution", "16", "--synthetic-per-class", "40", "--cache-dir", image_cache]
     status, out, err = main("study", "augment", *base, "--outdir", tmp_path / "s", *arguments)
     assert status in (2, 3, 4) and out == ""
     assert message in err and err.count("\n") == 1, err

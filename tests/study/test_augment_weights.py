@@ -166,7 +166,7 @@ def test_the_strides_of_the_original_resnet():
 
 
 def fold(network):
-    """Work every batch norm into the convolution before it, as quantisation does."""
+    """Work every batch norm into the convolution before it, as quantization does."""
     layers = list(network.modules())
     for convolution, norm in itertools.pairwise(layers):
         if isinstance(norm, nn.BatchNorm2d):
@@ -213,7 +213,7 @@ def real_networks(monkeypatch):
 
 
 def test_the_real_files_load(real_networks):
-    path = str(WEIGHTS / "mobilenet_v2_imagenet_qat8_dequantised.pth")
+    path = str(WEIGHTS / "mobilenet_v2_imagenet_qat8_dequantized.pth")
     _, start = build_classifier(config(path, "mobilenet_v2"), 3, 0)
     assert start.from_scratch == ("classifier",) and len(start.folded) == 52
     path = str(WEIGHTS / "resnet50_v1_imagenet_to_layer3_partial.pth")

@@ -10,7 +10,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qgan_qiskit.analysis.gradient_variance import fitted_decay, gradient_variance, gradients, observables_of
-from qgan_qiskit.circuits import Ansatz, hybridq_ansatz
+from qgan_qiskit.circuits import CircuitSpec, hybridq_ansatz
 from qgan_qiskit.circuits.qasm.parameter_names import numbered_parameters
 
 
@@ -20,7 +20,7 @@ def turned(num_qubits, gates="y", reps=1):
     circuit = QuantumCircuit(num_qubits)
     for number, weight in enumerate(weights):
         getattr(circuit, f"r{gates[number // num_qubits % len(gates)]}")(weight, number % num_qubits)
-    return Ansatz("turned", circuit, (), weights, (SparsePauliOp("Z" * num_qubits),))
+    return CircuitSpec("turned", circuit, (), weights, (SparsePauliOp("Z" * num_qubits),))
 
 
 def variances(ansatz, observable, count, seed=0):

@@ -22,30 +22,32 @@ EVERY = [(model, name) for model, names in PRESETS.items() for name in names]
 
 @pytest.mark.parametrize(("model", "name"), EVERY)
 def test_every_preset_is_an_entry(model, name):
-    """And is written as it is read; the settings are the preset's, but for the twin."""
-    for twin in (False, True):
-        entry = Entry(model, name, twin)
+    """And is written as it is read; the settings are the preset's, but for the classical baseline."""
+    for classical_baseline in (False, True):
+        entry = Entry(model, name, classical_baseline)
         config = PRESETS[model][name]()
-        if twin and not hasattr(config.model, "twin"):
-            with pytest.raises(UsageError, match=r"has no circuits to replace; leave \+twin out"):
+        if classical_baseline and not hasattr(config.model, "classical_baseline"):
+            with pytest.raises(UsageError, match=r"has no circuits to replace; leave \+baseline out"):
                 parse_entries(str(entry))
             continue
         assert parse_entries(str(entry)) == (entry,)
-        assert entry.config() == (config.updated({"model": {"twin": True}}) if twin else config)
+        assert entry.config() == (
+            config.updated({"model": {"classical_baseline": True}}) if classical_baseline else config
+        )
 
 
 def test_a_list_of_entries():
-    assert [str(entry) for entry in parse_entries("hybridq, hybridq+twin,hybridq:paper,dcgan:default")] == [
+    assert [str(entry) for entry in parse_entries("hybridq, hybridq+baseline,hybridq:paper,dcgan:default")] == [
         "hybridq",
-        "hybridq+twin",
+        "hybridq+baseline",
         "hybridq:paper",
         "dcgan",
     ]
-    assert Entry("hybridq", "paper", True).slug == "hybridq-paper-twin"
+    assert Entry("hybridq", "paper", True).slug == "hybridq-paper-baseline"
 
 
 @pytest.mark.parametrize(
-    "text", ["", ",", "hybridq,", "HYBRIDQ", "hybridq:", "hybridq+", "hybridq+twin+twin", "a/b", ":x"]
+    "text", ["", ",", "hybridq,", "HYBRIDQ", "hybridq:", "hybridq+", "hybridq+baseline+baseline", "a/b", ":x"]
 )
 def test_what_is_no_list_of_entries(text):
     with pytest.raises(UsageError, match="--models"):
@@ -85,7 +87,7 @@ def test_budgets_are_equal_but_for_less_than_a_batch(images, epochs, curve_every
 
 def test_recipes_are_the_presets_own():
     """Everything but the study's own settings comes from the preset, its augmentation included unless one is asked for."""
-    settings = CompareConfig(epochs=3, data={"resolution": 64, "colour": "grey"}, evaluation={"metrics": "ssim"})
+    settings = CompareConfig(epochs=3, data={"resolution": 64, "color": "grayscale"}, evaluation={"metrics": "ssim"})
     for model, name in EVERY:
         entry = Entry(model, name)
         preset = entry.config()
@@ -98,7 +100,7 @@ def test_recipes_are_the_presets_own():
         theirs = preset.training.model_dump() | {"epochs": 3, "steps": config.training.steps, "seed": 5}
         assert config.training.model_dump() == theirs | {"device": "cpu", "threads": None}
         assert config.data.augment == preset.data.augment
-        assert (config.data.colour, config.data.class_name) == ("grey", "MEL")
+        assert (config.data.color, config.data.class_name) == ("grayscale", "MEL")
         flipped = run_config(entry, settings.model_copy(update={"augment": "flip"}), "MEL", 5, 1000)
         assert flipped.data.augment == "flip"
 
@@ -106,12 +108,12 @@ def test_recipes_are_the_presets_own():
 def test_cells_of_a_study(tmp_path, image_cache, monkeypatch):
     monkeypatch.setitem(PRESETS["dcgan"], "tiny", tiny_dcgan)
     monkeypatch.setitem(PRESETS["hybridq"], "tiny", tiny_hybridq)
-    data = {"cache_dir": str(image_cache), "resolution": 16, "made_per_class": 20}
+    data = {"cache_dir": str(image_cache), "resolution": 16, "synthetic_per_class": 20}
     study = begin(tmp_path, CompareConfig(epochs=1, data=data, evaluation={"metrics": "ssim"}))
-    entries = parse_entries("dcgan:tiny,hybridq:tiny+twin")
+    entries = parse_entries("dcgan:tiny,hybridq:tiny+baseline")
     cells = plan(study, entries, ("nevus", "melanoma"), (4, 2))
     assert len({cell.name for cell in cells}) == 8
-    assert cells[1].name == "hybridq-tiny-twin-nevus-s4"
+    assert cells[1].name == "hybridq-tiny-baseline-nevus-s4"
     assert [cell.left_out for cell in cells[:2]] == [0, 4]
     # Made images differ with the seed and the class, and with nothing else.
     assert len({cell.data_digest for cell in cells}) == 4
@@ -147,7 +149,7 @@ def test_a_plain_class_name_is_kept():
 
 
 def test_models_that_join_a_study_bring_their_settings_and_find_those_of_others(tmp_path):
-    made = {"data": {"resolution": 16, "made_per_class": 16}, "evaluation": {"metrics": "ssim"}}
+    made = {"data": {"resolution": 16, "synthetic_per_class": 16}, "evaluation": {"metrics": "ssim"}}
 
     def asked(models, **settings):
         study = begin(tmp_path, CompareConfig(model_settings=settings, **made))
@@ -173,7 +175,7 @@ def test_models_that_join_a_study_bring_their_settings_and_find_those_of_others(
 
 def test_a_file_that_settings_name_may_move_but_not_change(tmp_path):
     """Also of studies that know no digest of it yet, as those of earlier versions."""
-    made = {"data": {"resolution": 16, "made_per_class": 16}, "evaluation": {"metrics": "ssim"}}
+    made = {"data": {"resolution": 16, "synthetic_per_class": 16}, "evaluation": {"metrics": "ssim"}}
     study, places = tmp_path / "study", [tmp_path / name for name in ("here.pth", "there.pth", "other.pth")]
     for place, content in zip(places, (b"weights", b"weights", b"others"), strict=True):
         place.write_bytes(content)
@@ -203,7 +205,7 @@ def test_a_file_that_settings_name_may_move_but_not_change(tmp_path):
 
 def test_files_of_a_model_that_takes_no_part_may_change(tmp_path):
     """Its settings were given, but not one of its cells can depend on them."""
-    made = {"data": {"resolution": 16, "made_per_class": 16}, "evaluation": {"metrics": "ssim"}}
+    made = {"data": {"resolution": 16, "synthetic_per_class": 16}, "evaluation": {"metrics": "ssim"}}
     for content in ("old", "new"):
         (tmp_path / content).write_text(content)
 

@@ -30,8 +30,12 @@ def options(image_cache):
 BAD = {
     "unknown model": (["--models", "gan"], 2, "--models 'gan': no such model; there are hybridq, dcgan"),
     "unknown preset": (["--models", "dcgan:huge"], 2, "--models 'dcgan:huge': dcgan has default"),
-    "twin without circuits": (["--models", "dcgan+twin"], 2, "dcgan has no circuits to replace; leave +twin out"),
-    "not a model": (["--models", "hybridq twin"], 2, "'hybridq twin' is not of the form"),
+    "classical baseline without circuits": (
+        ["--models", "dcgan+baseline"],
+        2,
+        "dcgan has no circuits to replace; leave +baseline out",
+    ),
+    "not a model": (["--models", "hybridq classical baseline"], 2, "'hybridq classical baseline' is not of the form"),
     "nothing": (["--models", ""], 2, "--models ''"),
     "a model twice": (["--models", "dcgan,dcgan:default"], 2, "names dcgan twice"),
     "a class twice": (["--class", "nevus,NEVUS"], 2, "names a class twice"),
@@ -45,7 +49,11 @@ BAD = {
         2,
         "nowhere.pth: cannot be read",
     ),
-    "too few images": (["--made-per-class", "8", "--models", "dcgan"], 3, "dcgan: a batch of 64 does not fit 8 images"),
+    "too few images": (
+        ["--synthetic-per-class", "8", "--models", "dcgan"],
+        3,
+        "dcgan: a batch of 64 does not fit 8 images",
+    ),
     "a size that does not fit": (["--resolution", "24"], 2, "--models 'hybridq:tiny': data.resolution must be 16"),
     "dask without address": (["--executor", "dask"], 2, "--executor dask and --scheduler ADDRESS go together"),
     "address without dask": (["--scheduler", "tcp://x:1"], 2, "--executor dask and --scheduler ADDRESS go together"),
@@ -128,7 +136,7 @@ def test_a_machine_that_does_not_see_the_same_files_fails_its_cell(options, tmp_
     from qgan_qiskit.study.compare.run import prepare
     from qgan_qiskit.study.compare.work import work_on
 
-    data = {"cache_dir": options[1], "resolution": 16, "made_per_class": 20}
+    data = {"cache_dir": options[1], "resolution": 16, "synthetic_per_class": 20}
     settings = CompareConfig(epochs=1, data=data, evaluation={"metrics": "ssim"})
     study, (cell,) = prepare(settings, parse_entries("dcgan:tiny"), ["nevus"], [0], tmp_path / "study", "command")
     with pytest.raises(StorageError, match="does not see the study"):

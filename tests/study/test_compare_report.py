@@ -14,7 +14,7 @@ from qgan_qiskit.config.studies import CompareConfig
 from qgan_qiskit.study.compare.folder import begin
 from qgan_qiskit.study.compare.paper import printed_fid
 from qgan_qiskit.study.compare.report import write_report
-from qgan_qiskit.study.compare.summary import summarise
+from qgan_qiskit.study.compare.summary import summarize
 
 CLASSES = ("MEL", "NV")
 # Model, class, seed -> FID.
@@ -23,7 +23,7 @@ FIDS = {
     ("hybridq", "NV"): [1.0, 1.3, 1.9],
     ("dcgan", "MEL"): [1.0, 1.2, 1.3],
     ("dcgan", "NV"): [2.2, 2.4, 3.9],
-    ("hybridq+twin", "MEL"): [0.45],
+    ("hybridq+baseline", "MEL"): [0.45],
     ("mosaiq", "MEL"): [8.0, None],
 }
 FLOOR = {"MEL": 0.11, "NV": 0.07}
@@ -43,15 +43,16 @@ def row(model, class_name, seed, fid):
         figure("prdc", "precision, k = 5", 0.5 + 0.01 * seed, None),
     ]  # fmt: skip
     curve = [{"step": 10 * n, "images_seen": 640 * n, "epochs": 5.0 * n, "figures": figures[:1]} for n in (1, 2) if fid]
-    twin = model.endswith("+twin")
+    classical_baseline = model.endswith("+baseline")
     quantum = 600 if "hybridq" in model else 0
     return {
-        "model": model, "name": model.partition("+")[0], "preset": "default", "twin": twin, "class": class_name,
+        "model": model, "name": model.partition("+")[0], "preset": "default", "classical_baseline": classical_baseline,
+        "class": class_name,
         "seed": seed, "diverged": None if fid else "a loss is nan at step 3: nothing was updated", "figures": figures,
         "curve": curve, "epochs": 30, "batch_size": 64, "steps": 20, "images_seen": 1280, "left_out": 3, "images": 1283,
         "parameters": {
-            "generator": 1000, "discriminator": 500, "quantum": 0 if twin else quantum,
-            "in_place_of_quantum": quantum if twin else 0,
+            "generator": 1000, "discriminator": 500, "quantum": 0 if classical_baseline else quantum,
+            "in_place_of_quantum": quantum if classical_baseline else 0,
         },
         "seconds": 12.5, "seconds_complete": True, "device": "cpu", "threads": 1, "data_digest": class_name * 4,
         "data_notes": [], "config_digest": "c0", "versions": {"torch": "1"},
@@ -84,7 +85,7 @@ def written(tmp_path_factory):
 
 
 def test_means_and_intervals(rows):
-    lines = {(line["model"], line["class"]): line for line in summarise(rows)["table"]}
+    lines = {(line["model"], line["class"]): line for line in summarize(rows)["table"]}
     assert set(lines) == set(FIDS)
     for key, fids in FIDS.items():
         found = lines[key]["figures"]["FID, 768-d"]
@@ -103,7 +104,7 @@ def test_means_and_intervals(rows):
 
 
 def test_tests_pair_cells_of_the_same_class_and_seed(rows):
-    summary = summarise(rows)
+    summary = summarize(rows)
     tests = {(test["first"], test["second"]): test for test in summary["tests"]}
     assert summary["tested"] == "FID, 768-d"
     assert len(tests) == 6
@@ -116,7 +117,7 @@ def test_tests_pair_cells_of_the_same_class_and_seed(rows):
     assert found["log"]["t_p"] == pytest.approx(stats.ttest_rel(np.log(ours), np.log(theirs)).pvalue)
     # All six differences have one sign: only the two equal sign patterns are as far from 0.
     assert found["log"]["flip_p"] == found["plain"]["flip_p"] == 2 / 2**6
-    for pair in itertools.combinations(("hybridq", "dcgan", "hybridq+twin", "mosaiq"), 2):
+    for pair in itertools.combinations(("hybridq", "dcgan", "hybridq+baseline", "mosaiq"), 2):
         if pair != ("hybridq", "dcgan"):
             assert tests[pair]["pairs"] == 1
             assert tests[pair]["plain"] is tests[pair]["log"] is None
@@ -129,7 +130,7 @@ def test_holm_over_the_pairs_of_models():
     rng = np.random.default_rng(3)
     fids = {model: rng.uniform(1, 3, 4) for model in "abc"}
     rows = [row(model, "MEL", seed, fid) for model, values in fids.items() for seed, fid in enumerate(values)]
-    tests = summarise(rows)["tests"]
+    tests = summarize(rows)["tests"]
     for scale, kind in itertools.product(("plain", "log"), ("t_p", "flip_p")):
         p_values = sorted(test[scale][kind] for test in tests)
         steps = np.minimum(1, np.maximum.accumulate(np.array(p_values) * (3, 2, 1)))
@@ -142,7 +143,7 @@ def test_markdown(written):
     half = stats.t.ppf(0.975, 2) * 0.1 / math.sqrt(3)
     assert "| hybridq | 1,500 (600) | 1,280 | 3 | " in mel
     assert f"| 0.600 ± {half:.3f} | " in mel
-    assert "| hybridq+twin | 1,500 (0; 600 in their place) | 1,280 | 1 | 0.450 [0.350, 0.650] ² |" in mel
+    assert "| hybridq+baseline | 1,500 (0; 600 in their place) | 1,280 | 1 | 0.450 [0.350, 0.650] ² |" in mel
     assert "| mosaiq | 1,500 (0) | 1,280 | 2 (1 diverged) | 8.00 [7.90, 8.20] ² |" in mel
     assert "| *real against real* | – | – | – | 0.110 (n = 500) | – | – |" in mel
     # The paper's values stand in a column of their own, which says so, and only where the paper has any.
@@ -185,7 +186,7 @@ def test_machine_readable_files(written, rows):
 def test_infinite_figures_are_none(rows):
     """A figure that is not finite is missing in the means, and null in the JSON."""
     rows[0]["figures"][0]["value"] = math.inf
-    line = summarise(rows)["table"][0]
+    line = summarize(rows)["table"][0]
     assert line["figures"]["FID, 768-d"]["values"] == [0.6, 0.7]
 
 

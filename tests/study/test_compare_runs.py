@@ -224,7 +224,7 @@ def test_a_study_grows_and_does_not_change(uncut, options, main, tmp_path):
         (("--epochs", "3"), "epochs is 3 and was 2"),
         (("--curve-every", "0"), "curve_every is 0 and was 1"),
         (("--augment", "none"), "augment is 'none' and was None"),
-        (("--made-per-class", "21"), "data.made_per_class is 21 and was 20"),
+        (("--synthetic-per-class", "21"), "data.synthetic_per_class is 21 and was 20"),
         (("--bootstrap", "0"), "evaluation.bootstrap is 0 and was 20"),
         (("--metrics", "ms-ssim"), "evaluation.metrics is 'ms-ssim' and was 'ssim'"),
         (("--threads", "2"), "threads is 2 and was 1"),

@@ -127,7 +127,7 @@ def test_training_cells_with_a_killed_worker(cluster, tmp_path, main, monkeypatc
         image_cache,
         *OPTIONS,
         "--models",
-        "hybridq:tiny,dcgan:tiny,hybridq:tiny+twin",
+        "hybridq:tiny,dcgan:tiny,hybridq:tiny+baseline",
         "--class",
         "nevus",
     ]

@@ -11,7 +11,7 @@ from geometry_models import SIZES, tiny_generator
 from qiskit.quantum_info import Statevector
 
 from qgan_qiskit.analysis.state_fidelity import input_fidelities, parts_with_inputs
-from qgan_qiskit.circuits import hybridq_ansatz, read_ansatz
+from qgan_qiskit.circuits import hybridq_ansatz, read_circuit_spec
 from qgan_qiskit.config import HybridQConfig, MosaiqConfig
 from qgan_qiskit.errors import CircuitError, UsageError
 from qgan_qiskit.hardware.generator_circuits import work_of
@@ -58,7 +58,7 @@ def test_a_narrow_noise_range_makes_inputs_alike():
     """For x, y ~ U[0, h) each qubit's fidelity is (1 + sinc^2(h / 2)) / 2 in the mean, and qubits are independent."""
     means = {}
     for high in (0.3, math.pi / 2, math.pi):
-        generator = generator_of(HybridQConfig(**SIZES, noise_high=high))
+        generator = generator_of(HybridQConfig(**SIZES, latent_high=high))
         found = input_fidelities(generator, *latents(generator, 1500))
         qubit = (1 + (math.sin(high / 2) / (high / 2)) ** 2) / 2
         means[high] = found.mean()
@@ -102,7 +102,7 @@ def test_what_decides_the_fidelity_of_an_encoding_are_single_qubits(tmp_path):
     assert all(list(part.count_ops()) == ["ry", "rx"] for part in parts)
     path = tmp_path / "own.qasm"
     path.write_text(REUPLOADING)
-    [part] = parts_with_inputs(read_ansatz(path))
+    [part] = parts_with_inputs(read_circuit_spec(path))
     # Neither the last ladder nor the weight behind it.
     assert [item.operation.name for item in part.data] == ["ry", "rx", "cx", "ry", "rz", "ry"]
 
@@ -124,7 +124,7 @@ def test_inputs_behind_an_entangler_of_many_qubits_are_left_out(tmp_path):
     assert "17 qubits" in _fidelities(generator, *pair, {})["left_out"]
 
 
-@pytest.mark.parametrize("name", ["dcgan", "hybridq-twin"])
+@pytest.mark.parametrize("name", ["dcgan", "hybridq-baseline"])
 def test_without_circuits_there_are_no_states(name):
     generator = tiny_generator(name)
     with pytest.raises(UsageError, match="no circuits"):

@@ -99,7 +99,7 @@ def test_one_qubit_turned_twice():
 
 def test_the_rank_of_a_twin_is_that_of_its_hidden_layer():
     """3 inputs, 3 outputs and 6 weights leave one hidden unit: rank 1 in each of 2 parts, also behind the decoder."""
-    generator = tiny_generator("hybridq-twin")
+    generator = tiny_generator("hybridq-baseline")
     found = jacobians(generator, one_latent(generator))
     for matrix in (found.features_FS, found.image_DS):
         values = torch.linalg.svdvals(matrix).numpy()
@@ -109,7 +109,7 @@ def test_the_rank_of_a_twin_is_that_of_its_hidden_layer():
     assert numerical_rank(torch.linalg.svdvals(jacobians(circuits, one_latent(circuits)).features_FS).numpy()) == 6
 
 
-@pytest.mark.parametrize("name", ["hybridq", "hybridq-fusion", "mosaiq-shared", "qgpatch-twin", "mediq"])
+@pytest.mark.parametrize("name", ["hybridq", "hybridq-fusion", "mosaiq-shared", "qgpatch-baseline", "mediq"])
 def test_the_parts_of_a_cut_generator_make_the_whole(name):
     generator = tiny_generator(name)
     assert isinstance(generator, QuantumGenerator)

@@ -56,7 +56,7 @@ def test_for_small_steps_it_is_what_the_jacobian_says(name):
     np.testing.assert_allclose(found, expected, rtol=2e-2)
 
 
-def test_a_distance_of_features_takes_grey_and_colour():
+def test_a_distance_of_features_takes_gray_and_color():
     class Network:
         """Twice the mean of each channel, as the only tap."""
 

@@ -1,4 +1,4 @@
-"""The geometry study from the command line: a circuit, its twin and a DCGAN side by side, growing, and what is refused."""
+"""The geometry study from the command line: circuit, classical baseline and DCGAN side by side, growing, and refusals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIZES = ["--number", "4", "--feature-number", "50", "--pairs", "6", "--rows", "2
 def runs(tiny, tmp_path_factory):
     """Return trained runs; all have the name that a run of HybridQ's default preset has, but the last."""
     found = {}
-    for name, model in {"circuits": {}, "twin": {"twin": True}, "dcgan": DCGAN}.items():
+    for name, model in {"circuits": {}, "classical_baseline": {"classical_baseline": True}, "dcgan": DCGAN}.items():
         [found[name]] = fit(tiny(model=model), tmp_path_factory.mktemp(name), lambda _: None)
     return found
 
@@ -50,7 +50,7 @@ def asked(runs, *names):
 def finished(runs, main_once, tmp_path_factory):
     """Return the folder of a study of all three runs, which no test changes."""
     folder = tmp_path_factory.mktemp("geometry") / "study"
-    main_once(*asked(runs, "circuits", "twin", "dcgan"), "--outdir", folder)
+    main_once(*asked(runs, "circuits", "classical_baseline", "dcgan"), "--outdir", folder)
     return folder
 
 
@@ -66,12 +66,12 @@ def results(folder):
 
 def test_a_study_of_a_run_and_its_twin_grows_by_a_dcgan(runs, tmp_path, main):
     folder = tmp_path / "study"
-    status, out, err = main(*asked(runs, "circuits", "twin"), "--outdir", folder)
+    status, out, err = main(*asked(runs, "circuits", "classical_baseline"), "--outdir", folder)
     assert status == 0, err
     assert [line.rpartition("/")[2] for line in out.split()] == FILES
     before = {path: path.stat().st_mtime_ns for path in folder.glob("cells/*/*") if path.name != ".lock"}
     assert len(before) == 6
-    grown = [*asked(runs, "circuits", "twin", "dcgan"), "--outdir", folder]
+    grown = [*asked(runs, "circuits", "classical_baseline", "dcgan"), "--outdir", folder]
     status, out, _ = main(*grown, "--dry-run")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == ["finished", "finished", "to"]
@@ -80,7 +80,7 @@ def test_a_study_of_a_run_and_its_twin_grows_by_a_dcgan(runs, tmp_path, main):
     assert "3 cells, 2 finished before" in err
     assert {path: path.stat().st_mtime_ns for path in before} == before
     rows = results(folder)["runs"]
-    assert [row["model"] for row in rows] == ["hybridq", "hybridq+twin", "dcgan"]
+    assert [row["model"] for row in rows] == ["hybridq", "hybridq+baseline", "dcgan"]
     assert len({row["label"] for row in rows}) == 3
     with (folder / "table.csv").open() as file:
         assert [line["label"] for line in csv.DictReader(file)] == [row["label"] for row in rows]
@@ -90,7 +90,7 @@ def test_a_study_of_a_run_and_its_twin_grows_by_a_dcgan(runs, tmp_path, main):
 
 
 def test_figures_are_those_of_the_measurements(folder, runs):
-    circuits, twin, dcgan = results(folder)["runs"]
+    circuits, classical_baseline, dcgan = results(folder)["runs"]
     generator, _ = open_generator(runs["circuits"], lambda _: None)
     spectra = [torch.linalg.svdvals(jacobians(generator, z).image_DS).numpy() for z in latents(generator, range(4))]
     np.testing.assert_allclose(circuits["jacobian"]["image"]["spectrum"]["mean"], np.mean(spectra, axis=0), rtol=1e-6)
@@ -100,12 +100,12 @@ def test_figures_are_those_of_the_measurements(folder, runs):
     assert 0 < circuits["fidelity"]["sub_generator"]["mean"] < 1
     assert len(circuits["fidelity"]["sub_generators"]) == 2
     # Six weights for three inputs and three outputs: one hidden unit in each of two parts.
-    assert twin["jacobian"]["features"]["rank"]["per_latent"]["mean"] == 2
-    assert twin["features"]["rank"]["mean"] > 2, "the features lie on a curved surface, not on a plane"
-    assert twin["fidelity"] is None
+    assert classical_baseline["jacobian"]["features"]["rank"]["per_latent"]["mean"] == 2
+    assert classical_baseline["features"]["rank"]["mean"] > 2, "the features lie on a curved surface, not on a plane"
+    assert classical_baseline["fidelity"] is None
     assert dcgan["features"] is dcgan["fidelity"] is dcgan["jacobian"]["features"] is None
     assert dcgan["jacobian"]["image"]["shape"] == [16 * 16 * 3, 8]
-    for row in (circuits, twin, dcgan):
+    for row in (circuits, classical_baseline, dcgan):
         assert row["paths"]["pixels"]["low"] < row["paths"]["pixels"]["mean"] < row["paths"]["pixels"]["high"]
         assert "inception" not in row["paths"]
     assert dcgan["latent_deviation"] == pytest.approx(1, abs=0.1)

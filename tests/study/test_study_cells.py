@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
-from qgan_qiskit.study.cells import InWork, done_once, result_of, worker_on
+from qgan_qiskit.study.cells import CellLocked, result_of, run_once, worker_on
 from qgan_qiskit.study.executors import InProcess, run_all
 from qgan_qiskit.training.signals import Interrupted, interruptible
 
@@ -36,9 +36,9 @@ def test_a_result_is_kept_and_the_work_not_done_again(tmp_path):
     cell = tmp_path / "deep" / "cell"
     assert result_of(cell) is None
     assert worker_on(cell) is None
-    first = done_once(cell, counted)
+    first = run_once(cell, counted)
     before = {path: path.stat().st_mtime_ns for path in cell.iterdir()}
-    assert done_once(cell, counted) == first == result_of(cell)
+    assert run_once(cell, counted) == first == result_of(cell)
     assert len(lines(cell / "begun")) == 1
     assert {path: path.stat().st_mtime_ns for path in cell.iterdir() if path.name != ".lock"} == {
         path: time for path, time in before.items() if path.name != ".lock"
@@ -50,9 +50,9 @@ def test_work_that_fails_leaves_no_result(tmp_path):
         raise UsageError("no")
 
     with pytest.raises(UsageError, match="no"):
-        done_once(tmp_path / "cell", fail)
+        run_once(tmp_path / "cell", fail)
     assert result_of(tmp_path / "cell") is None
-    assert done_once(tmp_path / "cell", counted)["worker"] == os.getpid()
+    assert run_once(tmp_path / "cell", counted)["worker"] == os.getpid()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "\x00"])
@@ -65,32 +65,32 @@ def test_a_damaged_result_is_named(tmp_path, text):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="choose another --outdir"):
-        done_once(tmp_path / "file" / "cell", counted)
+        run_once(tmp_path / "file" / "cell", counted)
 
 
 def test_while_another_process_works(tmp_path):
     """Whoever does not wait is told who works; whoever waits gets the result; a killed one frees the cell."""
     cell = tmp_path / "cell"
-    worker = FORK.Process(target=done_once, args=(cell, lambda folder: counted(folder, 1.0)))
+    worker = FORK.Process(target=run_once, args=(cell, lambda folder: counted(folder, 1.0)))
     worker.start()
     while not lines(cell / "begun"):
         time.sleep(0.01)
     assert worker_on(cell).startswith(f"process {worker.pid} on ")
-    with pytest.raises(InWork, match=f"process {worker.pid} on "):
-        done_once(cell, counted, wait=False)
-    assert done_once(cell, counted) == {"worker": worker.pid}
+    with pytest.raises(CellLocked, match=f"process {worker.pid} on "):
+        run_once(cell, counted, wait=False)
+    assert run_once(cell, counted) == {"worker": worker.pid}
     worker.join()
     assert worker_on(cell) is None
     assert lines(cell / "begun") == lines(cell / "ended") == [str(worker.pid)]
 
     other = tmp_path / "other"
-    worker = FORK.Process(target=done_once, args=(other, lambda folder: counted(folder, 60.0)))
+    worker = FORK.Process(target=run_once, args=(other, lambda folder: counted(folder, 60.0)))
     worker.start()
     while not lines(other / "begun"):
         time.sleep(0.01)
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
-    assert done_once(other, counted, wait=False) == {"worker": os.getpid()}
+    assert run_once(other, counted, wait=False) == {"worker": os.getpid()}
 
 
 class Folder:
@@ -102,7 +102,7 @@ class Folder:
     def __call__(self, cell, *, wait):
         if cell.name in self.failing:
             raise StorageError(f"{cell.name} fails")
-        return done_once(cell, lambda folder: counted(folder, self.seconds), wait)
+        return run_once(cell, lambda folder: counted(folder, self.seconds), wait)
 
 
 def share(cells, seconds, order):

@@ -1,4 +1,4 @@
-"""An augmentation study that takes seconds: GANs of six steps on made lesions of 16 x 16, and a classifier of two blocks."""
+"""An augmentation study that takes seconds: GANs of six steps on synthetic lesions of 16 x 16, and a classifier of two blocks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from qgan_qiskit.config import RunConfig
 from qgan_qiskit.workflows.fit import fit
 
 CLASSES = ("nevus", "melanoma")
-DIVISION = {"validation_share": 0.2, "test_share": 0.3, "split_seed": 4}
-DATA = {"made_per_class": 60, "part": "train", **DIVISION}
+DIVISION = {"validation_fraction": 0.2, "test_fraction": 0.3, "split_seed": 4}
+DATA = {"synthetic_per_class": 60, "split": "train", **DIVISION}
 
 
 def train_runs(tiny: Callable[..., RunConfig], folder: Path, seed: int = 0, **data: object) -> list[Path]:

@@ -12,8 +12,19 @@ from qgan_qiskit.config import DcganConfig, HybridQConfig, MediqConfig, RunConfi
 from qgan_qiskit.config.presets import PRESETS
 
 _TRAINING = {"precision": "fp32", "snap": 2, "grid_every": 1000, "log_every": 1, "threads": 1}
-# Made lesions of 16x16 pixels and a metric without a network.
-OPTIONS = ("--made-per-class", "20", "--resolution", "16", "--metrics", "ssim", "--bootstrap", "20", "--threads", "1")
+# Synthetic lesions of 16x16 pixels and a metric without a network.
+OPTIONS = (
+    "--synthetic-per-class",
+    "20",
+    "--resolution",
+    "16",
+    "--metrics",
+    "ssim",
+    "--bootstrap",
+    "20",
+    "--threads",
+    "1",
+)
 
 
 def tiny_hybridq() -> RunConfig:
@@ -36,7 +47,7 @@ def tiny_mediq() -> RunConfig:
 def breaking_dcgan() -> RunConfig:
     """Return a DCGAN whose discriminator overflows in the first steps."""
     config = tiny_dcgan().model_dump()
-    config["training"] |= {"lr_discriminator": 1.0, "optimiser": "sgd", "r1_weight": 1e20}
+    config["training"] |= {"lr_discriminator": 1.0, "optimizer": "sgd", "r1_weight": 1e20}
     return RunConfig.model_validate(config | {"preset": "breaking"})
 
 

@@ -220,7 +220,7 @@ def test_an_unmentioned_file_is_ignored(two):
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory):
     """A checkpoint of a real run with adaptive noise, and a function that makes a fresh state for it."""
-    config = tiny(model={"mode": "fusion", "noise": "adaptive"})
+    config = tiny(model={"mode": "fusion", "latent_range": "adaptive"})
 
     def fresh():
         return TrainingState.create(config, *build(config.model, 16, torch.Generator().manual_seed(9)))
@@ -232,7 +232,7 @@ def trained(tiny, tmp_path_factory):
     return checkpoint.save(folder, state.step, state.tensors(), state.values(), 1), fresh
 
 
-FILES = ("generator", "ema", "discriminator", "generator_optimiser", "discriminator_optimiser")
+FILES = ("generator", "ema", "discriminator", "generator_optimizer", "discriminator_optimizer")
 
 
 def test_a_whole_checkpoint_is_taken_over_bit_by_bit(trained):

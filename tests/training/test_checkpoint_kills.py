@@ -18,7 +18,7 @@ from qgan_qiskit.runs.run_folder import RunFolder
 def content(step):
     """Tensors and values that tell the step."""
     random_numbers = torch.Generator().manual_seed(step)
-    files = ("generator", "ema", "discriminator", "generator_optimiser", "discriminator_optimiser")
+    files = ("generator", "ema", "discriminator", "generator_optimizer", "discriminator_optimizer")
     tensors = {name: {"a": torch.rand(40, 3, generator=random_numbers), "b": torch.tensor(step)} for name in files}
     return tensors, {"step": step, "text": f"step {step}"}
 

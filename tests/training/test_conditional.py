@@ -88,19 +88,19 @@ def test_critic_takes_its_steps_on_batches_of_their_own(config):
     training = config.training
     pair = build(config.model, 16, torch.Generator().manual_seed(0), classes=("a", "b"))
     state = TrainingState.create(config, *pair)
-    betas = {group["betas"] for group in state.discriminator_optimiser.param_groups}
+    betas = {group["betas"] for group in state.discriminator_optimizer.param_groups}
     assert betas == {(0.0, training.beta2)}
     counts = {"critic": 0, "generator": 0, "fakes": []}
-    original = state.generator.training_pair
+    original = state.generator.discriminator_inputs
 
     def counted(real, z):
         made = original(real, z)
         counts["fakes"].append((len(real), made.fake.requires_grad, made.labels_B.tolist()))
         return made
 
-    state.generator.training_pair = counted
-    for name, optimiser in (("critic", state.discriminator_optimiser), ("generator", state.generator_optimiser)):
-        optimiser.register_step_post_hook(lambda *_, which=name: counts.__setitem__(which, counts[which] + 1))
+    state.generator.discriminator_inputs = counted
+    for name, optimizer in (("critic", state.discriminator_optimizer), ("generator", state.generator_optimizer)):
+        optimizer.register_step_post_hook(lambda *_, which=name: counts.__setitem__(which, counts[which] + 1))
     labels = torch.tensor([0, 1, 1, 0] + [1] * 4 + [0] * 4)
     real = torch.rand(12, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     losses = train_step(state, real, training, labels_B=labels)
@@ -132,7 +132,15 @@ def test_a_class_that_is_not_there_is_refused(config, tiny, main, tmp_path):
     assert status == 2
     assert "makes images of class nevus alone" in err
     status, _, err = main(
-        "fit", "--model", "mediq", "--class", "nevus,nevus", "--made-per-class", "20", "--outdir", tmp_path / "twice"
+        "fit",
+        "--model",
+        "mediq",
+        "--class",
+        "nevus,nevus",
+        "--synthetic-per-class",
+        "20",
+        "--outdir",
+        tmp_path / "twice",
     )
     assert status == 2
     assert "names a class twice" in err
@@ -142,8 +150,8 @@ def test_evaluate_measures_each_class(config, main, tmp_path):
     [run] = fit(config, tmp_path, lambda _: None)
     status, text, err = main("evaluate", run, "--metrics", "ssim,ms-ssim", "--metrics-number", "12")
     assert status == 0, err
-    assert "melanoma, all part of made lesions" in text
-    assert "nevus, all part of made lesions" in text
+    assert "melanoma, all part of synthetic lesions" in text
+    assert "nevus, all part of synthetic lesions" in text
     content = json.loads((run / "evaluation.json").read_text())
     assert [table["runs"][0]["run"] for table in content["tables"]] == [
         f"{run.name}/melanoma",

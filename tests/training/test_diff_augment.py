@@ -65,30 +65,30 @@ def test_cutout_is_one_square_of_half_the_side_cut_by_the_border(side):
     gone = (changed == 0).all(dim=1)
     assert torch.equal(changed, torch.where(gone[:, None], 0.0, real))
     heights, widths = gone.any(dim=2).sum(dim=1), gone.any(dim=1).sum(dim=1)
-    # A rectangle: as many pixels as its rows times its columns, and the rows and columns are neighbours.
+    # A rectangle: as many pixels as its rows times its columns, and the rows and columns are neighbors.
     assert torch.equal(gone.flatten(1).sum(dim=1), heights * widths)
     for lines in (gone.any(dim=2), gone.any(dim=1)):
         assert (lines.int().diff(dim=1).abs().sum(dim=1) <= 2).all()
     for lengths in (heights, widths):
         assert lengths.max() == side // 2
         assert lengths.min() >= side // 4
-        # Whole for a centre that is a quarter away from both borders: about half of them.
+        # Whole for a center that is a quarter away from both borders: about half of them.
         assert 0.4 < (lengths == side // 2).float().mean() < 0.66
 
 
 def test_color_changes_brightness_saturation_and_contrast_within_their_ranges():
     real = images(500).double()
     changed = diff_augment(real, "color", seeded())
-    grey, new_grey = real.mean(dim=1, keepdim=True), changed.mean(dim=1, keepdim=True)
+    gray, new_gray = real.mean(dim=1, keepdim=True), changed.mean(dim=1, keepdim=True)
 
     def factor(after, before):
         ratio = (after * before).flatten(1).sum(dim=1) / before.square().flatten(1).sum(dim=1)
         torch.testing.assert_close(after, ratio[:, None, None, None] * before)  # The same factor at every pixel.
         return ratio
 
-    level, new_level = grey.mean(dim=(2, 3), keepdim=True), new_grey.mean(dim=(2, 3), keepdim=True)
-    contrast = factor(new_grey - new_level, grey - level)
-    saturation = factor(changed - new_grey, real - grey) / contrast
+    level, new_level = gray.mean(dim=(2, 3), keepdim=True), new_gray.mean(dim=(2, 3), keepdim=True)
+    contrast = factor(new_gray - new_level, gray - level)
+    saturation = factor(changed - new_gray, real - gray) / contrast
     for values, low, high in ((contrast, 0.5, 1.5), (saturation, 0.0, 2.0), ((new_level - level).flatten(), -0.5, 0.5)):
         width = high - low
         assert low - 1e-6 <= values.min() < low + 0.02 * width

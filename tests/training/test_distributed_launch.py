@@ -18,7 +18,7 @@ from qgan_qiskit.config import RunConfig
 from qgan_qiskit.device import check_device
 from qgan_qiskit.errors import DataError, QganError, StorageError, UsageError
 from qgan_qiskit.training import distributed as room
-from qgan_qiskit.training.distributed import ALONE, check_launch, launch
+from qgan_qiskit.training.distributed import SINGLE_PROCESS, check_launch, launch
 from qgan_qiskit.training.signals import STOPPING, Interrupted
 
 CPU = torch.device("cpu")
@@ -74,10 +74,20 @@ def test_what_processes_tell_each_other(tmp_path, monkeypatch, capfd):
 
 def test_a_process_alone_is_the_whole():
     values = torch.rand(4, 2)
-    for answer in (ALONE.rows(values), ALONE.whole(values), ALONE.sum(values), ALONE.mean(values)):
+    for answer in (
+        SINGLE_PROCESS.rows(values),
+        SINGLE_PROCESS.whole(values),
+        SINGLE_PROCESS.sum(values),
+        SINGLE_PROCESS.mean(values),
+    ):
         assert torch.equal(answer, values)
-    assert (ALONE.rank, ALONE.count, ALONE.first, ALONE.largest(3)) == (0, 1, True, 3)
-    with pytest.raises(DataError), ALONE.together():
+    assert (SINGLE_PROCESS.rank, SINGLE_PROCESS.count, SINGLE_PROCESS.first, SINGLE_PROCESS.largest(3)) == (
+        0,
+        1,
+        True,
+        3,
+    )
+    with pytest.raises(DataError), SINGLE_PROCESS.together():
         raise DataError("bad")
 
 

@@ -16,7 +16,7 @@ from tiny_runs import without
 
 from qgan_qiskit.errors import DataError, QganError
 from qgan_qiskit.runs import checkpoint
-from qgan_qiskit.training.distributed import ALONE
+from qgan_qiskit.training.distributed import SINGLE_PROCESS
 from qgan_qiskit.workflows.fit import fit, fit_into, resume
 
 # Enough for the two to differ if they do, and a checkpoint in the middle.
@@ -168,7 +168,7 @@ def test_all_classes_are_trained_in_turn(tiny, tmp_path, monkeypatch):
 
     def launch(device, devices, work, *arguments):
         launched.append((device.type, devices))
-        work(ALONE, device, *pickle.loads(pickle.dumps(arguments)))
+        work(SINGLE_PROCESS, device, *pickle.loads(pickle.dumps(arguments)))
 
     monkeypatch.setattr("qgan_qiskit.workflows.fit.launch", launch)
     everything = {"class_name": "all"}
@@ -183,7 +183,7 @@ def test_all_classes_are_trained_in_turn(tiny, tmp_path, monkeypatch):
 
 def test_images_that_change_under_way_are_noticed(tiny, tmp_path, monkeypatch):
     def launch(device, _devices, work, path, config, _digest, threads):
-        work(ALONE, device, path, config, "another", threads)
+        work(SINGLE_PROCESS, device, path, config, "another", threads)
 
     monkeypatch.setattr("qgan_qiskit.workflows.fit.launch", launch)
     with pytest.raises(DataError, match="the images changed while the run was started"):

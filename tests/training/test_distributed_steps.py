@@ -10,8 +10,8 @@ from tiny_runs import DATA, DCGAN, MODEL, TRAINING
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.data import Batches, read_images
 from qgan_qiskit.models import build
-from qgan_qiskit.rng import seeded
-from qgan_qiskit.training.distributed import ALONE, join, launch
+from qgan_qiskit.rng import seeded_generator
+from qgan_qiskit.training.distributed import SINGLE_PROCESS, join, launch
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 
@@ -23,7 +23,7 @@ VARIANTS = {
     "image": ({}, {}),
     "image, spectral norm": (SPECTRAL, {"loss": "hinge"}),
     "fusion": ({"mode": "fusion"}, {}),
-    "fusion, spectral norm, adaptive noise": ({"mode": "fusion", "noise": "adaptive"} | SPECTRAL, {}),
+    "fusion, spectral norm, adaptive noise": ({"mode": "fusion", "latent_range": "adaptive"} | SPECTRAL, {}),
     "latent": ({"mode": "latent"}, {"loss": "wgan-gp"}),
     "linear encoder, paper decoder": ({"encoder": "linear", "decoder": "paper"}, {}),
     "modulated decoder, minibatch std": ({"decoder": "modulated", "minibatch_std": True}, {}),
@@ -33,25 +33,25 @@ VARIANTS = {
     "wgan-gp": (SPECTRAL, {"loss": "wgan-gp"}),
     "r1": (SPECTRAL, {"r1_weight": 1.0}),
     "r1 through batch norm": ({}, {"r1_weight": 1.0}),
-    "gradient descent": ({}, {"optimiser": "sgd", "lr_quantum": 0.3, "lr_classical": 0.05, "lr_discriminator": 0.05}),
+    "gradient descent": ({}, {"optimizer": "sgd", "lr_quantum": 0.3, "lr_classical": 0.05, "lr_discriminator": 0.05}),
     "mosaiq": (MOSAIQ, {}),
     "qgpatch": (QGPATCH, {}),
     "bfloat16": ({}, {"precision": "bf16"}),
 }
 
 
-def trained(config, ranks=ALONE):
+def trained(config, ranks=SINGLE_PROCESS):
     """Take some steps; return what was seen, and what came of it."""
     images = read_images(config.data, config.training.seed).select(config.data.class_name)
     batches = Batches(images, config.training.batch_size, config.training.seed, "dihedral", config.data.channels)
-    weights = seeded(config.training.seed, "weights")
+    weights = seeded_generator(config.training.seed, "weights")
     generator, discriminator = build(config.model, config.data.resolution, weights, channels=config.data.channels)
     generator.prepare(images.images_NHWC)
     join(generator, discriminator, ranks)
     state = TrainingState.create(config, generator, discriminator)
     seen, losses = [], []
-    pair = generator.training_pair
-    generator.training_pair = lambda real, z: (seen.append((real.clone(), z.clone())), pair(real, z))[1]
+    pair = generator.discriminator_inputs
+    generator.discriminator_inputs = lambda real, z: (seen.append((real.clone(), z.clone())), pair(real, z))[1]
     for step in range(STEPS):
         losses.append(train_step(state, ranks.rows(batches.batch(step)), config.training, ranks))
     return {"seen": seen, "losses": losses, "tensors": state.tensors(), "values": state.values()}
@@ -68,11 +68,11 @@ def configs(image_cache):
     """Return the settings of each variant."""
     found = {}
     for name, (model, training) in VARIANTS.items():
-        grey = {"colour": "grey"} if model.get("name") == "qgpatch" else {}
+        gray = {"color": "grayscale"} if model.get("name") == "qgpatch" else {}
         found[name] = RunConfig.model_validate(
             {
                 "model": model if "name" in model else {"name": "hybridq", **MODEL, **model},
-                "data": {**DATA, **grey, "cache_dir": str(image_cache)},
+                "data": {**DATA, **gray, "cache_dir": str(image_cache)},
                 "training": {**TRAINING, **training},
             }
         )
@@ -113,7 +113,7 @@ def test_two_processes_learn_what_one_does(name, configs, together):
         for key, mine in members.items():
             ours = first["tensors"][file][key]
             assert torch.equal(ours, second["tensors"][file][key]), (file, key)
-            limits = close if file.endswith("optimiser") else weights
+            limits = close if file.endswith("optimizer") else weights
             torch.testing.assert_close(ours, mine, **limits, msg=lambda text, at=(file, key): f"{at}: {text}")
     assert first["values"] == second["values"]
     assert first["values"]["step"] == one["values"]["step"] == STEPS

@@ -73,7 +73,7 @@ def test_a_bad_number_stops_before_the_update(place, network, mode, value, tiny,
         moments = [
             tensor.clone()
             for name in watched
-            for entries in getattr(state, f"{name}_optimiser").state.values()
+            for entries in getattr(state, f"{name}_optimizer").state.values()
             for tensor in entries.values()
         ]
         return [*weights, *moments, *[state.ema.average[name].clone() for name, _ in generator.named_parameters()]]

@@ -19,7 +19,7 @@ from qgan_qiskit.training.step import train_step
 LOGITS = st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=9).map(lambda values: torch.tensor(values))
 
 
-def seeded(seed=0):
+def seeded_generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
@@ -42,10 +42,10 @@ def test_hinge_and_wasserstein(real, fake):
 
 @given(st.integers(0, 10_000), st.floats(0, 5), st.sampled_from([(3, 4, 4), (6,)]))
 def test_penalty_of_a_linear_discriminator_is_its_known_slope(seed, norm, shape):
-    w = torch.randn(shape, generator=seeded(seed))
+    w = torch.randn(shape, generator=seeded_generator(seed))
     w = (w / w.norm() * norm).requires_grad_()
-    real, fake = torch.randn(2, 5, *shape, generator=seeded(seed + 1))
-    penalty = gradient_penalty(lambda x: (x * w).flatten(1).sum(dim=1), real, fake, seeded())
+    real, fake = torch.randn(2, 5, *shape, generator=seeded_generator(seed + 1))
+    penalty = gradient_penalty(lambda x: (x * w).flatten(1).sum(dim=1), real, fake, seeded_generator())
     assert penalty.item() == pytest.approx((norm - 1) ** 2, abs=1e-4)
     if norm > 1e-3:
         penalty.backward()
@@ -65,13 +65,13 @@ def test_penalty_is_taken_at_points_between_real_and_fake(dtypes):
 
     u = torch.tensor([0.6, 0.8]).expand(500, 2)
     real, fake = (2 * u).to(dtypes[0]), (4 * u).to(dtypes[1])
-    penalty = gradient_penalty(discriminator, real, fake, seeded())
+    penalty = gradient_penalty(discriminator, real, fake, seeded_generator())
     norms = points[0].float().norm(dim=1)
     assert 1.98 <= norms.min() < 2.1 < 3.9 < norms.max() <= 4.02
     assert norms.mean().item() == pytest.approx(3, abs=0.1)
     assert penalty.item() == pytest.approx((norms - 1).square().mean().item(), rel=1e-3)
-    assert torch.equal(penalty, gradient_penalty(discriminator, real, fake, seeded()))
-    assert not torch.equal(penalty, gradient_penalty(discriminator, real, fake, seeded(1)))
+    assert torch.equal(penalty, gradient_penalty(discriminator, real, fake, seeded_generator()))
+    assert not torch.equal(penalty, gradient_penalty(discriminator, real, fake, seeded_generator(1)))
 
 
 class Follower(nn.Module):
@@ -127,12 +127,14 @@ def test_applied_average_leaves_everything_as_it_was(training, fails):
     assert torch.equal(ema.average["weight"], torch.zeros(3, 2))
 
 
-@pytest.mark.parametrize("model", [{}, {"mode": "latent"}, {"mode": "fusion"}, {"twin": True}, {"name": "dcgan"}])
+@pytest.mark.parametrize(
+    "model", [{}, {"mode": "latent"}, {"mode": "fusion"}, {"classical_baseline": True}, {"name": "dcgan"}]
+)
 def test_first_adam_step_moves_each_group_by_its_own_rate(model, tiny):
     """Adam's first step is rate * g / (|g| + eps): its size is the rate wherever the gradient is not tiny."""
     rates = {"lr_quantum": 0.03, "lr_classical": 4e-4, "lr_discriminator": 7e-4}
     config = tiny(model=model, training=rates)
-    generator, discriminator = build(config.model, 16, seeded())
+    generator, discriminator = build(config.model, 16, seeded_generator())
     state = TrainingState.create(config, generator, discriminator)
     quantum = [f"generator.{n}" for n, _ in generator.named_parameters() if n.startswith("sub_generators.")]
 
@@ -141,7 +143,7 @@ def test_first_adam_step_moves_each_group_by_its_own_rate(model, tiny):
         return {f"{m}.{n}": p.detach().clone() for m, module in modules.items() for n, p in module.named_parameters()}
 
     before = weights()
-    train_step(state, torch.rand(8, 3, 16, 16, generator=seeded(1)) * 2 - 1, config.training)
+    train_step(state, torch.rand(8, 3, 16, 16, generator=seeded_generator(1)) * 2 - 1, config.training)
     for name, after in weights().items():
         moved = (after - before[name]).abs().flatten()
         rate = (
@@ -157,12 +159,12 @@ def test_first_adam_step_moves_each_group_by_its_own_rate(model, tiny):
 
 def test_adams_decays_are_those_configured(tiny):
     config = tiny(training={"beta1": 0.3, "beta2": 0.7})
-    state = TrainingState.create(config, *build(config.model, 16, seeded()))
-    for optimiser in (state.generator_optimiser, state.discriminator_optimiser):
-        assert all(group["betas"] == (0.3, 0.7) for group in optimiser.param_groups)
-    train_step(state, torch.rand(8, 3, 16, 16, generator=seeded(1)) * 2 - 1, config.training)
+    state = TrainingState.create(config, *build(config.model, 16, seeded_generator()))
+    for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
+        assert all(group["betas"] == (0.3, 0.7) for group in optimizer.param_groups)
+    train_step(state, torch.rand(8, 3, 16, 16, generator=seeded_generator(1)) * 2 - 1, config.training)
     weight = state.generator.quantum_parameters()[0]
-    moments = state.generator_optimiser.state[weight]
+    moments = state.generator_optimizer.state[weight]
     torch.testing.assert_close(moments["exp_avg"], 0.7 * weight.grad)
     torch.testing.assert_close(moments["exp_avg_sq"], 0.3 * weight.grad.square())
     assert math.isclose(
@@ -177,14 +179,14 @@ def test_reported_losses_are_those_of_the_networks_before_the_step(tiny):
             if loss == "wgan-gp" and mode != "latent":
                 continue  # Needs spectral norm, whose power iteration moves at every call: no copy follows it.
             config = tiny(model={"mode": mode}, training={"loss": loss, "lr_discriminator": 1e-12, "gp_weight": 0.0})
-            generator, discriminator = build(config.model, 16, seeded())
+            generator, discriminator = build(config.model, 16, seeded_generator())
             state = TrainingState.create(config, generator, discriminator)
-            real = torch.rand(8, 3, 16, 16, generator=seeded(1)) * 2 - 1
+            real = torch.rand(8, 3, 16, 16, generator=seeded_generator(1)) * 2 - 1
             losses = train_step(state, real, config.training)
-            copy, judge = build(config.model, 16, seeded())
-            from qgan_qiskit.rng import seeded as keyed
+            copy, judge = build(config.model, 16, seeded_generator())
+            from qgan_qiskit.rng import seeded_generator as keyed
 
-            pair = copy.training_pair(real, copy.sample_latent(8, keyed(0, "noise", 0)))
+            pair = copy.discriminator_inputs(real, copy.sample_latent(8, keyed(0, "noise", 0)))
             logits = judge(pair.real).detach(), judge(pair.fake).detach()
             expected = discriminator_loss(loss, *logits), generator_loss(loss, logits[1])
             assert losses.discriminator == pytest.approx(expected[0].item(), rel=1e-4, abs=1e-6)

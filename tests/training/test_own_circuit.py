@@ -11,7 +11,14 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from test_resume_exact import Killed, cut_before, silent
 from tiny_runs import fingerprint
 
-from qgan_qiskit.circuits import Ansatz, ParameterNames, ansatz_to_qasm, circuit_digest, hybridq_ansatz, read_ansatz
+from qgan_qiskit.circuits import (
+    CircuitSpec,
+    ParameterNames,
+    circuit_digest,
+    circuit_spec_to_qasm,
+    hybridq_ansatz,
+    read_circuit_spec,
+)
 from qgan_qiskit.errors import CheckpointError, CircuitError
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.simulation import ExactEstimator
@@ -73,7 +80,7 @@ def test_what_is_trained_is_what_was_given(tiny, file, tmp_path):
     assert (model["ansatz"], model["input_names"], model["weight_names"]) == ("circuit.qasm", None, None)
     card = json.loads((run / "circuit.json").read_text())
     assert card["original_weight_names"] == ["_θ_2_", "_θ_10_"]
-    trained = read_ansatz(run / "circuit.qasm")
+    trained = read_circuit_spec(run / "circuit.qasm")
     values = np.random.default_rng(0).uniform(-3, 3, 3)
     parameters = (*trained.input_parameters, *trained.weight_parameters)
     bound = trained.circuit.assign_parameters(dict(zip(parameters, values, strict=True)))
@@ -83,7 +90,7 @@ def test_what_is_trained_is_what_was_given(tiny, file, tmp_path):
     expected.append(state.expectation_value(SparsePauliOp(["ZYI"], [0.5])).real)
     np.testing.assert_allclose(np.asarray(found).ravel(), expected, atol=1e-9)
     assert circuit_digest(trained) == circuit_digest(
-        read_ansatz(file, names=ParameterNames(NAMES["input_names"], NAMES["weight_names"]))
+        read_circuit_spec(file, names=ParameterNames(NAMES["input_names"], NAMES["weight_names"]))
     )
 
 
@@ -113,14 +120,14 @@ def test_the_same_command_goes_on_with_the_users_file(tiny, file, tmp_path, monk
 def test_checkpoints_with_the_digest_of_the_file_are_gone_on_with(tiny, tmp_path, monkeypatch):
     """As runs of earlier versions have them, whose circuit Qiskit's exporter wrote."""
     path = tmp_path / "mine.qasm"
-    path.write_text(ansatz_to_qasm(hybridq_ansatz(2, 1)))
+    path.write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1)))
     with monkeypatch.context() as patch, pytest.raises(Killed):
         cut_before(3, patch)
         fit(tiny(model={"ansatz": str(path)}), tmp_path / "out", silent)
     run = only_run(tmp_path / "out")
     (run / "circuit_original.qasm").unlink()
     circuit = run / "circuit.qasm"
-    circuit.write_text(qasm3.dumps(read_ansatz(circuit).circuit) + "\n")
+    circuit.write_text(qasm3.dumps(read_circuit_spec(circuit).circuit) + "\n")
 
     digest = hashlib.sha256(circuit.read_bytes()).hexdigest()
     load = checkpoint.load_newest
@@ -147,7 +154,7 @@ def test_a_circuit_without_inputs_is_refused_before_a_folder_is_made(tiny, tmp_p
     circuit.ry(weights[0], 0)
     circuit.ry(weights[1], 1)
     path = tmp_path / "mine.qasm"
-    path.write_text(ansatz_to_qasm(Ansatz("mine", circuit, (), weights, [SparsePauliOp("ZZ")])))
+    path.write_text(circuit_spec_to_qasm(CircuitSpec("mine", circuit, (), weights, [SparsePauliOp("ZZ")])))
     with pytest.raises(CircuitError, match=r"mine\.qasm: has no inputs, so every image would be the same"):
         fit(tiny(model={"ansatz": str(path), "mode": mode}), tmp_path / "out", silent)
     assert not (tmp_path / "out").exists()

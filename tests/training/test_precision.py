@@ -7,7 +7,7 @@ import torch
 from qgan_qiskit.config import is_conditional
 from qgan_qiskit.config.presets import PRESETS, preset
 from qgan_qiskit.models import build
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 
@@ -39,12 +39,16 @@ def test_every_preset_takes_steps_in_bfloat16(model, name):
     config = config.updated({"model": changes or {}, "training": training})
     classes = ("a", "b") if is_conditional(config.model) else ()
     generator, discriminator = build(
-        config.model, config.data.resolution, seeded(0, "weights"), channels=config.data.channels, classes=classes
+        config.model,
+        config.data.resolution,
+        seeded_generator(0, "weights"),
+        channels=config.data.channels,
+        classes=classes,
     )
     side, number = config.data.resolution, config.training.images_per_step
     generator.prepare(np.random.default_rng(0).integers(0, 256, (64, side, side, 3), dtype=np.uint8))
     state = TrainingState.create(config, generator, discriminator)
-    real = torch.rand(number, config.data.channels, side, side, generator=seeded(1)) * 2 - 1
+    real = torch.rand(number, config.data.channels, side, side, generator=seeded_generator(1)) * 2 - 1
     labels = torch.arange(number) % 2 if classes else None
     before = [parameter.detach().clone() for parameter in generator.parameters()]
     for _ in range(2):

@@ -47,7 +47,7 @@ def test_r1_is_added_to_the_discriminators_loss_with_its_weight(tiny):
 
 def test_gradient_descent_moves_each_weight_by_rate_times_gradient(tiny):
     rates = {"lr_quantum": 0.3, "lr_classical": 0.02, "lr_discriminator": 0.05}
-    config = tiny(training={"optimiser": "sgd", **rates})
+    config = tiny(training={"optimizer": "sgd", **rates})
     generator, discriminator = build(config.model, 16, seeded())
     state = TrainingState.create(config, generator, discriminator)
     before = {n: p.detach().clone() for n, p in generator.named_parameters()}
@@ -55,7 +55,7 @@ def test_gradient_descent_moves_each_weight_by_rate_times_gradient(tiny):
     for name, parameter in generator.named_parameters():
         rate = rates["lr_quantum" if name.startswith("sub_generators") else "lr_classical"]
         torch.testing.assert_close(parameter.detach(), before[name] - rate * parameter.grad)
-    assert not state.generator_optimiser.state_dict()["state"]
+    assert not state.generator_optimizer.state_dict()["state"]
 
 
 def test_augmentation_begins_at_its_step(tiny, monkeypatch):

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.models import build
 from qgan_qiskit.training.state import TrainingState
-from qgan_qiskit.training.step import rate_factor, set_rates
+from qgan_qiskit.training.step import learning_rate_factor, set_learning_rates
 from qgan_qiskit.workflows.fit import fit, resume
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))
 def test_factor_stays_and_then_falls_evenly_to_one_step_before_nothing(steps, decay_from):
-    factors = [rate_factor(step, steps, decay_from) for step in {0, steps // 3, steps // 2, steps - 1}]
+    factors = [learning_rate_factor(step, steps, decay_from) for step in {0, steps // 3, steps // 2, steps - 1}]
     assert all(0 < factor <= 1 for factor in factors)
     for step in {0, steps // 3, steps // 2, steps - 1}:
         expected = min(1.0, (1 - step / steps) / (1 - decay_from)) if decay_from < 1 else 1.0
-        assert rate_factor(step, steps, decay_from) == pytest.approx(expected)
+        assert learning_rate_factor(step, steps, decay_from) == pytest.approx(expected)
 
 
 def test_every_group_gets_its_own_rate():
@@ -39,10 +39,10 @@ def test_every_group_gets_its_own_rate():
     state = TrainingState.create(config, *build(config.model, 16, torch.Generator().manual_seed(0)))
     for step, factor in ((0, 1), (10, 1), (15, 0.5), (19, 0.1)):
         state.step = step
-        set_rates(state, config.training, 20)
-        rates = {group["name"]: group["lr"] for group in state.generator_optimiser.param_groups}
+        set_learning_rates(state, config.training, 20)
+        rates = {group["name"]: group["lr"] for group in state.generator_optimizer.param_groups}
         assert rates == {"quantum": pytest.approx(0.3 * factor), "classical": pytest.approx(0.2 * factor)}
-        assert state.discriminator_optimiser.param_groups[0]["lr"] == pytest.approx(0.1 * factor)
+        assert state.discriminator_optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * factor)
 
 
 def test_falling_rates_change_what_is_learned_and_only_from_there_on(tiny, tmp_path):
@@ -62,8 +62,8 @@ def test_run_whose_rates_fell_says_what_making_it_longer_means(tiny, tmp_path):
     said = []
     [run] = fit(tiny(training={"lr_decay_from": 0.5}), tmp_path, lambda _: None)
     resume(run, {"training": {"steps": 8}}, said.append)
-    assert any("fell towards step 6; from now on they fall towards step 8" in line for line in said)
+    assert any("fell toward step 6; from now on they fall toward step 8" in line for line in said)
     assert len((run / "stats.jsonl").read_text().splitlines()) == 8
     said.clear()
     resume(run, {}, said.append)
-    assert not any("fell towards" in line for line in said)
+    assert not any("fell toward" in line for line in said)

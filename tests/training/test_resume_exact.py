@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny_runs import DCGAN, fingerprint, leftovers
 
-from qgan_qiskit.circuits import ansatz_to_qasm, hybridq_ansatz
+from qgan_qiskit.circuits import circuit_spec_to_qasm, hybridq_ansatz
 from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.training import loop
 from qgan_qiskit.workflows.fit import fit, resume
@@ -18,12 +18,12 @@ VARIANTS = {
     for mode in ("image", "latent", "fusion")
     for loss in ("bce", "hinge", "wgan-gp")
 } | {
-    "adaptive image": ({"noise": "adaptive"}, {}),
-    "adaptive fusion, paper decoder": ({"noise": "adaptive", "mode": "fusion", "decoder": "paper"}, {}),
+    "adaptive image": ({"latent_range": "adaptive"}, {}),
+    "adaptive fusion, paper decoder": ({"latent_range": "adaptive", "mode": "fusion", "decoder": "paper"}, {}),
     "spectral norm": ({"discriminator_norm": "spectral"}, {"loss": "hinge"}),
     "diff_augment": ({}, {"diff_augment": "color,translation,cutout"}),
-    "twin": ({"twin": True}, {}),
-    "twin with a diagonal": ({"twin": True, "reps": 3, "mode": "fusion"}, {}),
+    "classical_baseline": ({"classical_baseline": True}, {}),
+    "classical baseline with a diagonal": ({"classical_baseline": True, "reps": 3, "mode": "fusion"}, {}),
     "linear encoder, complex amplitudes": (
         {"encoder": "linear", "encoding": "ry_rx", "entangler": "cz", "readout": "x"},
         {},
@@ -33,7 +33,7 @@ VARIANTS = {
     "no average, one checkpoint": ({}, {"ema_decay": 0.0, "keep": 1}),
     "falling step sizes": ({}, {"lr_decay_from": 0.3}),
     "dcgan": (DCGAN, {}),
-    "plain gradient descent": ({}, {"optimiser": "sgd", "lr_quantum": 0.3, "lr_classical": 0.05}),
+    "plain gradient descent": ({}, {"optimizer": "sgd", "lr_quantum": 0.3, "lr_classical": 0.05}),
     "r1": ({"discriminator_norm": "spectral"}, {"r1_weight": 1.0}),
     "diff_augment later": ({}, {"diff_augment": "translation", "diff_augment_from": 4}),
     "dcgan spectral wgan-gp": (DCGAN | {"discriminator_norm": "spectral"}, {"loss": "wgan-gp"}),
@@ -82,7 +82,7 @@ def test_cut_three_times_and_resumed(name, tiny, tmp_path, monkeypatch):
 
 def test_a_users_circuit(tiny, tmp_path, monkeypatch):
     path = tmp_path / "mine.qasm"
-    path.write_text(ansatz_to_qasm(hybridq_ansatz(2, 1)))
+    path.write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1)))
     config = tiny(model={"ansatz": str(path)})
     (uncut,) = fit(config, tmp_path / "uncut", silent)
     with monkeypatch.context() as patch:
@@ -100,7 +100,7 @@ def test_a_users_circuit(tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize("own_circuit", [False, True])
 def test_killed_while_the_run_folder_was_made(missing, own_circuit, tiny, tmp_path, monkeypatch):
     path = tmp_path / "mine.qasm"
-    path.write_text(ansatz_to_qasm(hybridq_ansatz(2, 1)))
+    path.write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1)))
     config = tiny(model={"ansatz": str(path)} if own_circuit else {}, training={"steps": 2})
     (uncut,) = fit(config, tmp_path / "uncut", silent)
     from qgan_qiskit.runs.run_folder import RunFolder
@@ -155,7 +155,7 @@ def test_newest_damaged_the_one_before_is_used_and_said(tiny, tmp_path):
 CHANGES = {
     "model.entangler": ("model", "entangler", "cz"),
     "model.readout": ("model", "readout", "x"),
-    "model.noise_high": ("model", "noise_high", 3.0),
+    "model.latent_high": ("model", "latent_high", 3.0),
     "training.loss": ("training", "loss", "hinge"),
     "training.lr_quantum": ("training", "lr_quantum", 0.011),
     "training.ema_decay": ("training", "ema_decay", 0.9),
@@ -163,7 +163,7 @@ CHANGES = {
     "training.seed": ("training", "seed", 1),
     "training.batch_size": ("training", "batch_size", 4),
     "model.num_qubits": ("model", "num_qubits", 4),
-    "data.made_per_class": ("data", "made_per_class", 33),
+    "data.synthetic_per_class": ("data", "synthetic_per_class", 33),
 }
 
 
@@ -187,11 +187,11 @@ def test_an_edited_config_is_refused(change, tiny, tmp_path, monkeypatch):
 
 def test_an_edited_circuit_is_refused(tiny, tmp_path, monkeypatch):
     path = tmp_path / "mine.qasm"
-    path.write_text(ansatz_to_qasm(hybridq_ansatz(2, 1)))
+    path.write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1)))
     with monkeypatch.context() as patch, pytest.raises(Killed):
         cut_before(3, patch)
         fit(tiny(model={"ansatz": str(path)}), tmp_path / "runs", silent)
     (run,) = (tmp_path / "runs").iterdir()
-    (run / "circuit.qasm").write_text(ansatz_to_qasm(hybridq_ansatz(2, 1, entangler="cz")))
+    (run / "circuit.qasm").write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1, entangler="cz")))
     with pytest.raises(CheckpointError, match=r"model\.ansatz is .* and was"):
         resume(run, {}, silent)

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from qgan_qiskit.models import build
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import generate
 from qgan_qiskit.training import ema as room
-from qgan_qiskit.training.ema import settle
+from qgan_qiskit.training.ema import update_bn
 from qgan_qiskit.workflows.fit import fit
 
 CPU = torch.device("cpu")
@@ -19,14 +19,14 @@ def norms(module):
     return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
 
 
-@pytest.mark.parametrize("model", [{}, {"twin": True}, {"mode": "fusion"}, {"name": "dcgan"}])
+@pytest.mark.parametrize("model", [{}, {"classical_baseline": True}, {"mode": "fusion"}, {"name": "dcgan"}])
 def test_statistics_of_the_first_layer_are_those_of_all_images_together(model, tiny):
     """Only the first layer sees the same numbers whatever the statistics behind it are."""
     config = tiny(model=model)
     generator = build(config.model, 16, torch.Generator().manual_seed(3))[0].eval()
     seen = []
     hook = norms(generator)[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    settle(generator, 5, CPU)
+    update_bn(generator, 5, CPU)
     hook.remove()
     values = torch.cat(seen)
     assert len(values) == 1024
@@ -42,9 +42,9 @@ def test_settling_is_a_function_of_weights_and_seed(tiny):
         generator = build(config.model, 16, torch.Generator().manual_seed(3))[0].eval()
         if stir:
             for layer in norms(generator):
-                layer.running_mean.normal_(generator=seeded(8, "stir"))
+                layer.running_mean.normal_(generator=seeded_generator(8, "stir"))
                 layer.running_var.fill_(7.0)
-        settle(generator, seed, CPU)
+        update_bn(generator, seed, CPU)
         assert all(layer.momentum == 0.1 and not layer.training for layer in norms(generator))
         results.append(torch.cat([torch.cat([n.running_mean, n.running_var]) for n in norms(generator)]))
     assert torch.equal(results[0], results[1])
@@ -53,7 +53,7 @@ def test_settling_is_a_function_of_weights_and_seed(tiny):
 
 def test_a_network_without_batch_norm_is_left_alone(monkeypatch):
     monkeypatch.setattr(room, "seeded", None)
-    settle(nn.Linear(2, 2), 0, CPU)
+    update_bn(nn.Linear(2, 2), 0, CPU)
 
 
 def test_samples_of_a_run_are_drawn_with_settled_statistics(tiny, tmp_path):
@@ -62,6 +62,6 @@ def test_samples_of_a_run_are_drawn_with_settled_statistics(tiny, tmp_path):
     (run,) = fit(config, tmp_path, lambda _: None)
     generator, _ = open_generator(run)
     before = torch.stack([image for _, image in generate(generator, range(4))])
-    settle(generator, config.training.seed, CPU)
+    update_bn(generator, config.training.seed, CPU)
     after = torch.stack([image for _, image in generate(generator, range(4))])
     assert torch.equal(before, after)

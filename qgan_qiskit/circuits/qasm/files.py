@@ -23,9 +23,9 @@ from qiskit.circuit import Barrier, Parameter, ParameterExpression, QuantumCircu
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits.building_blocks import single_qubit_paulis
-from qgan_qiskit.circuits.circuit_spec import Ansatz
+from qgan_qiskit.circuits.circuit_spec import CircuitSpec
 from qgan_qiskit.circuits.equivalence import check_same, check_written_out, gates_at_values
-from qgan_qiskit.circuits.metadata import check_counts, names_of, observables_of, read_card
+from qgan_qiskit.circuits.metadata import check_counts, names_of, observables_of, read_metadata
 from qgan_qiskit.circuits.qasm.parameter_names import ParameterNames, numbered_parameters, split_by_name
 from qgan_qiskit.circuits.qasm.reader import LARGEST_REGISTER, circuit_of_text
 from qgan_qiskit.circuits.qasm.standard_gates import resolved, standard_name
@@ -91,12 +91,13 @@ _COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _LARGEST_ANGLE = 1e15
 
 
-def ansatz_to_qasm(ansatz: Ansatz) -> str:
+def circuit_spec_to_qasm(ansatz: CircuitSpec) -> str:
     """Return the circuit of an ansatz as OpenQASM 3.
 
     All gates that ``stdgates.inc`` lacks are written out, on one register of the circuit's qubits in their order. Parameters are
     written as ``x_000…`` and ``theta_000…`` in the order of the ansatz's two lists, whatever their names were, so that
-    :func:`read_ansatz` gives the lists back in the same order. Before it is returned the text is read back and compared with the
+    :func:`read_circuit_spec` gives the lists back in the same order. Before it is returned the text is read
+    back and compared with the
     circuit, gate by gate, and each gate that was written out with what it does to a state.
 
     Raises:
@@ -127,7 +128,7 @@ def _check_read_back(text: str, flat: QuantumCircuit, name: str) -> None:
         ) from error
 
 
-def _renamed(circuit: QuantumCircuit, ansatz: Ansatz) -> QuantumCircuit:
+def _renamed(circuit: QuantumCircuit, ansatz: CircuitSpec) -> QuantumCircuit:
     """Return a circuit whose parameters are called ``x_000…`` and ``theta_000…`` in the order of the ansatz's lists."""
     old = (*ansatz.input_parameters, *ansatz.weight_parameters)
     new = (*numbered_parameters("x", ansatz.num_inputs), *numbered_parameters("theta", ansatz.num_weights))
@@ -138,11 +139,11 @@ def _renamed(circuit: QuantumCircuit, ansatz: Ansatz) -> QuantumCircuit:
     return circuit.assign_parameters({between[one]: other for one, other in changes.items()})
 
 
-def circuit_digest(ansatz: Ansatz) -> str:
+def circuit_digest(ansatz: CircuitSpec) -> str:
     """Return the SHA-256 of what an ansatz computes: circuit, order of inputs and weights, observables; names play no part.
 
     Raises:
-        CircuitError: see :func:`ansatz_to_qasm`.
+        CircuitError: see :func:`circuit_spec_to_qasm`.
     """
     flat = _renamed(resolved(ansatz.circuit), ansatz)
     observables = [sorted(observable.simplify().to_list()) for observable in ansatz.observables]
@@ -150,11 +151,11 @@ def circuit_digest(ansatz: Ansatz) -> str:
     return hashlib.sha256(repr(described).encode()).hexdigest()
 
 
-def read_ansatz(
+def read_circuit_spec(
     path: str | Path,
     observables: Sequence[SparsePauliOp] | None = None,
     names: ParameterNames | None = None,
-) -> Ansatz:
+) -> CircuitSpec:
     """Read an ansatz from an OpenQASM 3 file.
 
     Inputs of the file named ``x_NNN`` are inputs, ``theta_NNN`` weights, each in the order of their numbers, if nothing else is
@@ -172,7 +173,7 @@ def read_ansatz(
 
     Raises:
         CircuitError: one line that starts with the file name and names the offender: a file that is missing, not UTF-8
-            or not OpenQASM 3, a parameter of another name, a physical qubit, or whatever :class:`Ansatz` refuses.
+            or not OpenQASM 3, a parameter of another name, a physical qubit, or whatever :class:`CircuitSpec` refuses.
     """
     path = Path(path)
     circuit, declared = read_circuit(path)
@@ -182,14 +183,14 @@ def read_ansatz(
             "('circuit draw' shows it)"
         )
     card_path = path.with_suffix(".json")
-    card = read_card(card_path) if observables is None and card_path.exists() else None
+    card = read_metadata(card_path) if observables is None and card_path.exists() else None
     if observables is None:
         observables = _observables(card, card_path, circuit.num_qubits)
     if card is not None and not names:
         names = names_of(card, card_path)
     try:
         inputs, weights = split_by_name(declared, names)
-        ansatz = Ansatz(
+        ansatz = CircuitSpec(
             name=path.stem,
             circuit=circuit,
             input_parameters=inputs,
@@ -211,7 +212,7 @@ def read_circuit(path: str | Path) -> tuple[QuantumCircuit, tuple[Parameter, ...
         The circuit; and its inputs in the order of their declaration, None for OpenQASM 2, which has none and may measure.
 
     Raises:
-        CircuitError: see :func:`read_ansatz`.
+        CircuitError: see :func:`read_circuit_spec`.
     """
     path = Path(path)
     text = _read(path)
@@ -250,7 +251,7 @@ def exporter_note(path: str | Path) -> str | None:
     return (
         f"{path}: parameters of gate {', '.join(gates[:5])} are called like inputs, as Qiskit's exporter writes gates of one's "
         "own, often with other arguments than the circuit had; the file is read as it stands: compare 'circuit draw', or write "
-        "it with ansatz_to_qasm"
+        "it with circuit_spec_to_qasm"
     )
 
 

@@ -9,7 +9,7 @@ from qiskit.circuit.library import GlobalPhaseGate, PermutationGate, UnitaryGate
 from qiskit.exceptions import QiskitError
 from qiskit.synthesis import synth_permutation_basic
 
-from qgan_qiskit.circuits.gate_definitions import definition_of, unannotated
+from qgan_qiskit.circuits.gate_definitions import definition_of, strip_annotations
 from qgan_qiskit.errors import CircuitError
 
 # A gate or barrier and the numbers of its qubits. A global phase is a gate on no qubits.
@@ -81,7 +81,7 @@ def steps_of(operation: Operation, qubits: Sequence[int], inside: str = "") -> I
         CircuitError: something in it is not unitary, or has no definition.
     """
     place = f"on qubit {', '.join(map(str, qubits))}{inside}" if qubits else inside.strip()
-    gate = unannotated(operation, place)
+    gate = strip_annotations(operation, place)
     if isinstance(gate, Barrier | GlobalPhaseGate) or standard_name(gate) is not None:
         yield gate, tuple(qubits)
         return

@@ -1,9 +1,9 @@
-"""CIFAR-10 in its binary version: batches of records, each a label byte and the three colour planes of 32x32 pixels.
+"""CIFAR-10 in its binary version: batches of records, each a label byte and the three color planes of 32x32 pixels.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009); the layout as the data set's page has
 it (cifar-10-binary.tar.gz).
 
-Shape letters: N records, H W height and width, C colour channels (red, green, blue).
+Shape letters: N records, H W height and width, C color channels (red, green, blue).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_cifar(files: Files, config: DataConfig) -> ImageSet:
 
 
 def _read(files: Files) -> tuple[Listing, np.ndarray]:
-    """Return all labelled names, and uint8 pixels of shape (N, 32, 32, 3)."""
+    """Return all labeled names, and uint8 pixels of shape (N, 32, 32, 3)."""
     nearest = min((n for n in files.names if base(n) in BATCHES), key=lambda name: (name.count("/"), name))
     folder = nearest.removesuffix(base(nearest))
     class_names = _class_names(files, folder)

@@ -38,12 +38,12 @@ def list_folders(files: Files, config: DataConfig) -> Listing:
                 files, f"the folders {_listed(tops)} look like folds, which are neither classes nor splits"
             )
     splits, rest = _take_splits(files, below)
-    unlabelled = _unlabelled(splits, rest)
-    if unlabelled:
-        kept = [row for row, split in enumerate(splits) if split not in unlabelled]
-        gone = next(name for name, split in zip(rest, splits, strict=True) if split in unlabelled)
+    unlabeled = _unlabeled(splits, rest)
+    if unlabeled:
+        kept = [row for row, split in enumerate(splits) if split not in unlabeled]
+        gone = next(name for name, split in zip(rest, splits, strict=True) if split in unlabeled)
         notes.append(
-            f"left out {len(splits) - len(kept):,} images of the {' and '.join(sorted(unlabelled))} split, which lie in no class "
+            f"left out {len(splits) - len(kept):,} images of the {' and '.join(sorted(unlabeled))} split, which lie in no class "
             f"folder, such as {shown(gone)}"
         )
         names = list(rest)
@@ -130,7 +130,7 @@ def _take_splits(files: Files, below: dict[str, list[str]]) -> tuple[list[str], 
     return splits, rest
 
 
-def _unlabelled(splits: list[str], below: dict[str, list[str]]) -> set[str]:
+def _unlabeled(splits: list[str], below: dict[str, list[str]]) -> set[str]:
     """Return the splits without class folders, where all training images lie in class folders: a challenge's test images."""
     folders: dict[str, set[str]] = {}
     for split, parts in zip(splits, below.values(), strict=True):

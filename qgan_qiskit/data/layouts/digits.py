@@ -1,6 +1,6 @@
 """The 8x8 handwritten digits that come with scikit-learn: the test set of UCI's optical recognition of handwritten digits.
 
-Shape letters: N images, H W height and width, C colour channels.
+Shape letters: N images, H W height and width, C color channels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.dataset import ImageSet, class_index, draw_of_each, means_all
 from qgan_qiskit.data.decoding import square_pixels
-from qgan_qiskit.memory import require_room
+from qgan_qiskit.memory import check_memory_for_images
 
 NAME = "sklearn:digits"
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -40,12 +40,12 @@ def read_digits(config: DataConfig) -> ImageSet:
     if config.limit is not None:
         names = [f"{NAME}[{row}]" for row in kept_M]
         kept_M = kept_M[draw_of_each(labels_N[kept_M], names, [""] * len(names), config.limit, config.split_seed)]
-    grey_MHW = np.rint(levels_NHW[kept_M] * (255 / _WHITE)).astype(np.uint8)
+    gray_MHW = np.rint(levels_NHW[kept_M] * (255 / _WHITE)).astype(np.uint8)
     side = config.resolution
-    require_room(len(kept_M), side)
+    check_memory_for_images(len(kept_M), side)
     images_MHWC = np.empty((len(kept_M), side, side, 3), np.uint8)
-    for image_HWC, grey_HW in zip(images_MHWC, grey_MHW, strict=True):
-        image_HWC[:] = square_pixels(np.repeat(grey_HW[..., None], 3, axis=2), side)
+    for image_HWC, gray_HW in zip(images_MHWC, gray_MHW, strict=True):
+        image_HWC[:] = square_pixels(np.repeat(gray_HW[..., None], 3, axis=2), side)
     return ImageSet(
         images_NHWC=images_MHWC,
         labels_N=labels_N[kept_M] if len(classes) > 1 else np.zeros(len(kept_M), np.int64),

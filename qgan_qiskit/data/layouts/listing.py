@@ -21,7 +21,7 @@ _MAX_BESIDE = 32 * 2**20
 
 @dataclass(frozen=True)
 class Listing:
-    """Labelled names of images inside a :class:`Files`.
+    """Labeled names of images inside a :class:`Files`.
 
     Attributes:
         names: N file names in the order the images shall have.
@@ -30,7 +30,7 @@ class Listing:
         classes: every class with at least one image, in the source's order.
         notes: sentences for the user.
         splits: N times the source's own ``train``, ``validation`` or ``test``, ``""`` where unknown; empty for all unknown.
-        layout: what the source was recognised as.
+        layout: what the source was recognized as.
     """
 
     names: Sequence[str]

@@ -1,6 +1,6 @@
 """NumPy archives of images and labels: MedMNIST's, or plain ``images`` and ``labels``.
 
-Shape letters: N images, H W height and width, C colour channels.
+Shape letters: N images, H W height and width, C color channels.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_npz(path: Path, config: DataConfig) -> ImageSet:
 
     Args:
         path: archive with ``train_images`` and ``train_labels`` (and ``val_``, ``test_``), or ``images`` and ``labels``: uint8
-            of shape (N, H, W, 3), (N, H, W, 1) or (N, H, W), and integers of shape (N,) or (N, 1). Grey is repeated to RGB.
+            of shape (N, H, W, 3), (N, H, W, 1) or (N, H, W), and integers of shape (N,) or (N, 1). Gray is repeated to RGB.
         config: ``class_name``, ``limit`` and ``resolution`` apply.
 
     Raises:
@@ -68,9 +68,9 @@ def read_npz(path: Path, config: DataConfig) -> ImageSet:
     blocks = []
     for key in dict.fromkeys(name.partition("[")[0] for name in whole.names):
         images_NHWC = _pixels(path, key)
-        labelled = sum(name.partition("[")[0] == key for name in whole.names)
-        if len(images_NHWC) != labelled:
-            raise DataError(f"{shown(str(path))}, {key}: {len(images_NHWC):,} images, but {labelled:,} labels")
+        labeled = sum(name.partition("[")[0] == key for name in whole.names)
+        if len(images_NHWC) != labeled:
+            raise DataError(f"{shown(str(path))}, {key}: {len(images_NHWC):,} images, but {labeled:,} labels")
         blocks.append(images_NHWC)
     if len({block.shape[1:] for block in blocks}) > 1:
         shapes = ", ".join(str(block.shape) for block in blocks)

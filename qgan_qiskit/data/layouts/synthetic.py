@@ -1,15 +1,15 @@
-"""The canvas of made lesions: skin, light, hair, and the few patterns that lesions are painted with.
+"""The canvas of synthetic lesions: skin, light, hair, and the few patterns that lesions are painted with.
 
-Coordinates x, y run from -1 to 1 over the image, lengths are in these units, colours are RGB from 0 to 1.
-Shape letters: H W height and width, C colour channels, G grid of noise, D dots, K skins.
+Coordinates x, y run from -1 to 1 over the image, lengths are in these units, colors are RGB from 0 to 1.
+Shape letters: H W height and width, C color channels, G grid of noise, D dots, K skins.
 
 Lesion-like images made by formulas: something to train on at once, without any data. They are no medical images.
 
 Three classes with the textbook look of their namesakes: ``nevus`` (one round, even, brown spot), ``melanoma`` (uneven
-border, two halves that differ, several colours), ``keratosis`` (sharp border, waxy, furrowed, with pale and dark dots).
+border, two halves that differ, several colors), ``keratosis`` (sharp border, waxy, furrowed, with pale and dark dots).
 
-Coordinates x, y run from -1 to 1 over the image, lengths are in these units, colours are RGB from 0 to 1.
-Shape letters: N images, H W height and width, C colour channels.
+Coordinates x, y run from -1 to 1 over the image, lengths are in these units, colors are RGB from 0 to 1.
+Shape letters: N images, H W height and width, C color channels.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ import numpy as np
 from qgan_qiskit.data.dataset import ImageSet
 
 
-def _colour(red: int, green: int, blue: int) -> np.ndarray:
+def _color(red: int, green: int, blue: int) -> np.ndarray:
     return np.array([red, green, blue], np.float32) / 255.0
 
 
 SKINS_KC = np.stack(
     [
-        _colour(231, 196, 184),
-        _colour(226, 178, 160),
-        _colour(214, 160, 148),
-        _colour(203, 165, 140),
-        _colour(186, 142, 110),
+        _color(231, 196, 184),
+        _color(226, 178, 160),
+        _color(214, 160, 148),
+        _color(203, 165, 140),
+        _color(186, 142, 110),
     ]
 )
-TAN, BROWN, DARK_BROWN, BLACK = _colour(176, 122, 82), _colour(122, 74, 46), _colour(70, 38, 26), _colour(30, 20, 22)
-RED, BLUE_GREY, PALE = _colour(176, 72, 70), _colour(116, 118, 136), _colour(224, 200, 196)
-WAX, GREY_BROWN, MILIUM = _colour(196, 150, 92), _colour(128, 106, 92), _colour(240, 226, 196)
-HAIR = _colour(44, 30, 26)
+TAN, BROWN, DARK_BROWN, BLACK = _color(176, 122, 82), _color(122, 74, 46), _color(70, 38, 26), _color(30, 20, 22)
+RED, BLUE_GRAY, PALE = _color(176, 72, 70), _color(116, 118, 136), _color(224, 200, 196)
+WAX, GRAY_BROWN, MILIUM = _color(196, 150, 92), _color(128, 106, 92), _color(240, 226, 196)
+HAIR = _color(44, 30, 26)
 
 
 class Canvas:
@@ -49,7 +49,7 @@ class Canvas:
         rng: source of all randomness of this picture.
         x_HW: coordinate to the right, -1 to 1.
         y_HW: coordinate downwards, -1 to 1.
-        rgb_HWC: float32 colours.
+        rgb_HWC: float32 colors.
     """
 
     def __init__(self, rng: np.random.Generator, resolution: int) -> None:
@@ -58,9 +58,9 @@ class Canvas:
         self.x_HW, self.y_HW = np.meshgrid(axis, axis)
         self.rgb_HWC = np.zeros((resolution, resolution, 3), np.float32)
 
-    def tint(self, cover_HW: np.ndarray, colour_C: np.ndarray) -> None:
-        """Lay a colour over the picture where ``cover_HW`` (0 to 1) says so."""
-        self.rgb_HWC += cover_HW[..., None] * (colour_C - self.rgb_HWC)
+    def tint(self, cover_HW: np.ndarray, color_C: np.ndarray) -> None:
+        """Lay a color over the picture where ``cover_HW`` (0 to 1) says so."""
+        self.rgb_HWC += cover_HW[..., None] * (color_C - self.rgb_HWC)
 
     def noise(self, cells: int) -> np.ndarray:
         """Return smooth noise, 0 to 1, with about ``cells`` hills across the picture."""
@@ -114,7 +114,7 @@ class Canvas:
         return smooth_step(np.cos(2 * math.pi * number * across_HW), 0.35, 1.0)
 
     def dots(self, number: int, size: float, reach: float) -> np.ndarray:
-        """Return ``number`` round spots (1 in the middle) of about radius ``size``, within ``reach`` of the centre."""
+        """Return ``number`` round spots (1 in the middle) of about radius ``size``, within ``reach`` of the center."""
         rng = self.rng
         far_D = reach * np.sqrt(rng.random(number, dtype=np.float32))
         angle_D = rng.random(number, dtype=np.float32) * (2 * math.pi)
@@ -196,7 +196,9 @@ CLASSES = ("nevus", "melanoma", "keratosis")
 EDITION = 1
 
 
-def make_lesions(n_per_class: int, resolution: int = 64, seed: int = 0, classes: Sequence[str] = CLASSES) -> ImageSet:
+def make_synthetic_lesions(
+    n_per_class: int, resolution: int = 64, seed: int = 0, classes: Sequence[str] = CLASSES
+) -> ImageSet:
     """Make images of lesions; an image depends on resolution, seed, class and its number, not on how many are made.
 
     Args:
@@ -275,7 +277,7 @@ def _melanoma(canvas: Canvas) -> None:
         veil_HW = smooth_step(edge_HW, 0.0, -0.35) * smooth_step(
             0.7 * canvas.noise(3) + 0.3 * canvas.noise(9), 0.4, 0.85
         )
-        canvas.tint(veil_HW * rng.uniform(0.4, 0.8), BLUE_GREY)
+        canvas.tint(veil_HW * rng.uniform(0.4, 0.8), BLUE_GRAY)
     if rng.random() < 0.3:
         canvas.tint(body_HW * smooth_step(canvas.noise(5), 0.6, 1.0) * 0.6, PALE)
     ring_HW = np.exp(-((edge_HW / 0.08) ** 2))
@@ -284,12 +286,12 @@ def _melanoma(canvas: Canvas) -> None:
 
 
 def _keratosis(canvas: Canvas) -> None:
-    """Stuck on: a sharp border, yellow to grey-brown wax, furrows, pale milia and dark plugs, a lit upper edge."""
+    """Stuck on: a sharp border, yellow to gray-brown wax, furrows, pale milia and dark plugs, a lit upper edge."""
     rng = canvas.rng
     radius = rng.uniform(0.36, 0.66)
     edge_HW = canvas.blob(radius, roughness=rng.uniform(0.03, 0.07), stretch=rng.uniform(1.0, 1.6), ragged=0.08)
     body_HW = smooth_step(edge_HW, 0.025, -0.03)
-    wax_C = mix(WAX, GREY_BROWN, rng.uniform(0.0, 1.0)) * rng.uniform(0.85, 1.1)
+    wax_C = mix(WAX, GRAY_BROWN, rng.uniform(0.0, 1.0)) * rng.uniform(0.85, 1.1)
     canvas.tint(body_HW * rng.uniform(0.7, 0.95), wax_C)
     canvas.tint(body_HW * smooth_step(canvas.noise(6), 0.25, 0.9) * rng.uniform(0.3, 0.8), BROWN)
     furrow_HW = canvas.furrows(rng.uniform(3.0, 5.0), warp=rng.uniform(0.25, 0.4)) * smooth_step(

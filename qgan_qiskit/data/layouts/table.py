@@ -49,13 +49,13 @@ def list_rows(files: Files, table: str, rows: Sequence[Row], layout: str, notes:
     by_tail = _tails(files)
     row_of: dict[str, Row] = {}
     absent: list[str] = []
-    unlabelled = copies = 0
+    unlabeled = copies = 0
     for row in rows:
         wanted = _plain(row.image)
         found = by_tail.get(wanted) or by_tail.get(_without_ending(wanted)) or by_tail.get(wanted.rpartition("/")[2])
         found = found or by_tail.get(_without_ending(wanted.rpartition("/")[2]))
         if not row.label.strip():
-            unlabelled += 1
+            unlabeled += 1
             continue
         if not found:
             absent.append(row.image)
@@ -91,7 +91,7 @@ def list_rows(files: Files, table: str, rows: Sequence[Row], layout: str, notes:
     others = sorted({name for name in files.names if is_image(name)} - set(names))
     said = [f"{layout}: {len(names):,} of the {len(rows) - copies:,} rows of {shown(table)} have an image and a label"]
     said += [f"{len(absent):,} rows name no image that is there, such as {shown(absent[0])}"] if absent else []
-    said += [f"{unlabelled:,} rows have no label and are left out"] if unlabelled else []
+    said += [f"{unlabeled:,} rows have no label and are left out"] if unlabeled else []
     said += [f"{copies:,} rows say the same as an earlier one"] if copies else []
     said += [f"left out {len(others):,} images without a row, such as {shown(others[0])}"] if others else []
     return Listing(

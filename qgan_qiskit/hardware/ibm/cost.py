@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from qiskit.quantum_info import PauliList
 from qiskit_ibm_runtime.options_models import NoiseLearnerV3Options
 
-from qgan_qiskit.circuits import Ansatz
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.config import HardwareConfig
 
 
-def measurement_bases(ansatz: Ansatz) -> int:
+def measurement_bases(ansatz: CircuitSpec) -> int:
     """Return the number of groups of qubit-wise commuting terms: one circuit has to be run for each."""
     terms = {label for observable in ansatz.observables for label in observable.paulis.to_labels()}
     return len(PauliList(sorted(terms)).group_commuting(qubit_wise=True))

@@ -12,7 +12,7 @@ from qiskit_ibm_runtime.exceptions import IBMInputValueError
 from qgan_qiskit.errors import QganError, RemoteError
 from qgan_qiskit.hardware.ibm.service import IbmAccount, remote
 from qgan_qiskit.hardware.ibm.submission import ShardState, Submission
-from qgan_qiskit.hardware.ibm.tasks import Errand, Learning, Shard, Work
+from qgan_qiskit.hardware.ibm.tasks import Learning, RemoteTask, Shard, Work
 from qgan_qiskit.hardware.packing import PackedCircuit
 
 Say = Callable[[str], None]
@@ -34,7 +34,7 @@ class Jobs:
         self.submission, self.account, self.say = submission, account, say
         self._mode: Any = None
 
-    def _errands(self) -> list[tuple[Errand, ShardState]]:
+    def _errands(self) -> list[tuple[RemoteTask, ShardState]]:
         """Return what is to be done now, with what is known of it.
 
         That is learning the noise, where the images need it and it is not back, else the images.
@@ -90,7 +90,7 @@ class Jobs:
         if not self.submission.noise_is_missing():
             self._close()
 
-    def _send(self, errand: Errand, backend: IBMBackend, work: Work) -> None:
+    def _send(self, errand: RemoteTask, backend: IBMBackend, work: Work) -> None:
         mode = self._execution_mode(backend)
         with remote(f"preparing {errand.name}"):
             primitive, given = errand.prepared(mode, work)
@@ -101,14 +101,14 @@ class Jobs:
         self._submitted(errand, job)
         self.say(f"{errand.name}: {errand.more}, job {job.job_id()}")
 
-    def _submitted(self, errand: Errand, job: RuntimeJobV2) -> None:
+    def _submitted(self, errand: RemoteTask, job: RuntimeJobV2) -> None:
         described, more = self.submission.described, {}
         if described.mode != "job":
             with remote(f"looking for the {described.mode} of job {job.job_id()}"):
                 more["session_id"] = self._mode.session_id if self._mode is not None else job.session_id
         errand.ledger.write(errand.shard, "submitted", job_id=job.job_id(), backend=described.backend, **more)
 
-    def _adopt(self, errand: Errand) -> None:
+    def _adopt(self, errand: RemoteTask) -> None:
         with remote(f"looking for {errand.name}"):
             found = self.account.service.jobs(limit=20, job_tags=[errand.tag], descending=False)
             known = {row.get("job_id") for row in errand.ledger.rows()}
@@ -174,7 +174,7 @@ class Jobs:
             if state.open:
                 self._fetch(errand, state, wait)
 
-    def _fetch(self, errand: Errand, state: ShardState, wait: bool) -> None:
+    def _fetch(self, errand: RemoteTask, state: ShardState, wait: bool) -> None:
         assert state.job_id is not None
         what = f"job {state.job_id} of {errand.name}"
         with remote(what):

@@ -24,10 +24,10 @@ from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import UsageError
 
 
-def pec_overhead(circuit: QuantumCircuit, target: Target) -> float:
-    """Return gamma squared of a circuit whose two-qubit gates depolarise by their calibrated error.
+def pec_sampling_overhead(circuit: QuantumCircuit, target: Target) -> float:
+    """Return gamma squared of a circuit whose two-qubit gates depolarize by their calibrated error.
 
-    A depolarising channel of average infidelity r shrinks every Pauli by f = 1 - 4r/3; its fifteen rates are -ln(f)/16 each, so
+    A depolarizing channel of average infidelity r shrinks every Pauli by f = 1 - 4r/3; its fifteen rates are -ln(f)/16 each, so
     that gamma squared of a gate is f^(-15/4). What else the learned noise holds (waiting, cross-talk, one-qubit gates) comes on
     top.
 

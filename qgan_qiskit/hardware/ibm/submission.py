@@ -31,7 +31,7 @@ import numpy as np
 
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import CheckpointError, StorageError
-from qgan_qiskit.hardware.results import Readings
+from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.storage import FileLock, HeldError
 
 Event = Literal["sending", "submitted", "failed", "cancelled", "collected"]
@@ -124,7 +124,7 @@ _NOISE, _NOISE_JOBS = "noise.json", "noise.jsonl"
 
 
 @dataclass(frozen=True)
-class Described:
+class SubmissionManifest:
     """What decides a submission.
 
     Attributes:
@@ -173,13 +173,15 @@ class Submission:
         noise_ledger: what became of learning the noise.
     """
 
-    def __init__(self, path: Path, described: Described) -> None:
+    def __init__(self, path: Path, described: SubmissionManifest) -> None:
         """Point to a folder that exists; see :meth:`create` and :meth:`open`."""
         self.path, self.described = path, described
         self.ledger, self.noise_ledger = Ledger(path / _JOBS), Ledger(path / _NOISE_JOBS)
 
     @classmethod
-    def create(cls, path: Path, described: Described, angles_NPQ: np.ndarray, weights_PK: np.ndarray) -> Submission:
+    def create(
+        cls, path: Path, described: SubmissionManifest, angles_NPQ: np.ndarray, weights_PK: np.ndarray
+    ) -> Submission:
         """Publish a new submission; nothing has been sent then.
 
         Raises:
@@ -218,7 +220,7 @@ class Submission:
             content["seeds"], content["packs"] = tuple(content["seeds"]), tuple(content["packs"])
             content["layers"] = tuple(content.get("layers", ()))
             content["shards"] = tuple((int(start), int(stop)) for start, stop in content["shards"])
-            return cls(path, Described(**content))
+            return cls(path, SubmissionManifest(**content))
         except FileNotFoundError:
             raise CheckpointError(
                 f"{path}: not a submission (it has no {_DESCRIPTION}); name the folder of one"
@@ -262,7 +264,7 @@ class Submission:
         except Exception as error:
             raise CheckpointError(f"{self.path / _WORK}: damaged ({error}); bring it back from a copy") from None
 
-    def keep(self, shard: int, readings: Readings) -> None:
+    def keep(self, shard: int, readings: ExpectationResult) -> None:
         """Publish a shard's expectations.
 
         Raises:
@@ -296,7 +298,7 @@ class Submission:
                 f"{path}: damaged ({error}); remove the line 'collected' from {_NOISE_JOBS} and collect again"
             ) from None
 
-    def readings(self, shard: int) -> Readings:
+    def readings(self, shard: int) -> ExpectationResult:
         """Return what :meth:`keep` kept.
 
         Raises:
@@ -305,7 +307,7 @@ class Submission:
         try:
             with np.load(self._result(shard), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            return Readings(arrays.pop("evs"), arrays.pop("stds"), arrays)
+            return ExpectationResult(arrays.pop("evs"), arrays.pop("stds"), arrays)
         except Exception as error:
             raise CheckpointError(
                 f"{self._result(shard)}: damaged ({error}); remove its line 'collected' from {_JOBS} and collect again"

@@ -24,7 +24,7 @@ from qgan_qiskit.hardware.ibm.legacy import legacy_options
 from qgan_qiskit.hardware.ibm.options import estimator_options, learner_options
 from qgan_qiskit.hardware.ibm.submission import Ledger, Submission
 from qgan_qiskit.hardware.packing import PackedCircuit
-from qgan_qiskit.hardware.results import Readings, from_pub
+from qgan_qiskit.hardware.results import ExpectationResult, from_pub
 
 
 class Work:
@@ -61,7 +61,7 @@ class Work:
 _OTHER_GATES = "the device's gates are others than when the images were submitted; submit again"
 
 
-class Errand(ABC):
+class RemoteTask(ABC):
     """A job's worth of work.
 
     Attributes:
@@ -109,7 +109,7 @@ class Errand(ABC):
         """
 
 
-class Shard(Errand):
+class Shard(RemoteTask):
     """The circuits of some images."""
 
     def __init__(self, submission: Submission, shard: int) -> None:
@@ -142,14 +142,14 @@ class Shard(Errand):
             from_pub(result.data, len(pack["members"]), pack["observables"])
             for result, pack in zip(results, packs, strict=True)
         ]
-        readings = Readings.joined(parts, axis=1)
+        readings = ExpectationResult.joined(parts, axis=1)
         if len(readings.evs_BPO) != stop - start:
             raise RemoteError(f"{what}: expectations of {len(readings.evs_BPO)} images instead of {stop - start}")
         readings.check(what)
         self.submission.keep(self.shard, readings)
 
 
-class Learning(Errand):
+class Learning(RemoteTask):
     """The noise of the circuits' layers of gates, which PEC and PEA need before the images."""
 
     def __init__(self, submission: Submission) -> None:

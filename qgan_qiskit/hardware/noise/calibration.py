@@ -26,7 +26,7 @@ class DeviceNoise:
 
     @classmethod
     def of(cls, device: BackendV2) -> DeviceNoise:
-        """Return the errors of a device: depolarising of the calibrated size, thermal relaxation, misread qubits.
+        """Return the errors of a device: depolarizing of the calibrated size, thermal relaxation, misread qubits.
 
         As in ``NoiseModel.from_backend``; errors of waiting are left out.
         """

@@ -80,7 +80,7 @@ class NoisyCircuit:
         Args:
             circuit: in the device's gates, of one and two qubits.
             parameters: its inputs.
-            order: its qubits in the order of the chain, so that neighbours lie side by side in memory.
+            order: its qubits in the order of the chain, so that neighbors lie side by side in memory.
             noise: of its qubits.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Readings of one sub-generator on a noisy simulated device, with the mitigation of errors that IBM's Estimator does.
+"""ExpectationResult of one sub-generator on a noisy simulated device, with the mitigation of errors that IBM's Estimator does.
 
 Same options, same meaning: TREX divides by what readouts make of known states, ZNE extrapolates from amplified noise, PEC runs
 more shots without the gates' errors. Twirling is averaged over all random circuits, so that its own scatter is missing; PEC and
@@ -24,8 +24,8 @@ from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.hardware.ibm.options import Mitigation
 from qgan_qiskit.hardware.noise.noisy_circuit import Amplified, NoisyCircuit
-from qgan_qiskit.hardware.noise.zne import to_zero_noise
-from qgan_qiskit.hardware.results import Readings
+from qgan_qiskit.hardware.noise.zne import extrapolate_to_zero_noise
+from qgan_qiskit.hardware.results import ExpectationResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def noisy_readings(
     config: HardwareConfig,
     mitigation: Mitigation,
     seed: int,
-) -> Readings:
+) -> ExpectationResult:
     """Return the expectations (B, 1, O) of a circuit's observables.
 
     Args:
@@ -104,7 +104,7 @@ def noisy_readings(
             Amplified(gain, "pea", twirled=True) if mitigation.pec else Amplified(twirled=mitigation.twirl_gates)
         )
         evs, stds = measured(asked, amplified)
-        return Readings(evs[:, None], stds[:, None])
+        return ExpectationResult(evs[:, None], stds[:, None])
     factors = config.factors()
     # Where along the circuit gates are folded is the same for odd factors: everywhere.
     by: Literal["gate_folding", "pea"] = "pea" if config.zne_amplifier == "pea" else "gate_folding"
@@ -121,12 +121,15 @@ def noisy_readings(
     evs_BOF, stds_BOF = (np.stack([pair[which] for pair in found], axis=-1) for which in (0, 1))
     zero = np.array(
         [
-            [to_zero_noise(factors, evs_F, stds_F, config.extrapolators()) for evs_F, stds_F in zip(*rows, strict=True)]
+            [
+                extrapolate_to_zero_noise(factors, evs_F, stds_F, config.extrapolators())
+                for evs_F, stds_F in zip(*rows, strict=True)
+            ]
             for rows in zip(evs_BOF, stds_BOF, strict=True)
         ]
     )
     more = {"evs_noise_factors": evs_BOF[:, None], "stds_noise_factors": stds_BOF[:, None]}
-    return Readings(zero[:, None, :, 0], zero[:, None, :, 1], more)
+    return ExpectationResult(zero[:, None, :, 0], zero[:, None, :, 1], more)
 
 
 def _bases(observables: Sequence[SparsePauliOp], num_qubits: int) -> list[_Basis]:

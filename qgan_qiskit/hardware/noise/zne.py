@@ -15,7 +15,7 @@ from scipy.optimize import curve_fit
 _Model = Callable[..., np.ndarray]
 
 
-def to_zero_noise(
+def extrapolate_to_zero_noise(
     factors: Sequence[float], evs_F: np.ndarray, stds_F: np.ndarray, extrapolators: Sequence[str]
 ) -> tuple[float, float]:
     """Return an expectation at zero noise and its standard error.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from qgan_qiskit.models.layers import DoubledConv2d
+from qgan_qiskit.models.layers import UpsampleConv2d
 from qgan_qiskit.models.mediq.streams import FEATURES, SIDE
 
 # Channels of the scales behind 8 x 8; larger images go on with the last.
@@ -49,7 +49,7 @@ class Style2Decoder(nn.Module):
     """Residual blocks, each twice as large: nearest upsampling, two conv3x3, a 1x1 way around; then noise, LeakyReLU.
 
     Noise is one normal number per pixel, added to each channel with a trained strength that starts at 0. 512,259 parameters at
-    64x64, without skips. As published nothing is normalised; with ``batch_norm`` (ours) what comes in is, and each 3x3
+    64x64, without skips. As published nothing is normalized; with ``batch_norm`` (ours) what comes in is, and each 3x3
     convolution.
     """
 
@@ -63,7 +63,7 @@ class Style2Decoder(nn.Module):
             latent_size: Z.
             channels: C, of the images.
             skips: whether prototypes are shown.
-            batch_norm: whether to normalise.
+            batch_norm: whether to normalize.
         """
         super().__init__()
         norm = nn.BatchNorm2d if batch_norm else nn.Identity
@@ -72,7 +72,7 @@ class Style2Decoder(nn.Module):
         self.strengths, self.norms = nn.ParameterList(), nn.ModuleList()
         before = FEATURES
         for width in widths:
-            self.first.append(DoubledConv2d(before, width))
+            self.first.append(UpsampleConv2d(before, width))
             self.norms.extend([norm(width), norm(width)])
             self.second.append(nn.Conv2d(width, width, 3, padding=1))
             self.around.append(nn.Conv2d(before, width, 1))

@@ -15,10 +15,10 @@ import torch
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qgan_qiskit.circuits import ansatz_of
+from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import MediqConfig
-from qgan_qiskit.models.base import Pair, QuantumGenerator
-from qgan_qiskit.models.layers import he_initialise
+from qgan_qiskit.models.base import DiscriminatorBatch, QuantumGenerator
+from qgan_qiskit.models.layers import he_initialize
 from qgan_qiskit.models.mediq.decoders import PrototypeSkips, Style2Decoder, VanillaDecoder
 from qgan_qiskit.models.mediq.prototypes import APART_WEIGHT, Prototypes, read_prototypes
 from qgan_qiskit.models.mediq.streams import FEATURES, SITES, ClassicalStream, QuantumStream, cnn_encoder, fc_encoder
@@ -48,7 +48,7 @@ class MediqGenerator(QuantumGenerator):
         estimator: BaseEstimatorV2 | None = None,
         channels: int = 3,
     ) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             config: sizes, circuit and decoder.
@@ -56,7 +56,7 @@ class MediqGenerator(QuantumGenerator):
             classes: names of the classes.
             generator: source of the initial weights.
             estimator: what evaluates the circuits; None for the exact simulator.
-            channels: C, 3 for colour or 1 for grey.
+            channels: C, 3 for color or 1 for gray.
         """
         super().__init__(math.pi)
         self.config, self.classes, self.num_classes = config, classes, len(classes)
@@ -67,9 +67,9 @@ class MediqGenerator(QuantumGenerator):
         self.norm = nn.LayerNorm(embedded)
         encoder = cnn_encoder if config.encoder == "cnn" else fc_encoder
         self.encoder = encoder(embedded + config.latent_size)
-        ansatz = ansatz_of(config)
+        ansatz = build_circuit_spec(config)
         count = config.sub_generators if config.quantum_stream == "faithful" else SITES
-        quantum = min(max(round(FEATURES * config.quantum_share), 1), FEATURES - 1)
+        quantum = min(max(round(FEATURES * config.quantum_fraction), 1), FEATURES - 1)
         self.classical_stream = ClassicalStream(FEATURES - quantum)
         self.quantum_stream = QuantumStream(
             quantum, count, ansatz.num_inputs, ansatz.num_observables, layer_norm=config.angle_norm == "layer"
@@ -81,12 +81,14 @@ class MediqGenerator(QuantumGenerator):
             self.decoder = Style2Decoder(resolution, size, channels, skips=skips, batch_norm=batch_norm)
         else:
             self.decoder = VanillaDecoder(resolution, size, channels, skips=skips)
-        he_initialise(self, generator)
+        he_initialize(self, generator)
         self.decoder.calm()
         nn.init.normal_(self.embedding.weight, generator=generator)
         if isinstance(self.decoder.skips, PrototypeSkips):
             self.decoder.skips.start()
-        self.add_sub_generators(ansatz, count, generator, twin=config.twin, estimator=estimator)
+        self.add_sub_generators(
+            ansatz, count, generator, classical_baseline=config.classical_baseline, estimator=estimator
+        )
         self.prototypes = (
             Prototypes(len(classes), config.prototype_width, config.latent_size, generator)
             if config.prototypes
@@ -113,11 +115,11 @@ class MediqGenerator(QuantumGenerator):
             labels = torch.tensor(self._kept)[seeds % len(self._kept)]
         return torch.cat([normal, seeds.float(), labels.float()], dim=1)
 
-    def keep_to(self, *labels: int) -> None:
+    def set_class(self, *labels: int) -> None:
         """From now on draw latents of some classes only, each as likely."""
         self._kept = labels
 
-    def of_classes(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
+    def with_labels(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
         """Return the same latents with other classes."""
         return torch.cat([z_BZ[:, :-1], labels_B[:, None].to(z_BZ)], dim=1)
 
@@ -139,10 +141,10 @@ class MediqGenerator(QuantumGenerator):
         noise_BN = _noise(z_BZ[:, -2], self.decoder.noise_size).to(z_BZ.device)
         return self.decoder(torch.cat(streams, dim=1), prototypes_BZ, noise_BN).float()
 
-    def training_pair(self, real_BCHW: Tensor, z_BZ: Tensor) -> Pair:
+    def discriminator_inputs(self, real_BCHW: Tensor, z_BZ: Tensor) -> DiscriminatorBatch:
         """Return real and generated images of the same classes, and what keeps prototypes apart."""
-        regulariser = None if self.prototypes is None else APART_WEIGHT * self.prototypes.crowding()
-        return Pair(real_BCHW, self(z_BZ), regulariser=regulariser, labels_B=self.labels(z_BZ))
+        regularizer = None if self.prototypes is None else APART_WEIGHT * self.prototypes.crowding()
+        return DiscriminatorBatch(real_BCHW, self(z_BZ), regularizer=regularizer, labels_B=self.labels(z_BZ))
 
 
 def _noise(seeds_B: Tensor, size: int) -> Tensor:

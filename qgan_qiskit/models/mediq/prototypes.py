@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.models.layers import he_initialise
+from qgan_qiskit.models.layers import he_initialize
 
 # As in the authors' code: hidden width, and the range of each class's scale.
 _HIDDEN, _LOWEST, _HIGHEST = 512, 0.2, 0.8
@@ -38,7 +38,7 @@ class Prototypes(nn.Module):
     """
 
     def __init__(self, num_classes: int, width: int, latent_size: int, generator: torch.Generator) -> None:
-        """Build and initialise.
+        """Build and initialize.
 
         Args:
             num_classes: K.
@@ -50,7 +50,7 @@ class Prototypes(nn.Module):
         self.vectors_KF = nn.Parameter(torch.randn(num_classes, width, generator=generator))
         self.reduce = nn.Sequential(nn.Linear(width, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, latent_size))
         self.log_scale_K = nn.Parameter(torch.zeros(num_classes))
-        he_initialise(self, generator)
+        he_initialize(self, generator)
 
     def check(self, vectors_KF: np.ndarray) -> None:
         """Refuse what cannot be started from.

@@ -15,7 +15,7 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 if TYPE_CHECKING:
-    from qgan_qiskit.simulation.llvm.engine import NativeEngine
+    from qgan_qiskit.simulation.llvm.engine import LlvmEngine
 
 
 @functools.cache
@@ -41,13 +41,13 @@ def compiled_engine(
     weights: Sequence[Parameter],
     observables: Sequence[SparsePauliOp],
     dtype: torch.dtype,
-) -> NativeEngine:
+) -> LlvmEngine:
     """Compile a circuit whose parameters are split into inputs (per image) and weights (per instance).
 
     Raises:
         CircuitError: the circuit cannot be simulated; the message names the offender.
     """
-    from qgan_qiskit.simulation.llvm.engine import NativeEngine
-    from qgan_qiskit.simulation.llvm.program import compile_native
+    from qgan_qiskit.simulation.llvm.engine import LlvmEngine
+    from qgan_qiskit.simulation.llvm.program import compile_llvm
 
-    return NativeEngine(compile_native(circuit, inputs, weights, observables), dtype)
+    return LlvmEngine(compile_llvm(circuit, inputs, weights, observables), dtype)

@@ -16,7 +16,7 @@ from qgan_qiskit.simulation.llvm.clifford_frame import parity
 from qgan_qiskit.simulation.llvm.codegen import KernelKey, Node
 from qgan_qiskit.simulation.llvm.diagonal import Factors, Swap
 from qgan_qiskit.simulation.llvm.interpreter import loop
-from qgan_qiskit.simulation.llvm.program import Barrier, Gate, NativeProgram
+from qgan_qiskit.simulation.llvm.program import Barrier, Gate, LlvmProgram
 from qgan_qiskit.simulation.llvm.readout import Readout
 from qgan_qiskit.simulation.llvm.rotation import Rotate, Turn
 from qgan_qiskit.simulation.llvm.state_preparation import Start
@@ -89,7 +89,7 @@ class Plan:
         return self.start_row + self.start_rows + self.string_rows
 
 
-def plan(program: NativeProgram, lanes: int, double: bool, tangents: bool, single: bool) -> Plan:
+def plan(program: LlvmProgram, lanes: int, double: bool, tangents: bool, single: bool) -> Plan:
     """Write the words of a program.
 
     Args:
@@ -102,7 +102,7 @@ def plan(program: NativeProgram, lanes: int, double: bool, tangents: bool, singl
     return _Planner(program, lanes, double, tangents, single).plan()
 
 
-def turned_angles(program: NativeProgram) -> list[int]:
+def turned_angles(program: LlvmProgram) -> list[int]:
     """Return the angles that need coefficients: all, but those of first rotations where no qubit has a second at the start."""
     first = {sequence[0][1] for sequence in program.start.values()}
     simple = all(len(sequence) <= 1 for sequence in program.start.values())
@@ -111,7 +111,7 @@ def turned_angles(program: NativeProgram) -> list[int]:
 
 @dataclass
 class _Planner:
-    program: NativeProgram
+    program: LlvmProgram
     lanes: int
     double: bool
     tangents: bool

@@ -16,7 +16,7 @@ from numpy import ndarray
 from scipy.sparse import csr_array
 
 from qgan_qiskit.simulation.llvm.bytecode import Plan
-from qgan_qiskit.simulation.llvm.program import NativeProgram
+from qgan_qiskit.simulation.llvm.program import LlvmProgram
 
 # A matrix of more entries is kept sparse: an angle depends on few parameters, however many there are.
 _MOST_DENSE = 1 << 16
@@ -24,7 +24,7 @@ _MOST_DENSE = 1 << 16
 _LEAST_PRODUCT = {np.dtype(np.float32): 2.0**-50, np.dtype(np.float64): 2.0**-400}
 
 
-def taking_inputs(program: NativeProgram) -> ndarray:
+def taking_inputs(program: LlvmProgram) -> ndarray:
     """Return the angles that inputs enter."""
     return np.flatnonzero(np.diff(program.input_coefficients.indptr))
 
@@ -35,7 +35,7 @@ def table(matrix: csr_array, dtype: np.dtype) -> ndarray | csr_array:
     return matrix.toarray() if matrix.shape[0] * matrix.shape[1] <= _MOST_DENSE else matrix
 
 
-def takes_inputs_later(program: NativeProgram, turned: Sequence[int]) -> bool:
+def takes_inputs_later(program: LlvmProgram, turned: Sequence[int]) -> bool:
     """Say whether inputs enter one of these angles, so that each image has coefficients of its own."""
     return bool(np.isin(taking_inputs(program), list(turned)).any())
 
@@ -43,7 +43,7 @@ def takes_inputs_later(program: NativeProgram, turned: Sequence[int]) -> bool:
 class Coefficients:
     """Fills the rows that a plan reads."""
 
-    def __init__(self, program: NativeProgram, plan: Plan, dtype: np.dtype) -> None:
+    def __init__(self, program: LlvmProgram, plan: Plan, dtype: np.dtype) -> None:
         """Place the tables that turn inputs and weights into angles."""
         self._program, self._plan, self._dtype = program, plan, dtype
         turned = list(plan.turned)
@@ -173,7 +173,7 @@ def _cumulative(sets: Sequence[tuple[int, ...]], turned: Sequence[int]) -> tuple
 class _Affine:
     """Some angles as functions of inputs and weights."""
 
-    def __init__(self, program: NativeProgram, angles: list[int], dtype: np.dtype) -> None:
+    def __init__(self, program: LlvmProgram, angles: list[int], dtype: np.dtype) -> None:
         self._inputs = table(program.input_coefficients[angles], dtype)
         self._weights = table(program.weight_coefficients[angles], dtype)
         self._offsets = program.offsets[angles, None].astype(dtype)

@@ -33,7 +33,7 @@ from qgan_qiskit.simulation.llvm.coefficients import (
     unpack,
 )
 from qgan_qiskit.simulation.llvm.interpreter import run_beside, runner
-from qgan_qiskit.simulation.llvm.program import Barrier, NativeProgram
+from qgan_qiskit.simulation.llvm.program import Barrier, LlvmProgram
 from qgan_qiskit.simulation.llvm.target import vector_unit
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Kept:
     states: Tensor | None
 
 
-def evaluate(engine: NativeEngine, call: Call, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+def evaluate(engine: LlvmEngine, call: Call, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
     """Prepare, rotate and read; final states that are small enough are kept for backward."""
     batch, instances = inputs_BPQ.shape[:2]
     plan, reads = _prepare(engine, inputs_BPQ, weights)
@@ -71,7 +71,7 @@ def evaluate(engine: NativeEngine, call: Call, inputs_BPQ: Tensor, weights: tupl
 
 
 def pullback(
-    engine: NativeEngine,
+    engine: LlvmEngine,
     call: Call,
     needed: tuple[bool, ...],
     cotangent_BPO: Tensor,
@@ -104,7 +104,7 @@ def array_of(tensor: Tensor) -> np.ndarray:
     return tensor.detach().resolve_neg().numpy()
 
 
-def _prepare(engine: NativeEngine, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> tuple[Plan, Tensor]:
+def _prepare(engine: LlvmEngine, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> tuple[Plan, Tensor]:
     """Return a plan and what its kernels read."""
     inputs_QPB = np.ascontiguousarray(array_of(inputs_BPQ).transpose(2, 1, 0))
     tables = [array_of(tensor) for tensor in weights]
@@ -172,10 +172,10 @@ def _place(tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> int:
 _NARROWEST_BYTES = 16
 
 
-class NativeEngine(Engine):
+class LlvmEngine(Engine):
     """A program in a precision, on the processor."""
 
-    def __init__(self, program: NativeProgram, dtype: torch.dtype) -> None:
+    def __init__(self, program: LlvmProgram, dtype: torch.dtype) -> None:
         """Place the tables; words are written when the first batch of a size comes."""
         super().__init__(program.num_qubits, not program.complex, dtype, torch.device("cpu"))
         self.program = program

@@ -35,7 +35,7 @@ from qgan_qiskit.simulation.ir import (
     source_index,
 )
 from qgan_qiskit.simulation.llvm.clifford_frame import Frame, Pairs
-from qgan_qiskit.simulation.observables import common_basis, diagonalised, pauli_terms
+from qgan_qiskit.simulation.observables import common_basis, diagonalized, pauli_terms
 from qgan_qiskit.simulation.parameter_columns import check_known, coefficients
 
 _ZYZ = OneQubitEulerDecomposer("ZYZ")
@@ -146,7 +146,7 @@ class String:
 
 
 @dataclass(frozen=True, eq=False)
-class NativeProgram:
+class LlvmProgram:
     """A circuit and its observables, ready for the kernels.
 
     Attributes:
@@ -176,12 +176,12 @@ class NativeProgram:
     nests: dict[tuple[int, ...], Any] = field(default_factory=dict)
 
 
-def compile_native(
+def compile_llvm(
     circuit: QuantumCircuit,
     inputs: Sequence[Parameter],
     weights: Sequence[Parameter],
     observables: Sequence[SparsePauliOp],
-) -> NativeProgram:
+) -> LlvmProgram:
     """Compile a circuit whose parameters are split into inputs (per image) and weights (per instance).
 
     Raises:
@@ -193,7 +193,7 @@ def compile_native(
     basis = common_basis(observables)
     if basis is not None:
         operations += basis
-        strings, combination = pauli_terms(diagonalised(observables), circuit.num_qubits)
+        strings, combination = pauli_terms(diagonalized(observables), circuit.num_qubits)
     compiler = _Compiler(circuit.num_qubits, inputs, weights)
     for number, stage in enumerate(schedule(operations, circuit.num_qubits)):
         rewritten = turns(stage)
@@ -262,7 +262,7 @@ class _Compiler:
         else:
             self.segments += [barrier, []]
 
-    def program(self, strings: list[tuple[int, int]], combination: np.ndarray) -> NativeProgram:
+    def program(self, strings: list[tuple[int, int]], combination: np.ndarray) -> LlvmProgram:
         """Return the program."""
         odd = any((x & z).bit_count() % 2 for x, z in strings)
         found = [self.frame.string(x, z) for x, z in strings]
@@ -275,7 +275,7 @@ class _Compiler:
         complex_ = any(gate.pairs.flip & self.frame.plane for gate in gates) or any(
             values is not None and values.imag.any() for values in factors
         )
-        return NativeProgram(
+        return LlvmProgram(
             num_qubits=self.num_qubits,
             complex=odd or complex_ or any(axis != "y" for sequence in self.start.values() for axis, _ in sequence),
             input_coefficients=coefficients(rotations, self.input_column),

@@ -96,7 +96,7 @@ def _compile(name: str, build: Callable[[ir.Module, str], None]) -> bytes:
     build(module, name)
     compiled = binding.parse_assembly(str(module))
     compiled.verify()
-    # No optimising passes: kernels are written as they are to run, and passes change nothing but the time to compile.
+    # No optimizing passes: kernels are written as they are to run, and passes change nothing but the time to compile.
     return machine.emit_object(compiled)
 
 

@@ -16,7 +16,7 @@ from qgan_qiskit.simulation.torch_engine.program import Program, block_matrices,
 from qgan_qiskit.simulation.torch_engine.statevector import PATH_BYTES, Expectation, Monomial, Move, Plan
 
 
-class PortableEngine(Engine):
+class TorchEngine(Engine):
     """A program placed on a device and in a precision."""
 
     def __init__(self, program: Program, dtype: torch.dtype, device: torch.device) -> None:

@@ -26,10 +26,10 @@ from torch import Tensor
 from qgan_qiskit import memory
 from qgan_qiskit.circuits.validation import check_observables
 from qgan_qiskit.simulation.ir import Fixed, Rotation, Stage, lower, register_map, schedule
-from qgan_qiskit.simulation.observables import common_basis, diagonalised, tables
+from qgan_qiskit.simulation.observables import common_basis, diagonalized, tables
 from qgan_qiskit.simulation.parameter_columns import check_known, coefficients
 
-# Neighbouring qubits whose gates are multiplied into one matrix: 32x32 keeps a matrix product busy, 64x64 wastes flops.
+# Neighboring qubits whose gates are multiplied into one matrix: 32x32 keeps a matrix product busy, 64x64 wastes flops.
 BLOCK_QUBITS = 5
 
 
@@ -107,7 +107,7 @@ def compile_circuit(
     basis = common_basis(observables)
     if basis is not None:
         operations += basis
-        observables = diagonalised(observables)
+        observables = diagonalized(observables)
     num_qubits = circuit.num_qubits
     # Observables and register maps are tables over all amplitudes, made of complex numbers.
     memory.require(16 * (len(observables) + 6) << num_qubits, f"compiling a circuit of {num_qubits} qubits")

@@ -7,7 +7,7 @@ from torch import nn
 
 from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.models.backbones import Start, build_backbone
-from qgan_qiskit.rng import global_randomness
+from qgan_qiskit.rng import seeded_global_rng
 
 
 def build_classifier(config: AugmentConfig, classes: int, seed: int) -> tuple[nn.Module, Start]:
@@ -21,5 +21,5 @@ def build_classifier(config: AugmentConfig, classes: int, seed: int) -> tuple[nn
     Raises:
         DataError: the weights file is missing, unreadable, or not of this backbone.
     """
-    with global_randomness(seed, torch.device("cpu")):
+    with seeded_global_rng(seed, torch.device("cpu")):
         return build_backbone(config.backbone, classes, config.weights, config.resnet_stride)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from qgan_qiskit.data import ImageSet
-from qgan_qiskit.device import check_device, place
+from qgan_qiskit.device import check_device, to_device
 from qgan_qiskit.errors import CheckpointError, DataError, StorageError
 from qgan_qiskit.runs.load import keep_to_class, open_generator
 from qgan_qiskit.runs.run_folder import versions
@@ -28,7 +28,7 @@ from qgan_qiskit.study.augment.parts import PARTS, read_part
 from qgan_qiskit.study.augment.plan import Cell, Images
 from qgan_qiskit.study.augment.scores import confusion, scores
 from qgan_qiskit.study.augment.spec import Study
-from qgan_qiskit.study.cells import Row, done_once, write_whole
+from qgan_qiskit.study.cells import Row, atomic_write, run_once
 
 PREDICTIONS = "predictions.npz"
 _PIXELS = "images.npy"
@@ -39,13 +39,13 @@ def make_images(images: Images, *, wait: bool) -> Row:
 
     Args:
         images: which.
-        wait: what to do while another process makes them: wait for it, or raise ``InWork``.
+        wait: what to do while another process makes them: wait for it, or raise ``CellLocked``.
 
     Raises:
         CheckpointError: the checkpoint cannot be used, or is another than when the study began.
         StorageError: the folder cannot be written.
     """
-    return done_once(images.folder, lambda folder: _generate(images, folder), wait)
+    return run_once(images.folder, lambda folder: _generate(images, folder), wait)
 
 
 def train_cell(cell: Cell, *, wait: bool) -> Row:
@@ -53,7 +53,7 @@ def train_cell(cell: Cell, *, wait: bool) -> Row:
 
     Args:
         cell: what to do.
-        wait: what to do while another process works on the cell: wait for it, or raise ``InWork``.
+        wait: what to do while another process works on the cell: wait for it, or raise ``CellLocked``.
 
     Raises:
         QganError: the cell cannot be done.
@@ -64,7 +64,7 @@ def train_cell(cell: Cell, *, wait: bool) -> Row:
             f"{cell.study}: this machine does not see the study of that name; all machines of a study must see its folder, "
             "the images and the weights under the same paths"
         )
-    return done_once(cell.folder, lambda folder: _train(study, cell, folder), wait)
+    return run_once(cell.folder, lambda folder: _train(study, cell, folder), wait)
 
 
 def predictions_of(folder: Path, row: Row) -> dict[str, np.ndarray]:
@@ -95,7 +95,7 @@ def _generate(images: Images, folder: Path) -> Row:
     if generator.num_classes:
         keep_to_class(generator, config, source.class_name)
     pixels_NHWC = generated(generator, images.number)
-    # A grey generator makes one channel, and grey real images have three equal ones.
+    # A gray generator makes one channel, and gray real images have three equal ones.
     pixels_NHWC = np.ascontiguousarray(np.broadcast_to(pixels_NHWC, (*pixels_NHWC.shape[:3], 3)))
     buffer = BytesIO()
     np.save(buffer, pixels_NHWC, allow_pickle=False)
@@ -126,7 +126,7 @@ def _train(study: Study, cell: Cell, folder: Path) -> Row:
     network, start = build_classifier(settings, len(study.classes), cell.seed)
     if start.digest != study.weights_digest:
         raise DataError(f"{settings.weights}: is another file than when the study began; bring it back")
-    place(network, device)
+    to_device(network, device)
     losses = train_classifier(
         network,
         to_tensor(images_NHWC, device),
@@ -195,6 +195,6 @@ def _digest(path: Path) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        write_whole(path, content)
+        atomic_write(path, content)
     except OSError as error:
         raise StorageError(f"{path}: not written ({error.strerror}); free space and repeat the command") from None

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, interpolate
 from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DivergedError
 from qgan_qiskit.models.layers import unfold
-from qgan_qiskit.rng import global_randomness, seeded
+from qgan_qiskit.rng import seeded_generator, seeded_global_rng
 from qgan_qiskit.study.augment.traditional import augment_batch, traditional_augmentation
 
 _MEAN = {"imagenet": (0.485, 0.456, 0.406), "symmetric": (0.5, 0.5, 0.5)}
@@ -27,22 +27,22 @@ _MEASURED = 256
 
 
 class Preparation:
-    """Bytes to what a backbone expects: its size and its normalisation."""
+    """Bytes to what a backbone expects: its size and its normalization."""
 
     def __init__(self, config: AugmentConfig, side: int, device: torch.device) -> None:
-        """Take size and normalisation from the settings.
+        """Take size and normalization from the settings.
 
         Args:
-            config: ``input_size`` and ``normalisation`` apply.
+            config: ``input_size`` and ``normalization`` apply.
             side: of the images in pixels.
             device: where the images will be.
         """
         self.size = config.input_size or side
-        self.mean_C = torch.tensor(_MEAN[config.normalisation], device=device).view(3, 1, 1)
-        self.deviation_C = torch.tensor(_DEVIATION[config.normalisation], device=device).view(3, 1, 1)
+        self.mean_C = torch.tensor(_MEAN[config.normalization], device=device).view(3, 1, 1)
+        self.deviation_C = torch.tensor(_DEVIATION[config.normalization], device=device).view(3, 1, 1)
 
     def __call__(self, images_BCHW: Tensor) -> Tensor:
-        """Return normalised images of the backbone's size.
+        """Return normalized images of the backbone's size.
 
         Args:
             images_BCHW: float32, 0 to 1.
@@ -64,7 +64,7 @@ def batch_order(images: int, batch_size: int, steps: int, seed: int) -> Tensor:
     An epoch may end in the middle of a batch, so that every image comes equally often, whatever their number.
     """
     epochs = math.ceil(steps * batch_size / images)
-    orders = [torch.randperm(images, generator=seeded(seed, "order", epoch)) for epoch in range(epochs)]
+    orders = [torch.randperm(images, generator=seeded_generator(seed, "order", epoch)) for epoch in range(epochs)]
     return torch.cat(orders)[: steps * batch_size].view(steps, batch_size)
 
 
@@ -84,7 +84,7 @@ def train_classifier(
         network: from :func:`~qgan_qiskit.study.augment.backbones.build_classifier`, on the images' device.
         images_NCHW: uint8.
         labels_N: int64.
-        config: ``steps``, ``batch_size``, ``lr``, ``input_size`` and ``normalisation`` apply.
+        config: ``steps``, ``batch_size``, ``lr``, ``input_size`` and ``normalization`` apply.
         seed: of the order, of dropout and of the augmentation.
         traditional: turn, crop and flip every image at random.
         folded: batch norms to measure first.
@@ -97,22 +97,22 @@ def train_classifier(
     """
     device, side = images_NCHW.device, images_NCHW.shape[-1]
     prepare, transform = Preparation(config, side, device), traditional_augmentation(side)
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.lr)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
     order = batch_order(len(images_NCHW), config.batch_size, config.steps, seed).to(device)
     if folded:
         unfold(network, folded, prepare(images_NCHW[order.flatten()[:_MEASURED]].float().div_(255)))
     losses = []
     network.train()
-    with global_randomness(seed, device, "training"), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+    with seeded_global_rng(seed, device, "training"), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
         for step, rows_B in enumerate(order):
-            optimiser.param_groups[0]["lr"] = config.lr * (1 + math.cos(math.pi * step / config.steps)) / 2
+            optimizer.param_groups[0]["lr"] = config.lr * (1 + math.cos(math.pi * step / config.steps)) / 2
             batch_BCHW = images_NCHW[rows_B].float().div_(255)
             if traditional:
                 batch_BCHW = augment_batch(transform, batch_BCHW)
             loss = cross_entropy(network(prepare(batch_BCHW)), labels_N[rows_B])
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             losses.append(loss.detach())
     found = torch.stack(losses).tolist()
     for step, value in enumerate(found):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from qgan_qiskit.data import ImageSet
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 
 Kind = Literal["none", "oversample", "traditional", "generated", "traditional+generated"]
 # What costs nothing, and what generated images therefore have to beat.
@@ -77,6 +77,6 @@ def oversampled(labels_N: np.ndarray, seed: int) -> np.ndarray:
     chosen = []
     for label in np.unique(labels_N):
         rows_M = np.flatnonzero(labels_N == label)
-        order_M = torch.randperm(len(rows_M), generator=seeded(seed, "oversample", int(label))).numpy()
+        order_M = torch.randperm(len(rows_M), generator=seeded_generator(seed, "oversample", int(label))).numpy()
         chosen.append(np.resize(rows_M[order_M], largest))
     return np.concatenate(chosen)

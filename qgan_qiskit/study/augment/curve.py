@@ -17,7 +17,7 @@ from qgan_qiskit.study.cells import Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BASELINE_COLOURS = {"none": "black", "oversample": "tab:olive", "traditional": "tab:purple"}
+_BASELINE_COLORS = {"none": "black", "oversample": "tab:olive", "traditional": "tab:purple"}
 _MARKERS = "os^Dv<>p*h"
 Cells = Mapping[Condition, Mapping[int, Row]]
 
@@ -65,13 +65,13 @@ def _panel(
     for kind in BASELINES:
         values = _values(cells, Condition(kind), part)
         if values:
-            colour = _BASELINE_COLOURS[kind]
-            axes.axhline(float(np.mean(values)), color=colour, lw=1.3, ls="--", label=kind)
+            color = _BASELINE_COLORS[kind]
+            axes.axhline(float(np.mean(values)), color=color, lw=1.3, ls="--", label=kind)
             interval = t_interval(values)
             if interval is not None:
-                axes.axhspan(interval.low, interval.high, color=colour, alpha=0.07, lw=0)
+                axes.axhspan(interval.low, interval.high, color=color, alpha=0.07, lw=0)
                 for end in (interval.low, interval.high):
-                    axes.axhline(end, color=colour, lw=0.7, ls=":")
+                    axes.axhline(end, color=color, lw=0.7, ls=":")
     # Side by side, so that bars at one alpha do not hide each other.
     shift = 0.012
     for number, name in enumerate(generators):
@@ -80,17 +80,15 @@ def _panel(
         points = [(alpha, values) for alpha, values in points if values]
         if not points:
             continue
-        colour = f"C{number}"
+        color = f"C{number}"
         x = [alpha + offset for alpha, _ in points]
         means = [float(np.mean(values)) for _, values in points]
         bars = [0.0 if (i := t_interval(values)) is None else i.high - i.mean for _, values in points]
-        axes.errorbar(
-            x, means, bars, color=colour, marker=_MARKERS[number % len(_MARKERS)], ms=5, capsize=3, label=name
-        )
+        axes.errorbar(x, means, bars, color=color, marker=_MARKERS[number % len(_MARKERS)], ms=5, capsize=3, label=name)
         for place, (_, values) in zip(x, points, strict=True):
-            axes.plot([place] * len(values), values, ".", color=colour, alpha=0.35, ms=4)
+            axes.plot([place] * len(values), values, ".", color=color, alpha=0.35, ms=4)
         if name in chosen and (best := [i for i, (alpha, _) in enumerate(points) if alpha == chosen[name]]):
-            axes.plot(x[best[0]], means[best[0]], "o", ms=13, mfc="none", mec=colour, mew=1.5)
+            axes.plot(x[best[0]], means[best[0]], "o", ms=13, mfc="none", mec=color, mew=1.5)
     axes.set_title(f"{part} part" + (" (chooses alpha: circles)" if part == "validation" else ""), fontsize=10)
     axes.set_xlabel("alpha: share of generated images in the training set")
     axes.grid(alpha=0.3)

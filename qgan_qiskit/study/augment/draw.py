@@ -10,7 +10,7 @@ import torch
 
 from qgan_qiskit.data import ImageSet
 from qgan_qiskit.data.splits import unit_of
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 
 
 def lesions_of(images: ImageSet) -> list[str]:
@@ -34,7 +34,7 @@ def draw_real(images: ImageSet, share: float, seed: int) -> np.ndarray:
         rows_M = np.flatnonzero(images.labels_N == label)
         wanted = max(1, round(share * len(rows_M)))
         lesions, of_M, sizes_L = np.unique(lesion_N[rows_M], return_inverse=True, return_counts=True)
-        order_L = torch.randperm(len(lesions), generator=seeded(seed, "real", name)).numpy()
+        order_L = torch.randperm(len(lesions), generator=seeded_generator(seed, "real", name)).numpy()
         enough = int(np.searchsorted(np.cumsum(sizes_L[order_L]), wanted)) + 1
         drawn.append(rows_M[np.isin(of_M, order_L[:enough])])
     return np.sort(np.concatenate(drawn))

@@ -64,7 +64,9 @@ def _setting(study: Study, parts: dict[str, Any], cells: Cells) -> list[str]:
     ]
     for name, of_class in study.generators.items():
         sources = [source for found in of_class.values() for source in found]
-        models = sorted({source.model + (" (twin)" if source.twin else "") for source in sources})
+        models = sorted(
+            {source.model + (" (classical baseline)" if source.classical_baseline else "") for source in sources}
+        )
         steps = sorted({source.step for source in sources})
         lines.append(
             f"- {name}: {len(sources)} runs of {', '.join(models)} on the train part, step {', '.join(map(str, steps))}"
@@ -87,7 +89,7 @@ def _setting(study: Study, parts: dict[str, Any], cells: Cells) -> list[str]:
             else ""
         ),
         f"- training: {settings.steps} steps of {settings.batch_size} images under every condition, Adam at {settings.lr:g} "
-        f"falling to 0 along a cosine, last weights; normalisation {settings.normalisation}, input "
+        f"falling to 0 along a cosine, last weights; normalization {settings.normalization}, input "
         f"{settings.input_size or study.data.resolution} x {settings.input_size or study.data.resolution}",
         f"- {len(rows)} cells, {sum(one['seconds'] for one in rows) / 60:.1f} minutes of training and scoring",
     ]

@@ -74,7 +74,7 @@ def shared_pixels(train: ImageSet, other: ImageSet) -> int:
 
 
 def _read_class(data: DataConfig, part: str, class_name: str) -> ImageSet:
-    one = DataConfig.model_validate({**data.model_dump(), "part": part, "class_name": class_name})
+    one = DataConfig.model_validate({**data.model_dump(), "split": part, "class_name": class_name})
     try:
         return read_images(one).select(class_name)
     except DataError as error:

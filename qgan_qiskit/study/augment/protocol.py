@@ -22,7 +22,7 @@ from qgan_qiskit.study.augment.report import chosen, finished_cells, write_repor
 from qgan_qiskit.study.augment.sources import open_sources, parse_generators
 from qgan_qiskit.study.augment.spec import PARTS_FILE, Study
 from qgan_qiskit.study.augment.summary import CHOSEN_BY
-from qgan_qiskit.study.cells import Row, result_of, worker_on, write_whole
+from qgan_qiskit.study.cells import Row, atomic_write, result_of, worker_on
 from qgan_qiskit.study.executors import Executor, run_all
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
 from qgan_qiskit.study.shared_file import known
@@ -171,6 +171,6 @@ def _write_parts(study: Study) -> None:
             }
     path = study.folder / PARTS_FILE
     try:
-        write_whole(path, (json.dumps(content) + "\n").encode())
+        atomic_write(path, (json.dumps(content) + "\n").encode())
     except OSError as error:
         raise StorageError(f"{path}: not written ({error.strerror}); free space and repeat the command") from None

@@ -37,7 +37,7 @@ from qgan_qiskit.study.augment.summary import (
     validation_estimate,
 )
 from qgan_qiskit.study.augment.tables import csv_table
-from qgan_qiskit.study.cells import Row, result_of, write_whole
+from qgan_qiskit.study.cells import Row, atomic_write, result_of
 from qgan_qiskit.study.shared_file import some_finished
 
 Cells = dict[Condition, dict[int, Row]]
@@ -93,7 +93,7 @@ def write_report(study: Study) -> list[Path]:
     }
     for name, data in files.items():
         try:
-            write_whole(study.folder / name, data)
+            atomic_write(study.folder / name, data)
         except OSError as error:
             raise StorageError(
                 f"{study.folder / name}: not written ({error.strerror or error}); free space and repeat with --report"

@@ -18,7 +18,7 @@ from qgan_qiskit.study.augment.parts import digest_of_class
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 # What a run and the study must have in common for the run to have seen nothing but the train part.
-_DIVISION = ("validation_share", "test_share", "split_seed")
+_DIVISION = ("validation_fraction", "test_fraction", "split_seed")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Source:
         step: steps done.
         digest: SHA-256 of its averaged generator.
         model: name of the model.
-        twin: whether its circuits are replaced by classical layers.
+        classical baseline: whether its circuits are replaced by classical layers.
     """
 
     class_name: str
@@ -39,7 +39,7 @@ class Source:
     step: int
     digest: str
     model: str
-    twin: bool
+    classical_baseline: bool
 
 
 def parse_generators(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
@@ -96,7 +96,7 @@ def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> list[Source
         raise UsageError(
             f"{path}: trained on class {config.data.class_name}, which is not one of {', '.join(classes)}; leave it out"
         )
-    for setting in ("resolution", "colour"):
+    for setting in ("resolution", "color"):
         theirs, ours = getattr(config.data, setting), getattr(data, setting)
         if theirs != ours:
             raise UsageError(f"{path}: its images have {setting} {theirs}, those of the study {ours}; set --{setting}")
@@ -106,8 +106,8 @@ def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> list[Source
     else:
         saved, (_, values) = path, checkpoint.load(path)
     digest = hashlib.sha256((saved / "ema.safetensors").read_bytes()).hexdigest()
-    twin, step = bool(getattr(config.model, "twin", False)), int(values["step"])
-    return [Source(name, str(saved.absolute()), step, digest, config.model.name, twin) for name in found]
+    classical_baseline, step = bool(getattr(config.model, "classical_baseline", False)), int(values["step"])
+    return [Source(name, str(saved.absolute()), step, digest, config.model.name, classical_baseline) for name in found]
 
 
 def check_seen(path: Path, folder: RunFolder, config: RunConfig, data: DataConfig, class_name: str) -> None:
@@ -117,23 +117,23 @@ def check_seen(path: Path, folder: RunFolder, config: RunConfig, data: DataConfi
         UsageError: it may have seen validation or test images.
     """
     ours, theirs = ({name: getattr(one, name) for name in _DIVISION} for one in (data, config.data))
-    if config.data.part != "train" or theirs != ours:
-        which = f"part {config.data.part}" + ("" if theirs == ours else " of another division")
+    if config.data.split != "train" or theirs != ours:
+        which = f"part {config.data.split}" + ("" if theirs == ours else " of another division")
         wanted = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in ours.items())
         raise UsageError(
-            f"{path}: may have seen validation or test images ({which}); train it with fit --part train {wanted}"
+            f"{path}: may have seen validation or test images ({which}); train it with fit --split train {wanted}"
         )
     if _place(config.data) == _place(data):
         return
     if _digest(folder) != digest_of_class(data, "train", class_name):
         raise UsageError(
-            f"{path}: its images ({config.data.path or 'made lesions'}) are not the train part of the study's class "
+            f"{path}: its images ({config.data.path or 'synthetic lesions'}) are not the train part of the study's class "
             f"{class_name}, so it may have seen validation or test images; train it on --data {data.path or '(none)'}"
         )
 
 
 def _place(data: DataConfig) -> str | None:
-    # Made lesions have no place. Those of another seed are other images, and the same seed's are divided alike.
+    # Synthetic lesions have no place. Those of another seed are other images, and the same seed's are divided alike.
     return None if data.path is None else str(Path(data.path).resolve())
 
 

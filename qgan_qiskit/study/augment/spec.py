@@ -23,13 +23,13 @@ from qgan_qiskit.errors import UsageError
 from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.study.augment.parts import PARTS, read_part
 from qgan_qiskit.study.augment.sources import Source
-from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
+from qgan_qiskit.study.shared_file import exclusive, read_file, refuse_other, write_file
 
 PARTS_FILE = "parts.json"
 # What may differ when a study goes on: where files lie (their content is compared), what only adds cells, and what decides
 # no number.
 _FREE = {
-    "data": ("path", "cache_dir", "class_name", "part", "augment"),
+    "data": ("path", "cache_dir", "class_name", "split", "augment"),
     "augment": ("weights", "alphas", "seeds", "bootstrap", "device", "threads"),
 }
 Generators = Mapping[str, Mapping[str, tuple[Source, ...]]]
@@ -78,7 +78,7 @@ def begin(
         changes["table"] = absolute_table(data.table)
     if data.cache_dir is not None:
         changes["cache_dir"] = str(expanded(data.cache_dir).absolute())
-    data = data.model_copy(update={**changes, "class_name": None, "part": "all"})
+    data = data.model_copy(update={**changes, "class_name": None, "split": "all"})
     digest = None
     if settings.weights is not None:
         path = expanded(settings.weights).absolute()
@@ -153,7 +153,7 @@ def join(wanted: Study) -> Study:
         UsageError: the folder's study shares other things.
         StorageError: the folder cannot be written.
     """
-    with alone_in(wanted.folder):
+    with exclusive(wanted.folder):
         study = merged(read(wanted.folder), wanted)
         write_file(study.folder, _content(study))
         return study

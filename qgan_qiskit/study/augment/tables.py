@@ -123,7 +123,7 @@ def _model(study: Study, condition: Condition) -> str:
     if condition.kind != "generated" or condition.generator is None:
         return ""
     sources = [source for of_class in study.generators[condition.generator].values() for source in of_class]
-    models = {"" if source.twin else source.model for source in sources}
+    models = {"" if source.classical_baseline else source.model for source in sources}
     return models.pop() if len(models) == 1 else ""
 
 

@@ -45,7 +45,7 @@ def _against_depth(axes: Axes, rows: Sequence[Row], figure_of: Any) -> None:
     for row in rows:
         groups.setdefault((row["family"], row["num_qubits"]), []).append(row)
     for number, ((family, qubits), members) in enumerate(groups.items()):
-        colour = f"C{number % 10}"
+        color = f"C{number % 10}"
         members = sorted(members, key=_depth)
         x, found = [_depth(row) for row in members], [figure_of(row) for row in members]
         values = np.array([figure["mean"] for figure in found])
@@ -53,10 +53,10 @@ def _against_depth(axes: Axes, rows: Sequence[Row], figure_of: Any) -> None:
         low = np.maximum([figure["low"] for figure in found], values / 100)
         high = np.array([figure["high"] for figure in found])
         axes.errorbar(
-            x, values, (values - low, high - values), marker="o", ms=4, color=colour, label=f"{family}, {qubits} qubits"
+            x, values, (values - low, high - values), marker="o", ms=4, color=color, label=f"{family}, {qubits} qubits"
         )
-        axes.axhline(found[0]["haar"], ls=":", lw=1, color=colour)
-        axes.axhline(found[0]["haar_real"], ls="--", lw=0.7, color=colour)
+        axes.axhline(found[0]["haar"], ls=":", lw=1, color=color)
+        axes.axhline(found[0]["haar_real"], ls="--", lw=0.7, color=color)
     axes.set_xlabel("weights per qubit")
     axes.grid(alpha=0.3)
 
@@ -66,7 +66,7 @@ def _against_qubits(axes: Axes, rows: Sequence[Row], decays: Sequence[dict[str, 
     for row in rows:
         groups.setdefault((row["family"], row["reps"]), []).append(row)
     for number, ((family, reps), members) in enumerate(groups.items()):
-        colour = f"C{number % 10}"
+        color = f"C{number % 10}"
         x = [row["num_qubits"] for row in members]
         found = [row["gradients"][observable]["variance"] for row in members]
         fits = [
@@ -77,9 +77,9 @@ def _against_qubits(axes: Axes, rows: Sequence[Row], decays: Sequence[dict[str, 
         label = family if reps is None else f"{family}, {reps} reps"
         for decay in fits:
             line = np.linspace(min(x), max(x), 50)
-            axes.plot(line, np.exp(decay["offset"] - decay["rate"] * line), lw=1, color=colour)
+            axes.plot(line, np.exp(decay["offset"] - decay["rate"] * line), lw=1, color=color)
             label += f": {decay['rate']:.2f} per qubit"
-        axes.plot(x, [figure["mean"] for figure in found], "o", ms=4, color=colour, label=label)
+        axes.plot(x, [figure["mean"] for figure in found], "o", ms=4, color=color, label=label)
     axes.set_yscale("log")
     axes.set_xlabel("qubits")
     axes.set_ylabel(f"variance of the gradient, {observable}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qgan_qiskit.analysis.state_fidelity import check_size
-from qgan_qiskit.circuits import Ansatz, ParameterNames, ansatz_to_qasm, hybridq_ansatz, read_ansatz
+from qgan_qiskit.circuits import CircuitSpec, ParameterNames, circuit_spec_to_qasm, hybridq_ansatz, read_circuit_spec
 from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.errors import UsageError
 
@@ -52,14 +52,14 @@ class Cell:
         """Where its result is kept."""
         return self.root / "cells" / self.name
 
-    def ansatz(self) -> Ansatz:
+    def ansatz(self) -> CircuitSpec:
         """Return the circuit.
 
         Raises:
             CircuitError: the file cannot be used.
         """
         if isinstance(self.source, Path):
-            return read_ansatz(self.source, names=self.names)
+            return read_circuit_spec(self.source, names=self.names)
         assert self.reps is not None
         num_qubits, encoding, entangler, readout = self.source
         return hybridq_ansatz(num_qubits, self.reps, encoding=encoding, entangler=entangler, readout=readout)
@@ -89,9 +89,9 @@ def cells_of_files(
     found = []
     names = names or ParameterNames()
     for path in paths:
-        ansatz = read_ansatz(path, names=names)
+        ansatz = read_circuit_spec(path, names=names)
         check_size(str(path), ansatz.num_qubits)
-        digest = hashlib.sha256(ansatz_to_qasm(ansatz).encode()).hexdigest()
+        digest = hashlib.sha256(circuit_spec_to_qasm(ansatz).encode()).hexdigest()
         found.append(
             Cell(root, f"{path.stem}-{digest[:8]}", path.stem, None, _pauli(ansatz), path.absolute(), settings, names)
         )
@@ -100,7 +100,7 @@ def cells_of_files(
     return found
 
 
-def _pauli(ansatz: Ansatz) -> str:
+def _pauli(ansatz: CircuitSpec) -> str:
     letters = {
         letter for observable in ansatz.observables for label in observable.paulis.to_labels() for letter in label
     }

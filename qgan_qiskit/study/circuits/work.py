@@ -17,9 +17,9 @@ from qgan_qiskit.analysis.entanglement import haar_entangling, meyer_wallach
 from qgan_qiskit.analysis.expressibility import expressibility
 from qgan_qiskit.analysis.gradient_variance import gradient_variance, gradients, observables_of
 from qgan_qiskit.analysis.state_fidelity import fidelities
-from qgan_qiskit.circuits import Ansatz, circuit_metrics
+from qgan_qiskit.circuits import CircuitSpec, circuit_resources
 from qgan_qiskit.stats import interval
-from qgan_qiskit.study.cells import Row, done_once
+from qgan_qiskit.study.cells import Row, run_once
 from qgan_qiskit.study.circuits.plan import Cell
 
 
@@ -30,7 +30,7 @@ def work_on(cell: Cell, wait: bool) -> Row:
         cell: the circuit.
         wait: for another process that works on it.
     """
-    return done_once(cell.folder, functools.partial(_measured, cell), wait)
+    return run_once(cell.folder, functools.partial(_measured, cell), wait)
 
 
 def random_angles(seed: int, use: str, count: int, parameters: int) -> np.ndarray:
@@ -61,7 +61,7 @@ def _measured(cell: Cell, _folder: Path) -> Row:
         "reps": cell.reps,
         "num_inputs": ansatz.num_inputs,
         "num_weights": ansatz.num_weights,
-        "two_qubit_gates": circuit_metrics(circuit).two_qubit_gates,
+        "two_qubit_gates": circuit_resources(circuit).two_qubit_gates,
         "expressibility": expressibility(fidelities(circuit, *pair), dimension, settings.bins, seed),
         "entangling": {
             "samples": settings.samples,
@@ -74,7 +74,7 @@ def _measured(cell: Cell, _folder: Path) -> Row:
     return row | {"seconds": round(time.monotonic() - begun, 1)}
 
 
-def _gradients(cell: Cell, ansatz: Ansatz) -> dict[str, Any]:
+def _gradients(cell: Cell, ansatz: CircuitSpec) -> dict[str, Any]:
     settings = cell.settings
     angles_NK = random_angles(
         settings.circuit_seed, "gradients", settings.gradient_samples, ansatz.circuit.num_parameters

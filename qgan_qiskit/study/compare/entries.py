@@ -1,4 +1,4 @@
-"""The models of a comparison: ``NAME[:PRESET][+twin][@SHARE]``."""
+"""The models of a comparison: ``NAME[:PRESET][+baseline][@SHARE]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from qgan_qiskit.config import RunConfig, is_conditional
 from qgan_qiskit.config.presets import preset
 from qgan_qiskit.errors import UsageError
 
-_FORM = re.compile(r"(?P<model>[a-z0-9_]+)(:(?P<preset>[a-z0-9_]+))?(?P<twin>\+twin)?(@(?P<share>0?\.\d+|1))?")
+_FORM = re.compile(
+    r"(?P<model>[a-z0-9_]+)(:(?P<preset>[a-z0-9_]+))?(?P<classical baseline>\+baseline)?(@(?P<share>0?\.\d+|1))?"
+)
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,13 @@ class Entry:
     Attributes:
         model: its name.
         preset: which of its presets.
-        twin: whether its circuits are replaced.
+        classical baseline: whether its circuits are replaced.
         share: of the class's images that it is trained on, as often as it takes to see as many; measured against all of them.
     """
 
     model: str
     preset: str = "default"
-    twin: bool = False
+    classical_baseline: bool = False
     share: float = 1.0
 
     def __str__(self) -> str:
@@ -33,8 +35,8 @@ class Entry:
         parts = [self.model]
         if self.preset != "default":
             parts.append(f":{self.preset}")
-        if self.twin:
-            parts.append("+twin")
+        if self.classical_baseline:
+            parts.append("+baseline")
         if self.share < 1:
             parts.append(f"@{self.share:g}")
         return "".join(parts)
@@ -43,13 +45,13 @@ class Entry:
     def slug(self) -> str:
         """The name in folders."""
         share = f"-of{self.share:g}" if self.share < 1 else ""
-        return f"{self.model}-{self.preset}" + ("-twin" if self.twin else "") + share
+        return f"{self.model}-{self.preset}" + ("-baseline" if self.classical_baseline else "") + share
 
     def config(self) -> RunConfig:
         """Return the preset's settings.
 
         Raises:
-            UsageError: there is no such model or preset, or the model has no circuits that a twin could replace.
+            UsageError: there is no such model or preset, or the model has no circuits that a classical baseline could replace.
         """
         try:
             config = preset(self.model, self.preset)
@@ -59,11 +61,11 @@ class Entry:
             raise UsageError(
                 f"--models '{self}': a share of the images is for models of one class; leave @{self.share:g} out"
             )
-        if not self.twin:
+        if not self.classical_baseline:
             return config
-        if "twin" not in type(config.model).model_fields:
-            raise UsageError(f"--models '{self}': {self.model} has no circuits to replace; leave +twin out")
-        return config.updated({"model": {"twin": True}})
+        if "classical_baseline" not in type(config.model).model_fields:
+            raise UsageError(f"--models '{self}': {self.model} has no circuits to replace; leave +baseline out")
+        return config.updated({"model": {"classical_baseline": True}})
 
 
 def model_of(entry: str) -> str:
@@ -73,7 +75,7 @@ def model_of(entry: str) -> str:
 
 
 def parse_entries(text: str) -> tuple[Entry, ...]:
-    """Return the models of a list such as ``hybridq,hybridq+twin,hybridq:paper,dcgan``.
+    """Return the models of a list such as ``hybridq,hybridq+baseline,hybridq:paper,dcgan``.
 
     Raises:
         UsageError: the text is not such a list, names a model twice, or one that there is not.
@@ -83,12 +85,12 @@ def parse_entries(text: str) -> tuple[Entry, ...]:
         match = _FORM.fullmatch(part.strip())
         if match is None:
             raise UsageError(
-                f"--models '{text}': '{part.strip()}' is not of the form NAME, NAME:PRESET, NAME+twin or NAME@0.5"
+                f"--models '{text}': '{part.strip()}' is not of the form NAME, NAME:PRESET, NAME+baseline or NAME@0.5"
             )
         share = float(match["share"] or 1)
         if not share:
             raise UsageError(f"--models '{text}': {part.strip()} would train on no images; name a share above 0")
-        entry = Entry(match["model"], match["preset"] or "default", match["twin"] is not None, share)
+        entry = Entry(match["model"], match["preset"] or "default", match["classical_baseline"] is not None, share)
         if entry in entries:
             raise UsageError(f"--models '{text}' names {entry} twice; name each once")
         entry.config()

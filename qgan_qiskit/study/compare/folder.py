@@ -1,6 +1,7 @@
 """The folder of a comparison: ``study.json`` says what its cells share, and refuses cells that would share something else.
 
-Files: ``study.json``, ``cells/<model>-<preset>[-twin]-<class>-s<seed>/`` with ``run/``, ``cell.json`` and two rows of images, and
+Files: ``study.json``, ``cells/<model>-<preset>[-baseline]-<class>-s<seed>/`` with ``run/``, ``cell.json`` and two
+rows of images, and
 the report (``report.py``).
 """
 
@@ -19,7 +20,7 @@ from qgan_qiskit.errors import UsageError
 from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.study.cells import Row, result_of
 from qgan_qiskit.study.compare.entries import model_of
-from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
+from qgan_qiskit.study.shared_file import exclusive, read_file, refuse_other, write_file
 
 # Where files lie may change while their content stays; images are compared cell by cell, weights by digests.
 _PLACES = {"data": ("path", "cache_dir"), "evaluation": ("fid_weights",)}
@@ -145,7 +146,7 @@ def join(wanted: Study) -> Study:
         UsageError: the folder's study has other settings.
         StorageError: the folder cannot be written.
     """
-    with alone_in(wanted.folder):
+    with exclusive(wanted.folder):
         present = read(wanted.folder)
         study = wanted
         if present is not None:

@@ -19,9 +19,9 @@ _PRINTED = {
 }
 
 
-def printed_fid(model: str, class_name: str, twin: bool) -> float | None:
+def printed_fid(model: str, class_name: str, classical_baseline: bool) -> float | None:
     """Return the FID that the paper prints for a model (simulated, not on hardware) on a class, None if it prints none."""
-    if twin or model not in _PRINTED:
+    if classical_baseline or model not in _PRINTED:
         return None
     isic, fitzpatrick = _PRINTED[model]
     of_class = dict(zip(_ISIC, isic, strict=True)) | dict(zip(_FITZPATRICK, fitzpatrick, strict=True))

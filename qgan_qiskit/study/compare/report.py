@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from qgan_qiskit.errors import CheckpointError, StorageError
-from qgan_qiskit.study.cells import Row, write_whole
+from qgan_qiskit.study.cells import Row, atomic_write
 from qgan_qiskit.study.compare.folder import Study
 from qgan_qiskit.study.compare.paper import SOURCE
 from qgan_qiskit.study.compare.pictures import curves_picture, samples_picture
-from qgan_qiskit.study.compare.summary import summarise
+from qgan_qiskit.study.compare.summary import summarize
 from qgan_qiskit.study.compare.tables import csv_table, markdown_table
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
 
@@ -37,7 +37,7 @@ def write_report(study: Study, rows: dict[str, Row]) -> list[Path]:
     """
     check_matplotlib()
     cells = list(rows.values())
-    summary = summarise(cells)
+    summary = summarize(cells)
     settings = study.settings.model_dump(mode="json")
     results = {
         "settings": settings,
@@ -63,7 +63,7 @@ def write_report(study: Study, rows: dict[str, Row]) -> list[Path]:
     written = {study.folder / name: data for name, data in files.items() if data is not None}
     for path, data in written.items():
         try:
-            write_whole(path, data)
+            atomic_write(path, data)
         except OSError as error:
             raise StorageError(
                 f"{path}: not written ({error.strerror or error}); free space and repeat the command with --report"

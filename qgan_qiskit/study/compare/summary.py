@@ -20,7 +20,7 @@ from qgan_qiskit.study.compare.paper import printed_fid
 Summary = dict[str, Any]
 
 
-def summarise(rows: Sequence[Row]) -> Summary:
+def summarize(rows: Sequence[Row]) -> Summary:
     """Return per class and model the mean of every figure over the seeds, the floors, and tests between models.
 
     Args:
@@ -67,7 +67,7 @@ def _line(rows: list[Row]) -> dict[str, Any]:
         "seconds": float(np.mean([row["seconds"] for row in rows])),
         "seconds_complete": all(row["seconds_complete"] for row in rows),
         "figures": {name: _mean(rows, name) for name in names},
-        "printed_fid": printed_fid(first["name"], first["class"], first["twin"]),
+        "printed_fid": printed_fid(first["name"], first["class"], first["classical_baseline"]),
     }
 
 

@@ -170,11 +170,11 @@ def _notes(study: Study, rows: Sequence[Row], summary: Summary) -> Iterable[str]
 def _sides(study: Study, figures: list[dict[str, Any]]) -> str:
     counts = sorted({(figure["fake_number"], figure["real_number"]) for figure in figures})
     numbers = "; ".join(f"{fake:,} generated and {real:,} real ones" for fake, real in counts) or "no figures yet"
-    part = study.settings.data.part
+    part = study.settings.data.split
     which = "" if part == "all" else f" (the {part} part)"
-    searched = any(figure["metric"] == "memorisation" for figure in figures)
+    searched = any(figure["metric"] == "memorization" for figure in figures)
     return f"Images on each side: {numbers}. The real ones are those that the models were trained on{which}" + (
-        "." if searched else ": a model that copies them is not found out here (the metric memorisation would)."
+        "." if searched else ": a model that copies them is not found out here (the metric memorization would)."
     )
 
 

@@ -21,12 +21,12 @@ from qgan_qiskit.data import ImageSet, cache_folder
 from qgan_qiskit.errors import DataError, DivergedError, StorageError
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import build, parameter_count, quantum_counts
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.load import keep_to_class, open_generator
 from qgan_qiskit.runs.run_folder import METRICS, RunFolder, versions
 from qgan_qiskit.runs.sample import generated
-from qgan_qiskit.study.cells import Row, done_once, write_whole
+from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.compare import folder as study_folder
 from qgan_qiskit.study.compare.plan import Cell, images_of, settings_of
 from qgan_qiskit.study.compare.report import REALS, SAMPLES
@@ -46,7 +46,7 @@ def work_on(cell: Cell, *, say: Say, wait: bool) -> Row:
     Args:
         cell: what to do.
         say: receives lines for a person.
-        wait: what to do while another process works on the cell: wait for it, or raise ``InWork``.
+        wait: what to do while another process works on the cell: wait for it, or raise ``CellLocked``.
 
     Raises:
         QganError: the cell cannot be done; a run that diverges is no error but a row without figures.
@@ -57,7 +57,7 @@ def work_on(cell: Cell, *, say: Say, wait: bool) -> Row:
             f"{cell.study}: this machine does not see the study of that name; all machines of a study must see its folder, "
             "the images and the weights under the same paths"
         )
-    return done_once(cell.folder, functools.partial(_work, cell, say, wait), wait)
+    return run_once(cell.folder, functools.partial(_work, cell, say, wait), wait)
 
 
 def check_training(cell: Cell) -> None:
@@ -94,8 +94,8 @@ def _evaluator(data: DataConfig, seed: int, evaluation: EvaluationConfig, device
     if images.digest != digest:
         raise DataError("this machine reads other images than the one that planned the study; bring them back")
     held_out_HHWC = None
-    if "memorisation" in evaluation.names() and data.part == "train" and data.test_share:
-        held_out_HHWC = images_of(data.model_copy(update={"part": "test", "limit": None}), seed).images_NHWC
+    if "memorization" in evaluation.names() and data.split == "train" and data.test_fraction:
+        held_out_HHWC = images_of(data.model_copy(update={"split": "test", "limit": None}), seed).images_NHWC
     return Evaluator(
         evaluation,
         images.images_NHWC,
@@ -129,7 +129,7 @@ def _work(cell: Cell, say: Say, wait: bool, folder: Path) -> Row:
     figures: list[dict[str, Any]] = []
     # Of several classes together, whichever comes first trains the run of all.
     train = functools.partial(_train, cell, say)
-    trained = done_once(cell.run_folder, train, wait) if cell.joint else train(folder)
+    trained = run_once(cell.run_folder, train, wait) if cell.joint else train(folder)
     run, diverged = cell.run_folder / "run", trained["diverged"]
     if diverged is None:
         generator, config = open_generator(run, say)
@@ -154,7 +154,7 @@ def _row(
         "model": str(cell.entry),
         "name": cell.entry.model,
         "preset": cell.entry.preset,
-        "twin": cell.entry.twin,
+        "classical_baseline": cell.entry.classical_baseline,
         "class": cell.class_name,
         "seed": cell.seed,
         "together": [name for name, _ in cell.joint],
@@ -182,7 +182,7 @@ def _row(
 
 
 def _parameters(config: RunConfig) -> dict[str, int]:
-    weights = seeded(config.training.seed, "weights")
+    weights = seeded_generator(config.training.seed, "weights")
     classes = config.data.class_list() if is_conditional(config.model) else ()
     generator, discriminator = build(
         config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes
@@ -208,6 +208,6 @@ def _write_row_of_images(path: Path, images_NHWC: np.ndarray, about: synthetic.A
     info = None if about is None else synthetic.png_info(about)
     Image.fromarray(np.concatenate(list(images_NHWC), axis=1)).save(buffer, format="PNG", pnginfo=info)
     try:
-        write_whole(path, buffer.getvalue())
+        atomic_write(path, buffer.getvalue())
     except OSError as error:
         raise StorageError(f"{path}: not written ({error.strerror}); free space and repeat the command") from None

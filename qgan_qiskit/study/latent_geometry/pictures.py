@@ -36,7 +36,7 @@ def geometry_picture(rows: Sequence[Row]) -> bytes:
         found = row["fidelity"]
         if found is not None and "left_out" not in found:
             _distribution(fidelities, found["sub_generator"], number, row["label"])
-    matrix.set_title("features of many latents, centred", fontsize=10)
+    matrix.set_title("features of many latents, centered", fontsize=10)
     matrix.set_ylabel("standard deviation along principal axis")
     matrix.set_xlabel("place")
     paths.set_xlabel("path length, pixels")

@@ -102,7 +102,7 @@ def _features(rows: Sequence[Row]) -> str:
         "run", "latents", "features", "effective rank", "participation ratio", "rank", "share of the first axis",
         "variance of a feature",
     ]  # fmt: skip
-    return "## Features of many latents, centred\n\n" + table(head, body) if body else ""
+    return "## Features of many latents, centered\n\n" + table(head, body) if body else ""
 
 
 def _paths(rows: Sequence[Row]) -> str:
@@ -131,7 +131,7 @@ def _fidelities(rows: Sequence[Row]) -> str:
         body.append(
             [
                 row["label"],
-                NONE if row["noise_high"] is None else f"{row['noise_high']:.3f}",
+                NONE if row["latent_high"] is None else f"{row['latent_high']:.3f}",
                 str(found["number"]),
                 spread_text(found["sub_generator"]),
                 f"{middle[50]:.3g} ({middle[5]:.2g} to {middle[95]:.2g})",
@@ -155,7 +155,8 @@ def _notes(study: StudyFile[GeometryConfig], rows: Sequence[Row]) -> str:
         f"Rank: singular values above {RANK_TOLERANCE:g} of the largest. Condition number: largest over smallest of these. Of it "
         "and of the largest value the geometric mean is shown. "
         "Figures but the largest value do not depend on the latent's scale.",
-        f"Features: what circuits (or the twin's layer) give for the latents of seeds 0 to {settings.feature_number - 1:,}. "
+        "Features: what circuits (or the classical baseline's layer) give for the latents of seeds 0 to "
+        f"{settings.feature_number - 1:,}. "
         "Fewer latents give lower figures; compare equal numbers.",
         "Path length (Karras et al. 2019, with straight ways between latents): mean squared difference of images in [-1, 1] for "
         f"a step of {settings.path_step:g} of the way between two latents, over the step squared; also over the squared length "

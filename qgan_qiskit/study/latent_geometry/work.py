@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qgan_qiskit.analysis.jacobian import feature_matrix, jacobians, noise_high, smooth_size, with_choices_of
+from qgan_qiskit.analysis.jacobian import feature_matrix, jacobians, latent_high, smooth_size, with_choices_of
 from qgan_qiskit.analysis.path_length import Distance, path_lengths, pixel_distance
 from qgan_qiskit.analysis.spectrum import matrix_summary, summary
 from qgan_qiskit.analysis.state_fidelity import input_fidelities
@@ -33,12 +33,12 @@ from qgan_qiskit.metrics.inception import Inception, Output
 from qgan_qiskit.models import Generator
 from qgan_qiskit.models.base import QuantumGenerator
 from qgan_qiskit.qnn import SubGenerators
-from qgan_qiskit.rng import seeded
+from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import latents
 from qgan_qiskit.stats import geometric, interval
-from qgan_qiskit.study.cells import Row, done_once, write_whole
+from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.latent_geometry.plan import Cell
 
 ARRAYS, INTERPOLATION = "arrays.npz", "interpolation.png"
@@ -54,7 +54,7 @@ def work_on(cell: Cell, say: Say, wait: bool) -> Row:
         say: receives lines for a person.
         wait: for another process that works on it.
     """
-    return done_once(cell.folder, functools.partial(_measured, cell, say), wait)
+    return run_once(cell.folder, functools.partial(_measured, cell, say), wait)
 
 
 def _measured(cell: Cell, say: Say, folder: Path) -> Row:
@@ -79,7 +79,7 @@ def _measured(cell: Cell, say: Say, folder: Path) -> Row:
     _write_interpolation(generator, settings, folder)
     written = io.BytesIO()
     np.savez_compressed(written, **arrays)
-    write_whole(folder / ARRAYS, written.getvalue())
+    atomic_write(folder / ARRAYS, written.getvalue())
     return row | {"seconds": {name: round(value, 1) for name, value in seconds.items()}}
 
 
@@ -98,10 +98,10 @@ def _described(cell: Cell, generator: Generator, config: RunConfig) -> Row:
         "cell": cell.name,
         "step": cell.step,
         "digest": cell.digest,
-        "model": config.model.name + ("+twin" if getattr(config.model, "twin", False) else ""),
+        "model": config.model.name + ("+baseline" if getattr(config.model, "classical_baseline", False) else ""),
         "preset": config.preset,
         "class": config.data.class_name,
-        "noise_high": noise_high(generator),
+        "latent_high": latent_high(generator),
         "circuits": isinstance(getattr(generator, "sub_generators", None), SubGenerators),
         "latent_size": some_NS.shape[1],
         # Singular values are per unit of the latent, and models draw it from different distributions.
@@ -138,7 +138,7 @@ def _paths(
     opened = open_network(settings.evaluation)
     if opened is not None:
         distances["inception"] = inception_distance(*opened)
-    places_N = torch.rand(len(first_NZ), dtype=torch.float64, generator=seeded(0, "path length"))
+    places_N = torch.rand(len(first_NZ), dtype=torch.float64, generator=seeded_generator(0, "path length"))
     found = path_lengths(generator, first_NZ, second_NZ, places_N, settings.path_step, distances)
     squares_N = (second_NZ - first_NZ).double().square().sum(dim=1).numpy()
     per_latent = {"pixels_per_latent": found["pixels"] / squares_N}
@@ -190,7 +190,7 @@ def _write_interpolation(generator: Generator, settings: GeometryConfig, folder:
     shares = torch.linspace(0, 1, settings.frames)
     with torch.no_grad():
         rows = [generator(torch.lerp(start, end, shares[:, None])) for start, end in zip(first, second, strict=True)]
-    write_whole(folder / INTERPOLATION, synthetic.png(grid_picture(torch.cat(rows), settings.frames), {}))
+    atomic_write(folder / INTERPOLATION, synthetic.png(grid_picture(torch.cat(rows), settings.frames), {}))
 
 
 def check_network(settings: GeometryConfig) -> None:

@@ -14,7 +14,7 @@ from qgan_qiskit.config import DataConfig, HardwareConfig
 from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
 from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.study.cells import Row, result_of
-from qgan_qiskit.study.shared_file import alone_in, read_file, refuse_other, write_file
+from qgan_qiskit.study.shared_file import exclusive, read_file, refuse_other, write_file
 
 # Where files lie, and what changes no number.
 _FREE = {"data": ("path", "cache_dir"), "settings": ("processes",)}
@@ -127,7 +127,7 @@ def join(wanted: Study) -> Study:
         UsageError: the folder's study is of another generator, of other images or settings.
         StorageError: the folder cannot be written.
     """
-    with alone_in(wanted.folder):
+    with exclusive(wanted.folder):
         present, study = read(wanted.folder), wanted
         if present is not None:
             check_same(present, wanted)

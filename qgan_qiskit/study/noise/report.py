@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from qgan_qiskit.errors import CheckpointError, StorageError
-from qgan_qiskit.study.cells import Row, write_whole
+from qgan_qiskit.study.cells import Row, atomic_write
 from qgan_qiskit.study.noise import paper
 from qgan_qiskit.study.noise.pictures import noise_picture, samples_picture
 from qgan_qiskit.study.noise.plan import Study
@@ -52,7 +52,7 @@ def write_report(study: Study, rows: Sequence[Row]) -> list[Path]:
     written = {study.folder / name: content for name, content in files.items() if content is not None}
     for path, content in written.items():
         try:
-            write_whole(path, content)
+            atomic_write(path, content)
         except OSError as error:
             raise StorageError(
                 f"{path}: not written ({error.strerror or error}); free space and repeat the command with --report"

@@ -20,7 +20,7 @@ from qgan_qiskit.analysis.noise_response import absorbed, recalibrated
 from qgan_qiskit.data import cache_folder, to_uint8
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.hardware.generator_circuits import CircuitWork, work_of
-from qgan_qiskit.hardware.results import Readings
+from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator
@@ -28,7 +28,7 @@ from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import latents
 from qgan_qiskit.simulation.estimator import expectation_values
-from qgan_qiskit.study.cells import Row, done_once, write_whole
+from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.noise.plan import Cell, Study
 from qgan_qiskit.workflows.evaluate import real_images
 from qgan_qiskit.workflows.inference import decoded
@@ -62,7 +62,7 @@ def work_on(cell: Cell, say: Say, wait: bool) -> Row:
         say: receives lines for a person.
         wait: for another process that works on it.
     """
-    return done_once(cell.folder, functools.partial(_measured, cell, say), wait)
+    return run_once(cell.folder, functools.partial(_measured, cell, say), wait)
 
 
 def evaluator_of(study: Study) -> Evaluator:
@@ -111,7 +111,7 @@ def _measured(cell: Cell, say: Say, folder: Path) -> Row:
     begun = time.monotonic()
     device: dict[str, Any] = {}
     if cell.hardware.backend == "exact":
-        readings = Readings(bench.exact_NPO, np.zeros_like(bench.exact_NPO))
+        readings = ExpectationResult(bench.exact_NPO, np.zeros_like(bench.exact_NPO))
     else:
         local = open_local(cell.hardware)
         readings = local.readings(bench.work.ansatz, bench.work.angles_BPQ, bench.work.weights_PK)
@@ -145,8 +145,8 @@ def _measured(cell: Cell, say: Say, folder: Path) -> Row:
         }
     arrays = io.BytesIO()
     np.savez_compressed(arrays, evs=readings.evs_BPO, stds=readings.stds_BPO)
-    write_whole(folder / SAMPLES, synthetic.png(grid_picture(images_NCHW[:SHOWN], SHOWN), {}))
-    write_whole(folder / READINGS, arrays.getvalue())
+    atomic_write(folder / SAMPLES, synthetic.png(grid_picture(images_NCHW[:SHOWN], SHOWN), {}))
+    atomic_write(folder / READINGS, arrays.getvalue())
     return row
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .faults import Fault, burst
 
 
-def _catalogue() -> dict[str, list[Fault]]:
+def _catalog() -> dict[str, list[Fault]]:
     """Return ready-made faults by name, all on submitting or reading one job."""
     made = {f"post_{status}_x{times}": [burst(status, times)] for status in (500, 502, 503, 504) for times in (1, 3, 6)}
     made |= {
@@ -65,4 +65,4 @@ def _catalogue() -> dict[str, list[Fault]]:
     }
 
 
-CATALOGUE: dict[str, list[Fault]] = _catalogue()
+CATALOGUE: dict[str, list[Fault]] = _catalog()

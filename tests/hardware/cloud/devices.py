@@ -106,7 +106,7 @@ def snapshot(name: str, source: str, mock: bool = False) -> Device:
 
 
 def _cut(configuration: dict[str, Any], properties: dict[str, Any], length: int) -> tuple[dict, dict]:
-    """Return configuration and properties of a chain of neighbours."""
+    """Return configuration and properties of a chain of neighbors."""
     chain = _chain(configuration["coupling_map"], length)
     new = {qubit: index for index, qubit in enumerate(chain)}
 
@@ -144,7 +144,7 @@ def _cut(configuration: dict[str, Any], properties: dict[str, Any], length: int)
 
 
 def _chain(coupling: list[list[int]], length: int) -> list[int]:
-    """Return the first path of so many neighbours that a search in depth finds."""
+    """Return the first path of so many neighbors that a search in depth finds."""
     near: dict[int, set[int]] = {}
     for a, b in coupling:
         near.setdefault(a, set()).add(b)
@@ -153,8 +153,8 @@ def _chain(coupling: list[list[int]], length: int) -> list[int]:
     def extended(path: list[int]) -> list[int] | None:
         if len(path) == length:
             return path
-        for neighbour in sorted(near[path[-1]] - set(path)):
-            if found := extended([*path, neighbour]):
+        for neighbor in sorted(near[path[-1]] - set(path)):
+            if found := extended([*path, neighbor]):
                 return found
         return None
 

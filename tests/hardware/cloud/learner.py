@@ -1,6 +1,6 @@
 """The program ``noise-learner`` (schema v0.3): what it would learn if it made no mistake.
 
-The chip's errors are depolarising channels of the calibrated size after its gates (``simulate``), so the noise of a layer can be
+The chip's errors are depolarizing channels of the calibrated size after its gates (``simulate``), so the noise of a layer can be
 written down: that of its two-qubit gates, and before them that of the two SX gates on each of its qubits that twirling is made
 of, carried through the gates. A mock device answers with small rates that mean nothing.
 """
@@ -104,7 +104,7 @@ def _rates(layer: CircuitInstruction, device: Device, noise: bool) -> dict[Term,
 
 
 def _rate(infidelity: float, num_qubits: int) -> float:
-    """Return the rate of each of the Paulis of a depolarising channel, which half of them and the identity commute with."""
+    """Return the rate of each of the Paulis of a depolarizing channel, which half of them and the identity commute with."""
     size = 2**num_qubits
     return -log(1 - infidelity * size / (size - 1)) / size**2
 

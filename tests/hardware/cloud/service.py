@@ -49,7 +49,8 @@ class Service:
 
     Args:
         key: the API key that is right.
-        devices: by name, with the snapshot each is made from (``devices.snapshot``). A mock twin for ``dry_run`` comes with each.
+        devices: by name, with the snapshot each is made from (``devices.snapshot``). A mock classical baseline for
+        ``dry_run`` comes with each.
         faults: what goes wrong.
         noise: whether the devices' errors count.
         state: folder in which jobs and logs are kept; None for memory alone.
@@ -74,8 +75,8 @@ class Service:
         self.devices: dict[str, Device] = {}
         for name, source in devices.items():
             self.devices[name] = snapshot(name, source)
-            twin = re.sub("^[^_]+", "mock", name)
-            self.devices[twin] = snapshot(twin, source, mock=True)
+            classical_baseline = re.sub("^[^_]+", "mock", name)
+            self.devices[classical_baseline] = snapshot(classical_baseline, source, mock=True)
         self.account = Account(key, [replace(instance) for instance in instances], token_seconds)
         self.store = Store(state)
         self._plan = FaultPlan(faults)

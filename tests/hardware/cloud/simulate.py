@@ -3,7 +3,7 @@
 The client measures every qubit of a device, 156 of them for a circuit on four. A part (a connected set of qubits) is simulated on
 its own, so idle qubits cost next to nothing and ten sub-generators packed on one chip cost ten small circuits.
 
-Errors are Paulis at random after gates (depolarising, of the calibrated size) and misread bits; waiting costs nothing. Most shots
+Errors are Paulis at random after gates (depolarizing, of the calibrated size) and misread bits; waiting costs nothing. Most shots
 meet no error and share one state; only the others are followed one by one. Aer follows every shot, which takes many times as long
 for ten qubits; it is what the tests compare with.
 
@@ -166,7 +166,7 @@ class _Run:
         for step, (operation, places) in enumerate(self._part.steps):
             infidelity = device.gate_errors.get((operation.name, tuple(self._part.qubits[p] for p in places)), 0.0)
             size = 2 ** len(places)
-            # Average infidelity r of a depolarising channel: some Pauli but the identity, with probability r (size + 1) / size.
+            # Average infidelity r of a depolarizing channel: some Pauli but the identity, with probability r (size + 1) / size.
             chance = min(infidelity * (size + 1) / size, 1.0)
             number = int(self._rng.binomial(count, chance))
             if number:
