@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         training=TrainingConfig(steps=arguments.steps, batch_size=16),
     )
     [run] = fit(config, arguments.outdir)
-    make(run, range(16), Wanted(grid=run / "sixteen.png"), print)
+    make(run, range(16), Wanted(grid=run / "sixteen.png"))
 
 
 if __name__ == "__main__":

@@ -52,14 +52,14 @@ def on_simulated_device(run: Path, seeds: Sequence[int], backend: str, level: in
     """Return the images of seeds from a simulated device."""
     generator, _ = open_generator(run)
     config = HardwareConfig(backend=backend, resilience_level=level)
-    return infer(generator, seeds, config, print)
+    return infer(generator, seeds, config)
 
 
 def on_real_device(run: Path, seeds: Sequence[int], backend: str, level: int) -> Inferred:
     """Return the same from a real one: submit, wait, collect. What is submitted can also be collected on another day."""
     config = HardwareConfig(backend=backend, resilience_level=level, execution_mode="batch", max_qpu_seconds=120)
-    folder = remote.submit(run, seeds, config, attempts=3, say=print)
-    return remote.images(*remote.collect(folder, attempts=3, wait=True, say=print), say=print)
+    folder = remote.submit(run, seeds, config, attempts=3)
+    return remote.images(*remote.collect(folder, attempts=3, wait=True))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import tempfile
@@ -70,6 +71,13 @@ def tiny_options(image_cache: Path) -> list[str]:
     from tiny_runs import options_of_tiny
 
     return options_of_tiny(image_cache)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return a function that gives the lines the package has logged in this test so far."""
+    caplog.set_level(logging.INFO, "qgan_qiskit")
+    return lambda: [record.getMessage() for record in caplog.records if record.name.startswith("qgan_qiskit")]
 
 
 @pytest.fixture

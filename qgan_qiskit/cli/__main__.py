@@ -10,6 +10,7 @@ import sys
 import click
 
 from qgan_qiskit.cli import cli
+from qgan_qiskit.console import log_to_stderr
 from qgan_qiskit.errors import QganError
 
 _OUT_OF_MEMORY = (
@@ -20,6 +21,7 @@ _OUT_OF_MEMORY = (
 
 def main() -> None:
     """Run the command line and exit."""
+    log_to_stderr()
     try:
         sys.exit(cli.main(prog_name="python -m qgan_qiskit.cli", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line, say
+from qgan_qiskit.cli.options import config_options, given, problem_line
 from qgan_qiskit.config import METRICS, EvaluationConfig, TrainingConfig
 from qgan_qiskit.errors import UsageError
 
@@ -56,4 +56,4 @@ def command(sources: tuple[Path, ...], device: str, output: Path | None, **optio
         raise UsageError(f"--metrics {','.join(lacking)} needs --fid-weights, a file of Inception weights")
     from qgan_qiskit.workflows.evaluate import evaluate, report
 
-    click.echo(report(evaluate(sources, changes.get("data", {}), config, output, say, device)))
+    click.echo(report(evaluate(sources, changes.get("data", {}), config, output, device)))

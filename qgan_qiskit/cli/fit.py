@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import click
 
-from qgan_qiskit.cli.options import BUILDER_FIELDS, SECTIONS, apply, config_options, given, option_name, say
+from qgan_qiskit.cli.options import BUILDER_FIELDS, SECTIONS, apply, config_options, given, option_name
 from qgan_qiskit.config import RESUMABLE, EvaluationConfig, HybridQConfig, RunConfig
 from qgan_qiskit.config.base import is_there
 from qgan_qiskit.config.presets import PRESETS, preset
 from qgan_qiskit.errors import CheckpointError, UsageError
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -78,7 +81,7 @@ def command(
         return
     from qgan_qiskit.workflows.fit import fit
 
-    fit(config, outdir, say)
+    fit(config, outdir)
 
 
 def _say_data(config: RunConfig) -> None:
@@ -87,7 +90,7 @@ def _say_data(config: RunConfig) -> None:
         from qgan_qiskit.data import listed_summary
 
         for line in listed_summary(config.data):
-            say(line)
+            logger.info(line)
 
 
 def _resolve(
@@ -176,7 +179,7 @@ def _resume(target: str, outdir: Path, changes: dict[str, dict[str, Any]], dry_r
     if dry_run:
         click.echo(config.model_dump_json(indent=1))
         return
-    resume(path, changes, say)
+    resume(path, changes)
 
 
 def _newest(outdir: Path) -> Path:

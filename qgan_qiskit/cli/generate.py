@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import given, option_name, problem_line, say, settings_options
+from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.config.hardware import without_effect
 from qgan_qiskit.errors import UsageError
@@ -110,7 +110,7 @@ def command(
     if place is None and grid is None and interpolation is None:
         place = run_of(source) / "generated"
     asked = Wanted(place, grid, interpolation, frames or FRAMES, per_class is not None)
-    make(source, wanted, asked, say, hardware, class_name, execution)
+    make(source, wanted, asked, hardware, class_name, execution)
 
 
 def output_path(text: str) -> Path:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import click
 
 from qgan_qiskit.cli.generate import MOST_IMAGES, hardware_settings, wanted_seeds
-from qgan_qiskit.cli.options import Decorator, say, settings_options
+from qgan_qiskit.cli.options import Decorator, settings_options
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.config.hardware import ATTEMPTS
 from qgan_qiskit.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
 
 _LOCAL = ("processes", "shot_seed")
 
@@ -73,11 +77,14 @@ def cost(source: Path, number: int | None, seeds: str | None, **options: Any) ->
     from qgan_qiskit.runs.load import open_generator
     from qgan_qiskit.workflows.hardware import check_time, estimate_on_snapshot, plan
 
-    generator, _ = open_generator(source, say)
+    generator, _ = open_generator(source)
     if simulated:
-        estimate_on_snapshot(generator, wanted, config, click.echo)
-        return
-    check_time(plan(generator, wanted, config, click.echo), config, click.echo)
+        lines = estimate_on_snapshot(generator, wanted, config)
+    else:
+        planned = plan(generator, wanted, config)
+        lines = [*planned.lines, check_time(planned, config)]
+    for line in lines:
+        click.echo(line)
 
 
 @command.command()
@@ -89,9 +96,9 @@ def submit(source: Path, number: int | None, seeds: str | None, attempts: int, *
     from qgan_qiskit.hardware.ibm.submission import Submission
     from qgan_qiskit.workflows import hardware as remote
 
-    folder = remote.submit(source, wanted, config, attempts, say)
+    folder = remote.submit(source, wanted, config, attempts)
     if Submission.open(folder).noise_is_missing():
-        say("`hardware collect` sends the images' jobs when the noise is learned")
+        logger.info("`hardware collect` sends the images' jobs when the noise is learned")
     click.echo(str(folder))
 
 
@@ -124,12 +131,12 @@ def collect(submission: Path, output: Path | None, wait: bool, attempts: int) ->
     from qgan_qiskit.hardware.ibm.submission import Submission
 
     check_output(output, len(Submission.open(submission).described.seeds))
-    opened, readings = remote.collect(submission, attempts, wait, say)
+    opened, readings = remote.collect(submission, attempts, wait)
     if readings is None:
-        say("not all is back; collect again later")
+        logger.info("not all is back; collect again later")
         return
     described = opened.described
-    write_collected(remote.images(opened, readings, say), Path(described.run), described.seeds, output, say)
+    write_collected(remote.images(opened, readings), Path(described.run), described.seeds, output)
 
 
 @command.command()
@@ -138,4 +145,4 @@ def cancel(submission: Path) -> None:
     """Cancel the jobs of a submission that are not done."""
     from qgan_qiskit.workflows import hardware as remote
 
-    remote.cancel(submission, say)
+    remote.cancel(submission)

@@ -5,7 +5,6 @@ Command-line options made from the fields of the configuration: help, type, rang
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -29,12 +28,6 @@ from qgan_qiskit.config import (
 )
 from qgan_qiskit.config.base import first_problem
 from qgan_qiskit.errors import UsageError
-
-
-def say(text: str) -> None:
-    """Write a line at once."""
-    print(text, file=sys.stderr, flush=True)
-
 
 _MODELS: tuple[type[Settings], ...] = (
     HybridQConfig,

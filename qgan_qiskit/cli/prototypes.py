@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line, say
+from qgan_qiskit.cli.options import config_options, given, problem_line
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.errors import UsageError
 
@@ -74,6 +74,5 @@ def command(
         normalization=normalization,
         input_size=input_size,
         run=run,
-        say=say,
     )
     click.echo(str(made))

@@ -9,7 +9,7 @@ import click
 from pydantic import ValidationError
 
 from qgan_qiskit.cli.generate import parse_seeds
-from qgan_qiskit.cli.options import config_options, given, problem_line, say, settings_options
+from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.config.studies import AugmentConfig
@@ -76,7 +76,7 @@ def command(
         for line in states(plan):
             click.echo(line)
         return
-    show_files(augment(plan, executor_for(scheduler), say))
+    show_files(augment(plan, executor_for(scheduler)))
 
 
 def _settings(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import given, option_name, problem_line, say, settings_options
+from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
@@ -87,4 +87,4 @@ def command(
         for line in states(cells):
             click.echo(line)
         return
-    show_files(circuits(study, cells, executor_for(scheduler), say))
+    show_files(circuits(study, cells, executor_for(scheduler)))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from qgan_qiskit.cli.generate import parse_seeds
-from qgan_qiskit.cli.options import config_options, given, problem_line, say
+from qgan_qiskit.cli.options import config_options, given, problem_line
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config.presets import PRESETS
 from qgan_qiskit.config.studies import SUITES, CompareChoice, CompareConfig
@@ -135,7 +135,7 @@ def command(
         for cell, state in states(cells):
             click.echo(_line(cell, state))
         return
-    show_files(compare(study, cells, executor_for(scheduler), say))
+    show_files(compare(study, cells, executor_for(scheduler)))
 
 
 def _parsed(texts: tuple[str, ...]) -> dict[str, dict[str, str]]:

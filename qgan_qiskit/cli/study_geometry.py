@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line, say, settings_options
+from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import EvaluationConfig
 from qgan_qiskit.config.studies import GeometryConfig
@@ -68,4 +68,4 @@ def command(
         for line in states(cells):
             click.echo(line)
         return
-    show_files(geometry(study, cells, executor_for(scheduler), say))
+    show_files(geometry(study, cells, executor_for(scheduler)))

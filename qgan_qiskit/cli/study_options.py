@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from qgan_qiskit.cli.options import say
 from qgan_qiskit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def executor_for(scheduler: str | None) -> Executor:
         return InProcess()
     from qgan_qiskit.study.dask_executor import DaskExecutor
 
-    return DaskExecutor(scheduler, say)
+    return DaskExecutor(scheduler)
 
 
 def show_files(files: list[Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.checkpoint import load_module
 from qgan_qiskit.runs.run_folder import RunFolder
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def build_networks(config: RunConfig) -> tuple[Generator, nn.Module]:
@@ -36,33 +36,31 @@ def run_of(source: Path) -> Path:
     return folder.parent if folder.name == "checkpoints" else source
 
 
-def open_generator(source: Path, say: Say = print) -> tuple[Generator, RunConfig]:
+def open_generator(source: Path) -> tuple[Generator, RunConfig]:
     """Return the averaged generator of a run (its newest whole checkpoint) or of one checkpoint, ready to generate.
 
     Args:
         source: a run folder, or a folder ``checkpoints/step-NNNNNNNN`` in one.
-        say: receives lines for a person.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    generator, config, _ = open_with_digest(source, say)
+    generator, config, _ = open_with_digest(source)
     return generator, config
 
 
-def open_with_digest(source: Path, say: Say = print, execution: str | None = None) -> tuple[Generator, RunConfig, str]:
+def open_with_digest(source: Path, execution: str | None = None) -> tuple[Generator, RunConfig, str]:
     """Return what :func:`open_generator` does, and the SHA-256 of the weights' file ``ema.safetensors``.
 
     Args:
         source: a run folder, or a checkpoint in one.
-        say: receives lines for a person.
         execution: how circuits are simulated, ``fused`` or ``connectors``; None as the run was trained.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
         UsageError: connectors are asked for, and the model has no circuits.
     """
-    config, tensors, path = _opened(source, say)
+    config, tensors, path = _opened(source)
     if execution is not None:
         config = config.updated({"training": {"execution": execution}})
     generator, _ = build_networks(_from_checkpoint(config))
@@ -71,13 +69,13 @@ def open_with_digest(source: Path, say: Say = print, execution: str | None = Non
     return generator.eval(), config, checkpoint.digest_of(path, "ema")
 
 
-def open_discriminator(source: Path, say: Say = print) -> tuple[nn.Module, RunConfig]:
+def open_discriminator(source: Path) -> tuple[nn.Module, RunConfig]:
     """Return the discriminator of a run or of one checkpoint; see :func:`open_generator`.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    config, tensors, _ = _opened(source, say)
+    config, tensors, _ = _opened(source)
     _, discriminator = build_networks(_from_checkpoint(config))
     load_module(discriminator, checkpoint.part(tensors, "discriminator"), "discriminator")
     return discriminator.eval(), config
@@ -88,7 +86,7 @@ def _from_checkpoint(config: RunConfig) -> RunConfig:
     return config.updated({"model": {"weights": None}}) if hasattr(config.model, "weights") else config
 
 
-def _opened(source: Path, say: Say) -> tuple[RunConfig, dict[str, dict[str, Tensor]], Path]:
+def _opened(source: Path) -> tuple[RunConfig, dict[str, dict[str, Tensor]], Path]:
     """Return settings, tensors by file, and the checkpoint they are from."""
     folder = run_of(source)
     run = RunFolder.open(folder)
@@ -99,7 +97,7 @@ def _opened(source: Path, say: Say) -> tuple[RunConfig, dict[str, dict[str, Tens
     else:
         path, tensors, _, complaints = checkpoint.load_newest(run.checkpoints)
         for complaint in complaints:
-            say(f"note: passed over {complaint}")
+            logger.warning(f"passed over {complaint}")
     return config, tensors, path
 
 

@@ -35,7 +35,7 @@ from qgan_qiskit.data import (
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import Generator
 from qgan_qiskit.rng import seeded_generator
-from qgan_qiskit.runs.load import Say, keep_to_class, open_with_digest
+from qgan_qiskit.runs.load import keep_to_class, open_with_digest
 
 # What some system or archive does not take in a name, and what would step out of the folder.
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff]')
@@ -165,7 +165,6 @@ class Source:
     def open(
         cls,
         path: Path,
-        say: Say,
         class_name: str | None = None,
         backend: str = "exact",
         execution: str | None = None,
@@ -174,7 +173,6 @@ class Source:
 
         Args:
             path: of its folder.
-            say: receives lines for a person.
             class_name: the classes to make, with commas between them; None for all.
             backend: what runs its circuits.
             execution: how they are simulated, ``fused`` or ``connectors``; None as the run was trained.
@@ -183,7 +181,7 @@ class Source:
             CheckpointError: it cannot be used.
             UsageError: there is no such class, or connectors are asked for and there are no circuits.
         """
-        generator, config, weights = open_with_digest(path, say, execution)
+        generator, config, weights = open_with_digest(path, execution)
         if class_name is not None:
             chosen = keep_to_class(generator, config, class_name)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -11,7 +12,7 @@ from qgan_qiskit.study.cells import Row, atomic_write, result_of, worker_on
 from qgan_qiskit.study.executors import Executor, Work, run_all
 from qgan_qiskit.training.signals import Interrupted, interruptible
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 class CellToDo(Protocol):
@@ -44,7 +45,6 @@ def carry_out(
     cells: Sequence[CellT],
     work: Work[CellT],
     executor: Executor,
-    say: Say,
     said: Callable[[Row], str],
     report: Callable[[], list[Path]],
 ) -> list[Path]:
@@ -54,7 +54,6 @@ def carry_out(
         cells: all that were asked for.
         work: does one.
         executor: where.
-        say: receives lines for a person.
         said: a cell's result in a few words.
         report: writes the report of what is finished.
 
@@ -64,7 +63,7 @@ def carry_out(
     """
     try:
         with interruptible():
-            return _carry_out(cells, work, executor, say, said, report)
+            return _carry_out(cells, work, executor, said, report)
     except Interrupted as stop:
         raise Interrupted(f"{stop}; finished cells are kept; the same command goes on", stop.exit_code - 128) from None
 
@@ -73,20 +72,19 @@ def _carry_out(
     cells: Sequence[CellT],
     work: Work[CellT],
     executor: Executor,
-    say: Say,
     said: Callable[[Row], str],
     report: Callable[[], list[Path]],
 ) -> list[Path]:
     left = [cell for cell in cells if result_of(cell.folder) is None]
     done = len(cells) - len(left)
-    say(f"{len(cells)} cells, {done} finished before")
+    logger.info(f"{len(cells)} cells, {done} finished before")
     failed: list[tuple[CellT, QganError]] = []
     for number, (cell, outcome) in enumerate(run_all(executor, work, left), done + 1):
         if isinstance(outcome, QganError):
             failed.append((cell, outcome))
-            say(f"failed: {cell}: {outcome}")
+            logger.info(f"failed: {cell}: {outcome}")
         else:
-            say(f"{number} of {len(cells)}: {cell}: {said(outcome)}")
+            logger.info(f"{number} of {len(cells)}: {cell}: {said(outcome)}")
     files = report() if len(failed) < len(cells) else []
     if failed:
         first = failed[0][1]

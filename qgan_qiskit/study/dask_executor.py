@@ -20,6 +20,9 @@ from qgan_qiskit.study.executors import Cell, Executor, Outcome
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+logger = logging.getLogger(__name__)
+
+
 _CONNECT_SECONDS = 10.0
 # Torch has one number of threads per process, so a process works on one cell at a time.
 _ONE_AT_A_TIME = threading.Lock()
@@ -32,12 +35,11 @@ class _WorkersDiedError(QganError):
 class DaskExecutor(Executor):
     """Each cell a task of its own, on whichever worker is free."""
 
-    def __init__(self, address: str, say: Callable[[str], None]) -> None:
+    def __init__(self, address: str) -> None:
         """Find out whether Dask is installed; nothing is connected yet.
 
         Args:
             address: of the scheduler, such as ``tcp://10.0.0.1:8786``.
-            say: receives lines for a person.
 
         Raises:
             UsageError: Dask is not installed.
@@ -46,7 +48,7 @@ class DaskExecutor(Executor):
             import distributed  # noqa: F401
         except ImportError:
             raise UsageError("--executor dask needs Dask: python -m pip install -e '.[cluster]'") from None
-        self.address, self.say = address, say
+        self.address = address
 
     def run(self, function: Callable[[Cell], dict[str, Any]], cells: Sequence[Cell]) -> Iterator[tuple[Cell, Outcome]]:
         """Yield the cells as they finish.
@@ -96,11 +98,13 @@ class DaskExecutor(Executor):
 
     def _describe(self, client: Client) -> None:
         workers = client.scheduler_info(n_workers=-1)["workers"]
-        self.say(f"{self.address}: {len(workers)} Dask workers" + ("" if workers else "; the cells wait for the first"))
+        logger.info(
+            f"{self.address}: {len(workers)} Dask workers" + ("" if workers else "; the cells wait for the first")
+        )
         for address, worker in workers.items():
             if worker["nthreads"] > 1:
-                self.say(
-                    f"note: {address} has {worker['nthreads']} task threads, and works on one cell at a time; start workers "
+                logger.warning(
+                    f"{address} has {worker['nthreads']} task threads, and works on one cell at a time; start workers "
                     "with --nthreads 1"
                 )
 

@@ -5,6 +5,7 @@ Shape letters: B batch · C H W image.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from qgan_qiskit.training.run_logger import Measure, RunLogger
 from qgan_qiskit.training.signals import Interrupted
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import set_learning_rates, train_step
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -77,7 +80,7 @@ def train(
                         if record is not None:
                             if stopping:
                                 # Before a checkpoint batch norms are measured, which takes MediQ-GAN half a minute.
-                                record.say(f"stopping: saving step {state.step}; a second signal ends without")
+                                logger.info(f"stopping: saving step {state.step}; a second signal ends without")
                             saved = record.save()
                     # Asked again: a signal that came while saving must not be lost with the last step.
                     stopping = ranks.largest(stop.number or 0)

@@ -7,6 +7,7 @@ Shape letters: B batch · N images · C H W image.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
+logger = logging.getLogger(__name__)
+
 _LINE_SECONDS = 15.0
 
 
@@ -53,7 +56,7 @@ class Progress:
         self.start, self.total, self.images_per_step = start, total, images_per_step
         self.began = self.last = time.monotonic()
         self.bar = None
-        if self.stream.isatty():
+        if self.stream.isatty() and logger.isEnabledFor(logging.INFO):
             self.bar = tqdm(
                 total=total, initial=start, unit="step", file=self.stream, dynamic_ncols=True, smoothing=0.05
             )
@@ -74,15 +77,7 @@ class Progress:
             self.last = time.monotonic()
             rate = self.images_per_second(step)
             left = (self.total - step) * self.images_per_step / rate
-            self.say(f"step {step}/{self.total}  {text}  {rate:.0f} images/s  {_clock(left)} left")
-
-    def say(self, text: str) -> None:
-        """Write a line without breaking the bar."""
-        if self.bar is not None:
-            self.bar.write(text, file=self.stream)
-        else:
-            self.stream.write(text + "\n")
-            self.stream.flush()
+            logger.info(f"step {step}/{self.total}  {text}  {rate:.0f} images/s  {_clock(left)} left")
 
     def close(self) -> None:
         """End the bar."""
@@ -162,10 +157,6 @@ class RunLogger:
             pass
         values = state.values() | self.saved_values
         return checkpoint.save(self.run.checkpoints, state.step, state.tensors(), values, self.config.training.keep)
-
-    def say(self, text: str) -> None:
-        """Write a line for a person, beside the progress."""
-        self._progress.say(text)
 
     def close(self) -> None:
         """End the progress bar and the events."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -29,7 +30,8 @@ from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.runs.sample import generated
 from qgan_qiskit.workflows.fit import selected
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 
 _NAME = "evaluation.json"
 # Settings that say where images lie, not which they are.
@@ -57,7 +59,6 @@ def evaluate(
     changes: dict[str, Any],
     config: EvaluationConfig,
     output: Path | None = None,
-    say: Say = print,
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure runs against real images; runs on the same images share their features and a table.
@@ -67,7 +68,6 @@ def evaluate(
         changes: settings of the real images that differ from the run's own, ``{field: value}``.
         config: what to measure, and how.
         output: JSON file for all runs; None for ``evaluation.json`` in each run's folder. What is there is replaced.
-        say: receives lines for a person.
         device: where the Inception network runs.
 
     Returns:
@@ -81,7 +81,7 @@ def evaluate(
     torch_device = check_device(device)
     # Before images are decoded: what the weights cannot give, and what cannot be written.
     open_network(config)
-    runs = _opened(sources, changes, say)
+    runs = _opened(sources, changes)
     _check_targets(runs, output)
     groups: dict[tuple[DataConfig, DataConfig, int], list[_Run]] = {}
     for run in runs:
@@ -89,10 +89,10 @@ def evaluate(
     tables: dict[Path, list[dict[str, Any]]] = {}
     result: dict[str, Any] = {"format": 1, "settings": config.model_dump(), "versions": versions(), "tables": []}
     for members in groups.values():
-        evaluator, table = _begun(members[0], changes, config, torch_device, say)
+        evaluator, table = _begun(members[0], changes, config, torch_device)
         result["tables"].append(table)
         for run in members:
-            say(f"measuring {evaluator.number:,} images of {run.label}")
+            logger.info(f"measuring {evaluator.number:,} images of {run.label}")
             figures = evaluator.measure(generated(run.generator, evaluator.number))
             row: dict[str, Any] = {"run": run.label, "figures": [figure.as_dict() for figure in figures]}
             table["runs"].append(row)
@@ -100,24 +100,24 @@ def evaluate(
             if "memorization" in evaluator.names:
                 label = f"-{run.label.replace('/', '-')}" if output else f"-{run.class_name}" if run.class_name else ""
                 row["picture"] = f"{target.stem}{label}-pairs.png"
-                _write_picture(target.with_name(row["picture"]), evaluator, say)
+                _write_picture(target.with_name(row["picture"]), evaluator)
             # After each run: what has been measured is kept, whatever happens to the next.
             own = [*tables.setdefault(target, []), {**table, "runs": [row]}]
             tables[target] = own
             content = result if output else {**result, "tables": own}
             _write(target, (json.dumps(content, indent=1) + "\n").encode())
-            say(f"figures: {target}")
+            logger.info(f"figures: {target}")
     return result
 
 
 def _begun(
-    run: _Run, changes: dict[str, Any], config: EvaluationConfig, device: torch.device, say: Say
+    run: _Run, changes: dict[str, Any], config: EvaluationConfig, device: torch.device
 ) -> tuple[Evaluator, dict[str, Any]]:
     """Return what measures a run and all others on the same images, and their table without rows."""
     real = real_images(run.real, run.config.training.seed)
     for note in real.notes:
-        say(f"note: {note}")
-    training, held_out = _trained_on(run, real, changes, config, say)
+        logger.warning(f"{note}")
+    training, held_out = _trained_on(run, real, changes, config)
     evaluator = Evaluator(
         config,
         real.images_NHWC,
@@ -128,7 +128,7 @@ def _begun(
         cache_dir=cache_folder(run.real),
     )
     for note in evaluator.notes:
-        say(f"note: {note}")
+        logger.warning(f"{note}")
     table = {
         "data": run.real.model_dump(),
         "digest": real.digest,
@@ -151,10 +151,10 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(texts)
 
 
-def _opened(sources: Sequence[Path], changes: dict[str, Any], say: Say) -> list[_Run]:
+def _opened(sources: Sequence[Path], changes: dict[str, Any]) -> list[_Run]:
     runs = []
     for source in sources:
-        generator, config = open_generator(source, say)
+        generator, config = open_generator(source)
         try:
             real = config.updated({"data": changes}).data
         except ValidationError as error:
@@ -167,7 +167,7 @@ def _opened(sources: Sequence[Path], changes: dict[str, Any], say: Say) -> list[
             continue
         for name in config.data.class_list():
             # Each has a generator of its own, which makes this class alone.
-            of_class, _ = open_generator(source, say)
+            of_class, _ = open_generator(source)
             keep_to_class(of_class, config, name)
             data = real.model_copy(update={"class_name": name})
             runs.append(_Run(source, f"{label}/{name}", of_class, config, data, name))
@@ -201,7 +201,7 @@ def real_images(data: DataConfig, seed: int) -> ImageSet:
 
 
 def _trained_on(
-    run: _Run, real: ImageSet, changes: dict[str, Any], config: EvaluationConfig, say: Say
+    run: _Run, real: ImageSet, changes: dict[str, Any], config: EvaluationConfig
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the images the run was trained on (None: the real ones; empty: not found), and held-out ones of their class."""
     if "memorization" not in config.names() or config.fid_weights is None:
@@ -219,8 +219,10 @@ def _trained_on(
             if run.class_name is not None:
                 images = images.select(run.class_name)
             data = data.model_copy(update={"class_name": run.class_name or data.class_name})
-            return (None if images is real else images.images_NHWC), _held_out(run.config, data, seed, say)
-    say(f"note: the images that {run.label} was trained on are not found: neither {own.path} nor --data gives them")
+            return (None if images is real else images.images_NHWC), _held_out(run.config, data, seed)
+    logger.warning(
+        f"the images that {run.label} was trained on are not found: neither {own.path} nor --data gives them"
+    )
     return real.images_NHWC[:0], None
 
 
@@ -231,10 +233,12 @@ def _read_if_there(config: RunConfig, data: DataConfig, seed: int) -> ImageSet |
         return None
 
 
-def _held_out(config: RunConfig, data: DataConfig, seed: int, say: Say) -> np.ndarray | None:
+def _held_out(config: RunConfig, data: DataConfig, seed: int) -> np.ndarray | None:
     """Return the images of the other parts, None where there are none."""
     if data.split != "train":
-        say(f"note: no held-out images, as the run was trained on part '{data.split}' of its images, not on 'train'")
+        logger.warning(
+            f"no held-out images, as the run was trained on part '{data.split}' of its images, not on 'train'"
+        )
         return None
     parts = [
         _read_if_there(config, data.model_copy(update={"split": part, "limit": None}), seed)
@@ -242,16 +246,16 @@ def _held_out(config: RunConfig, data: DataConfig, seed: int, say: Say) -> np.nd
     ]
     images = [part.images_NHWC for part in parts if part is not None]
     if not images:
-        say("note: no held-out images: neither the validation nor the test part has any")
+        logger.warning("no held-out images: neither the validation nor the test part has any")
         return None
     return np.concatenate(images)
 
 
-def _write_picture(path: Path, evaluator: Evaluator, say: Say) -> None:
+def _write_picture(path: Path, evaluator: Evaluator) -> None:
     buffer = BytesIO()
     evaluator.pairs_picture().save(buffer, format="PNG")
     _write(path, buffer.getvalue())
-    say(f"closest pairs: {path}")
+    logger.info(f"closest pairs: {path}")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from qgan_qiskit.circuits import CircuitSpec, circuit_digest, circuit_spec_to_qa
 from qgan_qiskit.circuits.metadata import circuit_metadata, metadata_text
 from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, HybridQConfig, RunConfig, is_conditional
 from qgan_qiskit.config.base import expanded
+from qgan_qiskit.console import log_to_stderr, logs_to_stderr
 from qgan_qiskit.data import (
     Batches,
     ImageSet,
@@ -41,7 +42,7 @@ from qgan_qiskit.training.loop import train
 from qgan_qiskit.training.run_logger import Measure, check_tensorboard
 from qgan_qiskit.training.state import TrainingState
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def classes_to_train(config: RunConfig) -> tuple[str, ...]:
@@ -82,13 +83,12 @@ def _conditional_name(config: RunConfig, name: str) -> str:
     return name
 
 
-def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
+def fit(config: RunConfig, outdir: Path) -> list[Path]:
     """Train one GAN per class, in turn; what cannot work is refused before the first run folder is made.
 
     Args:
         config: all settings.
         outdir: where the numbered run folders go.
-        say: receives lines for a person.
 
     Returns:
         The run folders.
@@ -96,30 +96,33 @@ def fit(config: RunConfig, outdir: Path, say: Say = print) -> list[Path]:
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    config, device, generator = _checked(config, say)
-    jobs = [_job(config.updated({"data": {"class_name": name}}), say) for name in classes_to_train(config)]
+    config, device, generator = _checked(config)
+    jobs = [_job(config.updated({"data": {"class_name": name}})) for name in classes_to_train(config)]
+    for _, batches in jobs:
+        _log_images(batches.image_set)
     for _, batches in jobs:
         generator.check(batches.image_set.images_NHWC)
     runs = []
     for number, (one, batches) in enumerate(jobs):
         run = RunFolder.create(outdir, one, str(one.data.class_name))
         try:
-            _start(run, one, batches, device, say)
+            _start(run, one, batches, device)
         except QganError:
             for later, _ in jobs[number + 1 :]:
-                say(f"note: class {later.data.class_name} is not trained; give --class {later.data.class_name} for it")
+                logger.warning(
+                    f"class {later.data.class_name} is not trained; give --class {later.data.class_name} for it"
+                )
             raise
         runs.append(run.path)
     return runs
 
 
-def fit_into(config: RunConfig, path: Path, say: Say = print) -> Path:
+def fit_into(config: RunConfig, path: Path) -> Path:
     """Train one GAN in a folder of a given name, or go on with what is there; a finished run is left as it is.
 
     Args:
         config: all settings, with one class.
         path: the run folder.
-        say: receives lines for a person.
 
     Returns:
         The run folder.
@@ -133,11 +136,12 @@ def fit_into(config: RunConfig, path: Path, say: Say = print) -> Path:
         longer = {name: training[name] for name in RESUMABLE}
         # Everything else must be what the run began with, or the cell of a study would not be what its name says.
         _check_settings(RunFolder.open(path), config, _deciding(RunFolder.open(path).config()))
-        return resume(path, {"training": longer, "evaluation": evaluation}, say)
-    config, device, generator = _checked(config, say)
-    one, batches = _job(config, say)
+        return resume(path, {"training": longer, "evaluation": evaluation})
+    config, device, generator = _checked(config)
+    one, batches = _job(config)
+    _log_images(batches.image_set)
     generator.check(batches.image_set.images_NHWC)
-    _start(RunFolder.create_at(path, one), one, batches, device, say)
+    _start(RunFolder.create_at(path, one), one, batches, device)
     return path
 
 
@@ -150,12 +154,12 @@ def check_run(config: RunConfig) -> None:
         QganError: with one line that names the culprit and the remedy.
     """
     generator, _ = build_networks(config)
-    _, batches = _job(config, _silent)
+    _, batches = _job(config)
     generator.check(batches.image_set.images_NHWC)
     _measurement(config, batches.image_set)
 
 
-def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Generator]:
+def _checked(config: RunConfig) -> tuple[RunConfig, torch.device, Generator]:
     """Refuse what cannot work before images are read; return the settings with absolute paths, and what checks the images."""
     device = _device(config)
     if config.data.path is not None:
@@ -175,21 +179,21 @@ def _checked(config: RunConfig, say: Say) -> tuple[RunConfig, torch.device, Gene
     if is_conditional(config.model) and not config.data.class_list():
         config = config.updated({"data": {"class_name": classes_to_train(config)[0]}})
     if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
-        _check_circuit(build_circuit_spec(config.model), say)
+        _check_circuit(build_circuit_spec(config.model))
         if note := exporter_note(config.model.ansatz):
-            say(f"note: {note}")
+            logger.warning(note)
         config = config.updated({"model": {"ansatz": str(Path(config.model.ansatz).absolute())}})
     generator, _ = build_networks(config)
     return config, device, generator
 
 
-def _check_circuit(ansatz: CircuitSpec, say: Say) -> None:
+def _check_circuit(ansatz: CircuitSpec) -> None:
     """Refuse a circuit of the user's own that is another one when it is stored; show the order of parameters that were named."""
     circuit_spec_to_qasm(ansatz)
     card = circuit_metadata(ansatz)
     for what in ("input", "weight"):
         if names := card.get(f"original_{what}_names"):
-            say(f"{what}s in order: {', '.join(names)}")
+            logger.info(f"{what}s in order: {', '.join(names)}")
 
 
 def _device(config: RunConfig) -> torch.device:
@@ -200,30 +204,34 @@ def _device(config: RunConfig) -> torch.device:
     return check_device(config.training.device, devices)
 
 
-def _start(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say) -> None:
+def _start(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device) -> None:
     with run:
         _describe(run, config, batches.image_set)
-        _train(run, run.config(), batches, device, say)
+        _train(run, run.config(), batches, device)
 
 
-def _job(config: RunConfig, say: Say) -> tuple[RunConfig, Batches]:
+def _job(config: RunConfig) -> tuple[RunConfig, Batches]:
     """Return a configuration of one class with its images, all read and found good."""
-    images = _images(config, say)
+    images = selected(config, config.data, config.training.seed)
     training, data = config.training, config.data
     batches = Batches(images, training.images_per_step, training.seed, data.augment, data.channels)
-    for line in summary_lines(images):
-        say(line)
     return config, batches
 
 
-def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> Path:
+def _log_images(images: ImageSet) -> None:
+    for note in images.notes:
+        logger.warning(note)
+    for line in summary_lines(images):
+        logger.info(line)
+
+
+def resume(path: Path, changes: dict[str, dict[str, Any]]) -> Path:
     """Go on with a run from its newest whole checkpoint, bit for bit as if it had not stopped.
 
     Args:
         path: the run folder.
         changes: settings of the ``training`` section that may differ (``config.RESUMABLE``): how long, and how often to
             log, draw and save; they are kept in the run's ``config.json``.
-        say: receives lines for a person.
 
     Raises:
         QganError: with one line that names the culprit and the remedy.
@@ -232,20 +240,14 @@ def resume(path: Path, changes: dict[str, dict[str, Any]], say: Say = print) -> 
     with run:
         config = run.config().updated(changes)
         device = _device(config)
-        _, batches = _job(config, say)
+        _, batches = _job(config)
+        _log_images(batches.image_set)
         if not (run.path / "data.json").is_file():
             # Killed before it was written: nothing has been trained yet.
             _describe(run, config, batches.image_set)
             config = run.config().updated(changes)
-        _train(run, config, batches, device, say)
+        _train(run, config, batches, device)
     return path
-
-
-def _images(config: RunConfig, say: Say) -> ImageSet:
-    images = selected(config, config.data, config.training.seed)
-    for note in images.notes:
-        say(f"note: {note}")
-    return images
 
 
 def selected(config: RunConfig, data: DataConfig, seed: int) -> ImageSet:
@@ -328,44 +330,43 @@ def _bytes_digest(file: str) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
-def _train(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device, say: Say) -> None:
+def _train(run: RunFolder, config: RunConfig, batches: Batches, device: torch.device) -> None:
     keep_freed_memory()
     several = config.training.devices > 1
     # Several processes have networks of their own; with these it is found out, before they start, whether all fits.
-    state, threads = _state(run, config, batches, torch.device("cpu") if several else device, say)
+    state, threads = _state(run, config, batches, torch.device("cpu") if several else device)
     steps = _steps(config, batches)
     if state.step >= steps:
-        say(f"nothing to do: {state.step} of {steps} steps are done; ask for more with --steps or --epochs")
+        logger.info(f"nothing to do: {state.step} of {steps} steps are done; ask for more with --steps or --epochs")
         return
     run.write_config(config)
     run.cut_rows(state.step)
     if several:
         del state
         digest = batches.image_set.digest
-        launch(device, config.training.devices, _take_part, run.path, config, digest, threads)
+        launch(device, config.training.devices, _take_part, run.path, config, digest, threads, logs_to_stderr())
     else:
         # Sums are split over threads, so their number is part of what makes a rerun exact.
         torch.set_num_threads(threads)
         _take_steps(run, config, batches, state, threads, device)
-    say(f"done: {run.path}")
+    logger.info(f"done: {run.path}")
 
 
 def _take_part(
-    ranks: ProcessGroup, device: torch.device, path: Path, config: RunConfig, digest: str, threads: int
+    ranks: ProcessGroup, device: torch.device, path: Path, config: RunConfig, digest: str, threads: int, verbose: bool
 ) -> None:
     """Train as one of several processes; the one that started them holds the run's lock."""
     keep_freed_memory()
     torch.set_num_threads(max(1, threads // ranks.count))
-    _, batches = _job(config, _silent)
+    _, batches = _job(config)
     if batches.image_set.digest != digest:
         raise DataError(f"{config.data.path}: the images changed while the run was started; start it again")
     run = RunFolder.open(path)
-    state, _ = _state(run, config, batches, device, _silent, ranks)
+    state, _ = _state(run, config, batches, device, ranks)
+    # What has been logged until here, the process that started this one has logged.
+    if verbose and ranks.first:
+        log_to_stderr()
     _take_steps(run, config, batches, state, threads, device, ranks)
-
-
-def _silent(_text: str) -> None:
-    """Say nothing: the process that started this one has said it."""
 
 
 def _steps(config: RunConfig, batches: Batches) -> int:
@@ -377,7 +378,6 @@ def _state(
     config: RunConfig,
     batches: Batches,
     device: torch.device,
-    say: Say,
     ranks: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[TrainingState, int]:
     """Return what a run goes on from, the beginning or its newest checkpoint, and the threads of all processes together."""
@@ -393,7 +393,7 @@ def _state(
     join(generator, discriminator, ranks)
     state = TrainingState.create(config, generator, discriminator)
     threads = training.threads or torch.get_num_threads()
-    say(
+    logger.info(
         f"{run.path}: {config.model.name}, preset {config.preset}, class {', '.join(images.classes)}: {len(images)} images, "
         f"{parameter_count(generator, discriminator):,} parameters "
         f"({quantum_counts(generator, discriminator)[0]:,} quantum), "
@@ -402,7 +402,7 @@ def _state(
     if saved:
         path, tensors, values, complaints = checkpoint.load_newest(run.checkpoints)
         for complaint in complaints:
-            say(f"note: passed over {complaint}")
+            logger.warning(f"passed over {complaint}")
         if values.get("data_digest") != images.digest:
             raise CheckpointError(
                 f"{run.path}: the images are not those the run began with; bring them back, or start a new run"
@@ -410,13 +410,13 @@ def _state(
         _check_settings(run, config, values.get("settings") or _deciding(config))
         if training.lr_decay_from < 1 and values.get("steps") != _steps(config, batches):
             # What a longer run would have done until here is not known any more.
-            say(
-                f"note: step sizes fell toward step {values.get('steps')}; from now on they fall toward step "
+            logger.warning(
+                f"step sizes fell toward step {values.get('steps')}; from now on they fall toward step "
                 f"{_steps(config, batches)}, which is not what a run of that length does from the start"
             )
         state.load(tensors, values)
         threads = training.threads or int(values.get("threads", threads))
-        say(f"resuming {path.name}")
+        logger.info(f"resuming {path.name}")
     return state, threads
 
 

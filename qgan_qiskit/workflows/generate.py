@@ -11,6 +11,7 @@ import contextlib
 import csv
 import itertools
 import json
+import logging
 import os
 import shutil
 import zipfile
@@ -34,7 +35,9 @@ from qgan_qiskit.runs.sample import Sample, Source, class_folders, interpolate
 if TYPE_CHECKING:
     from qgan_qiskit.workflows.inference import Inferred
 
-Say = Callable[[str], None]
+
+logger = logging.getLogger(__name__)
+
 
 LABELS = "labels.csv"
 # What somebody who names such a file does not expect to be a folder.
@@ -68,7 +71,6 @@ def make(
     source: Path,
     seeds: Sequence[int],
     wanted: Wanted,
-    say: Say,
     hardware: HardwareConfig | None = None,
     class_name: str | None = None,
     execution: str | None = None,
@@ -79,7 +81,6 @@ def make(
         source: run or checkpoint folder.
         seeds: one image each.
         wanted: files.
-        say: receives lines for a person.
         hardware: where the circuits run; None for the exact simulator. What a device said is written beside the images:
             ``readings.npz`` and ``hardware.json`` in a folder or zip, arrays of their names in an npz.
         class_name: the classes to make, of a conditional model, with commas between them; None for all.
@@ -103,7 +104,7 @@ def make(
     output = None if wanted.output is None else wanted.output.absolute()
     if output is not None:
         check_output(output, len(seeds))
-    opened = Source.open(source, say, class_name, "exact" if hardware is None else hardware.backend, execution)
+    opened = Source.open(source, class_name, "exact" if hardware is None else hardware.backend, execution)
     if wanted.per_class and not opened.generator.num_classes:
         raise UsageError(f"--per-class: this run makes images of class {opened.classes[0]} alone; take -n")
     count = len(seeds) * (len(opened.chosen) if wanted.per_class else 1)
@@ -111,7 +112,7 @@ def make(
         check_output(output, count)
     samples, beside = opened.samples(seeds, wanted.per_class), None
     if hardware is not None and not exact:
-        beside, labels = _on_device(source, opened, seeds, wanted.per_class, hardware, say)
+        beside, labels = _on_device(source, opened, seeds, wanted.per_class, hardware)
         samples = _samples(beside, [*seeds] * (count // len(seeds)), labels)
     if wanted.grid is not None:
         # Both are made of the same images.
@@ -119,16 +120,16 @@ def make(
         samples = iter(kept)
     if output is not None:
         _write(output, samples, opened, beside)
-        say(f"{count} image{'' if count == 1 else 's'}: {output}")
+        logger.info(f"{count} image{'' if count == 1 else 's'}: {output}")
     if wanted.grid is not None:
         sheet, about = _sheet(kept, opened)
-        _save(wanted.grid, lambda path: sheet.save(path, format="PNG", pnginfo=synthetic.png_info(about)), say)
+        _save(wanted.grid, lambda path: sheet.save(path, format="PNG", pnginfo=synthetic.png_info(about)))
     if wanted.interpolation is not None:
-        _interpolation(opened, seeds, wanted.interpolation, wanted.frames, say)
+        _interpolation(opened, seeds, wanted.interpolation, wanted.frames)
 
 
 def _on_device(
-    path: Path, source: Source, seeds: Sequence[int], per_class: bool, hardware: HardwareConfig, say: Say
+    path: Path, source: Source, seeds: Sequence[int], per_class: bool, hardware: HardwareConfig
 ) -> tuple[Inferred, list[int]]:
     """Return the images that a device's readings give, and their classes."""
     if not hardware.backend.startswith("ibm:"):
@@ -137,21 +138,21 @@ def _on_device(
         done, labels = [], []
         for part in source.parts(seeds, per_class):
             labels += source.labels(part)
-            done.append(infer(source.generator, part, hardware, say))
+            done.append(infer(source.generator, part, hardware))
         return joined(done), labels
     from qgan_qiskit.workflows import hardware as remote
 
-    folder = remote.submit(path, seeds, hardware, remote.ATTEMPTS, say)
-    submission, readings = remote.collect(folder, remote.ATTEMPTS, True, say)
+    folder = remote.submit(path, seeds, hardware, remote.ATTEMPTS)
+    submission, readings = remote.collect(folder, remote.ATTEMPTS, True)
     assert readings is not None
-    return remote.images(submission, readings, say), source.labels(seeds)
+    return remote.images(submission, readings), source.labels(seeds)
 
 
 def _samples(beside: Inferred, seeds: Sequence[int], labels: Sequence[int]) -> Iterator[Sample]:
     return itertools.starmap(Sample, zip(seeds, labels, beside.images_NCHW, strict=True))
 
 
-def write_collected(beside: Inferred, run: Path, seeds: Sequence[int], output: Path, say: Say) -> None:
+def write_collected(beside: Inferred, run: Path, seeds: Sequence[int], output: Path) -> None:
     """Write the images of a submission that is back, with what the device said.
 
     Args:
@@ -159,15 +160,14 @@ def write_collected(beside: Inferred, run: Path, seeds: Sequence[int], output: P
         run: folder of the run or checkpoint that was submitted.
         seeds: of the images.
         output: new folder, ``.zip`` or ``.npz``; for one image also a ``.png``.
-        say: receives lines for a person.
 
     Raises:
         CheckpointError: the run is gone.
         StorageError: the disk refused.
     """
-    source = Source.open(run, lambda _: None, backend=beside.settings.backend)
+    source = Source.open(run, backend=beside.settings.backend)
     _write(output.absolute(), _samples(beside, seeds, source.labels(seeds)), source, beside)
-    say(f"{len(seeds)} image{'' if len(seeds) == 1 else 's'}: {output}")
+    logger.info(f"{len(seeds)} image{'' if len(seeds) == 1 else 's'}: {output}")
 
 
 def check_output(output: Path, count: int) -> None:
@@ -331,7 +331,7 @@ def _seeds(samples: list[Sample]) -> list[int] | str:
     return seeds if len(seeds) <= _MOST_IN_A_LINE else f"{len(seeds)} seeds"
 
 
-def _interpolation(source: Source, seeds: Sequence[int], path: Path, frames: int, say: Say) -> None:
+def _interpolation(source: Source, seeds: Sequence[int], path: Path, frames: int) -> None:
     steps = interpolate(source.generator, seeds, frames)
     classes = [source.classes[label] for label in source.chosen]
     about = source.about(classes=classes, seeds=list(seeds[:_MOST_IN_A_LINE]), frames=frames)
@@ -348,16 +348,15 @@ def _interpolation(source: Source, seeds: Sequence[int], path: Path, frames: int
                 loop=0,
                 comment=synthetic.as_json(about).encode(),
             ),
-            say,
         )
         return
     # Each row runs from one seed to the next, both ends included.
     rows = [steps[i * frames : (i + 1) * frames + 1] for i in range(len(seeds) - 1)]
     picture = grid_picture(torch.cat(rows), frames + 1)
-    _save(path, lambda place: picture.save(place, format="PNG", pnginfo=synthetic.png_info(about)), say)
+    _save(path, lambda place: picture.save(place, format="PNG", pnginfo=synthetic.png_info(about)))
 
 
-def _save(path: Path, write: Callable[[Path], object], say: Say) -> None:
+def _save(path: Path, write: Callable[[Path], object]) -> None:
     staging = path.with_name(f".{path.name}.staging")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -370,7 +369,7 @@ def _save(path: Path, write: Callable[[Path], object], say: Say) -> None:
         raise StorageError(
             f"{path}: not written ({error.strerror or error}); free space or name another place"
         ) from None
-    say(f"picture: {path}")
+    logger.info(f"picture: {path}")
 
 
 def _png(image_HWC: np.ndarray, about: synthetic.About) -> bytes:

@@ -6,9 +6,10 @@ Shape letters: N images · P sub-generators · O observables.
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.runs.sample import latents
 from qgan_qiskit.workflows.inference import Inferred, inferred
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +61,16 @@ class Planned:
     layers: list[Layer]
     mode: str
     cost: Cost
+    lines: list[str]
 
 
-def plan(generator: Generator, seeds: Sequence[int], config: HardwareConfig, say: Say) -> Planned:
+def plan(generator: Generator, seeds: Sequence[int], config: HardwareConfig) -> Planned:
     """Find the device, place the circuits and estimate what they cost.
 
     Args:
         generator: whose images.
         seeds: of the images.
         config: with a backend ``ibm:NAME``.
-        say: receives lines for a person.
 
     Raises:
         RemoteError: no access, or the device is not in service.
@@ -82,18 +83,17 @@ def plan(generator: Generator, seeds: Sequence[int], config: HardwareConfig, say
     backend = account.device(config.backend.partition(":")[2], work.ansatz.num_qubits)
     packs, layers, estimate = _estimated(work, backend, config)
     mode, why = account.execution_mode(config.execution_mode, estimate.jobs)
-    _say_what(work, backend, config, packs, estimate, f"execution mode: {mode} ({why})", say)
-    return Planned(account, backend, work, packs, [] if config.estimator == "legacy" else layers, mode, estimate)
+    lines = _estimate_lines(work, backend, config, packs, estimate, f"execution mode: {mode} ({why})")
+    return Planned(account, backend, work, packs, [] if config.estimator == "legacy" else layers, mode, estimate, lines)
 
 
-def estimate_on_snapshot(generator: Generator, seeds: Sequence[int], config: HardwareConfig, say: Say) -> None:
-    """Say what images would cost on a device of which IBM's client brings a snapshot along; nobody is asked.
+def estimate_on_snapshot(generator: Generator, seeds: Sequence[int], config: HardwareConfig) -> list[str]:
+    """Return, in lines, what images would cost on a device of which IBM's client brings a snapshot along; nobody is asked.
 
     Args:
         generator: whose images.
         seeds: of the images.
         config: with a backend ``fake:NAME``.
-        say: receives lines for a person.
 
     Raises:
         UsageError: there is no such snapshot, IBM's Estimator refuses the options, or the circuits do not fit.
@@ -103,7 +103,7 @@ def estimate_on_snapshot(generator: Generator, seeds: Sequence[int], config: Har
     work = work_of(generator, latents(generator, seeds))
     packs, _, estimate = _estimated(work, backend, config)
     note = "no account is asked: what mode it allows and what time it has is not known"
-    _say_what(work, backend, config, packs, estimate, note, say)
+    return _estimate_lines(work, backend, config, packs, estimate, note)
 
 
 def _check_options(config: HardwareConfig) -> None:
@@ -131,24 +131,20 @@ def _estimated(
     return packs, layers, estimate
 
 
-def _say_what(
+def _estimate_lines(
     work: CircuitWork,
     backend: BackendV2,
     config: HardwareConfig,
     packs: Sequence[PackedCircuit],
     estimate: Cost,
     mode: str,
-    say: Say,
-) -> None:
-    say(
+) -> list[str]:
+    device = (
         f"device {backend.name} ({backend.num_qubits} qubits): {len(work.weights_PK)} circuits of {work.ansatz.num_qubits} "
         f"qubits, {len(packs[0].members)} side by side, no swaps"
     )
-    say(mode)
-    for line in estimate.lines():
-        say(line)
-    if config.pec:
-        say(_overhead(packs[0], backend, config))
+    pec = [_overhead(packs[0], backend, config)] if config.pec else []
+    return [device, mode, *estimate.lines(), *pec]
 
 
 def _overhead(circuit: PackedCircuit, backend: BackendV2, config: HardwareConfig) -> str:
@@ -169,14 +165,13 @@ def _times(factor: float) -> str:
     return f"{factor:,.1f}" if factor < 1e6 else f"{factor:.0e}"
 
 
-def check_time(planned: Planned, config: HardwareConfig, say: Say) -> None:
-    """Refuse what would take longer than the user allows, or than the account has left.
+def check_time(planned: Planned, config: HardwareConfig) -> str:
+    """Refuse what would take longer than the user allows or than the account has left; return what it has left in words.
 
     Raises:
         UsageError: it would.
     """
     remaining = planned.account.remaining_seconds()
-    say("the account has no limit of time, or does not tell it" if remaining is None else f"{remaining:,.0f} s remain")
     seconds = planned.cost.seconds
     fewer = "take fewer images or --shots"
     if config.pec:
@@ -187,9 +182,12 @@ def check_time(planned: Planned, config: HardwareConfig, say: Say) -> None:
         raise UsageError(f"--max-qpu-seconds {config.max_qpu_seconds:g}: about {seconds:,.0f} s are needed; {fewer}")
     if remaining is not None and seconds > remaining:
         raise UsageError(f"about {seconds:,.0f} s are needed and the account has {remaining:,.0f} s left; {fewer}")
+    return (
+        "the account has no limit of time, or does not tell it" if remaining is None else f"{remaining:,.0f} s remain"
+    )
 
 
-def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts: int, say: Say) -> Path:
+def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts: int) -> Path:
     """Send the circuits of some images to a device.
 
     Args:
@@ -197,7 +195,6 @@ def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts:
         seeds: of the images.
         config: device, shots, mitigation, images of a job.
         attempts: how often a shard is sent at most.
-        say: receives lines for a person.
 
     Returns:
         The folder of the submission, in the run's folder ``hardware``.
@@ -206,9 +203,10 @@ def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts:
         RemoteError: the service refused; what was sent stays known, and :func:`collect` goes on.
         UsageError: it would cost too much, or cannot be run.
     """
-    generator, _ = open_generator(source, say)
-    planned = plan(generator, seeds, config, say)
-    check_time(planned, config, say)
+    generator, _ = open_generator(source)
+    planned = plan(generator, seeds, config)
+    for line in [*planned.lines, check_time(planned, config)]:
+        logger.info(line)
     described = SubmissionManifest(
         identity=secrets.token_hex(6),
         run=str(source.absolute()),
@@ -234,23 +232,22 @@ def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts:
     )
     folder = _next_folder(run_of(source) / "hardware", planned.backend.name)
     submission = Submission.create(folder, described, planned.work.angles_BPQ, planned.work.weights_PK)
-    say(
+    logger.info(
         f"submission {folder}; if this is stopped, go on with: python -m qgan_qiskit.cli hardware collect "
         f"{shlex.quote(str(folder))}"
     )
     with submission.locked():
-        Jobs(submission, planned.account, say).send(planned.backend, planned.packs, attempts)
+        Jobs(submission, planned.account).send(planned.backend, planned.packs, attempts)
     return folder
 
 
-def collect(folder: Path, attempts: int, wait: bool, say: Say) -> tuple[Submission, ExpectationResult | None]:
+def collect(folder: Path, attempts: int, wait: bool) -> tuple[Submission, ExpectationResult | None]:
     """Fetch what is done, send what never arrived or failed, and return everything once it is there.
 
     Args:
         folder: of the submission.
         attempts: how often a shard is sent at most.
         wait: for jobs that are not done.
-        say: receives lines for a person.
 
     Returns:
         The submission, and the readings of all its images, or None while some are missing.
@@ -261,7 +258,7 @@ def collect(folder: Path, attempts: int, wait: bool, say: Say) -> tuple[Submissi
     submission = Submission.open(folder)
     with submission.locked():
         while not all(state.done for state in submission.states()):
-            jobs = Jobs(submission, IbmAccount.open(), say)
+            jobs = Jobs(submission, IbmAccount.open())
             jobs.adopt()
             jobs.fetch(wait=False)
             if jobs.unsent():
@@ -275,19 +272,18 @@ def collect(folder: Path, attempts: int, wait: bool, say: Say) -> tuple[Submissi
     return submission, ExpectationResult.joined([submission.readings(state.shard) for state in states], axis=0)
 
 
-def images(submission: Submission, readings: ExpectationResult, say: Say) -> Inferred:
+def images(submission: Submission, readings: ExpectationResult) -> Inferred:
     """Return the images of a submission that is back.
 
     Args:
         submission: from :func:`collect`.
         readings: of all its images.
-        say: receives lines for a person.
 
     Raises:
         CheckpointError: the run is gone, or its weights are others now.
     """
     described = submission.described
-    generator, _ = open_generator(Path(described.run), say)
+    generator, _ = open_generator(Path(described.run))
     check_generator(described, generator)
     states = submission.states()
     device: dict[str, Any] = {
@@ -321,7 +317,7 @@ def _send_rest(submission: Submission, jobs: Jobs, attempts: int) -> None:
 
 
 def _ansatz(described: SubmissionManifest) -> CircuitSpec:
-    generator, _ = open_generator(Path(described.run), lambda _: None)
+    generator, _ = open_generator(Path(described.run))
     check_generator(described, generator)
     return work_of(generator, latents(generator, described.seeds[:1])).ansatz
 
@@ -347,7 +343,7 @@ def weights_digest(generator: Generator) -> str:
     return digest.hexdigest()
 
 
-def cancel(folder: Path, say: Say) -> None:
+def cancel(folder: Path) -> None:
     """Cancel the jobs of a submission that are not done.
 
     Raises:
@@ -355,8 +351,8 @@ def cancel(folder: Path, say: Say) -> None:
     """
     submission = Submission.open(folder)
     with submission.locked():
-        number = Jobs(submission, IbmAccount.open(), say).cancel()
-    say(f"{number} job{'' if number == 1 else 's'} cancelled; `hardware collect` would send them again")
+        number = Jobs(submission, IbmAccount.open()).cancel()
+    logger.info(f"{number} job{'' if number == 1 else 's'} cancelled; `hardware collect` would send them again")
 
 
 def _next_folder(parent: Path, name: str) -> Path:

@@ -6,8 +6,9 @@ Shape letters: N images · C H W image · P sub-generators · O observables.
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,10 @@ from qgan_qiskit.models import Generator
 from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.runs.sample import latents
 
-Say = Callable[[str], None]
-
 # Images that the networks behind the circuits make at a time.
+logger = logging.getLogger(__name__)
+
+
 _BLOCK = 32
 
 
@@ -62,25 +64,24 @@ class Inferred:
         return json.dumps(content, indent=1) + "\n"
 
 
-def infer(generator: Generator, seeds: Sequence[int], config: HardwareConfig, say: Say) -> Inferred:
+def infer(generator: Generator, seeds: Sequence[int], config: HardwareConfig) -> Inferred:
     """Return the images of seeds with the circuits run on a simulated device.
 
     Args:
         generator: from ``open_generator``.
         seeds: one image each.
         config: the device, shots, mitigation.
-        say: receives lines for a person.
 
     Raises:
         UsageError: the generator has no circuits, or there is no such device.
     """
     work = work_of(generator, latents(generator, seeds))
     device = open_local(config)
-    say(device.plan(work.ansatz, len(work.weights_PK)))
+    logger.info(device.plan(work.ansatz, len(work.weights_PK)))
     begun = time.monotonic()
     readings = device.readings(work.ansatz, work.angles_BPQ, work.weights_PK)
     seconds = time.monotonic() - begun
-    say(f"{len(seeds)} images in {seconds:.1f} s, {60 * len(seeds) / seconds:.1f} images per minute")
+    logger.info(f"{len(seeds)} images in {seconds:.1f} s, {60 * len(seeds) / seconds:.1f} images per minute")
     return inferred(generator, seeds, readings, config, device.description(), seconds)
 
 

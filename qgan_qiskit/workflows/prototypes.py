@@ -5,6 +5,7 @@ Shape letters: N images · K classes · F features · C H W image.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from qgan_qiskit.models.discriminators import ProjectionCritic
 from qgan_qiskit.models.mediq.prototypes import write_prototypes
 from qgan_qiskit.runs.load import open_discriminator
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 
 _BLOCK = 64
 # ImageNet's colors, which torchvision's own weights expect.
@@ -37,7 +39,6 @@ def make_prototypes(
     normalization: str = "imagenet",
     input_size: int | None = None,
     run: Path | None = None,
-    say: Say = print,
 ) -> Path:
     """Write the prototypes of the classes of some images.
 
@@ -49,7 +50,6 @@ def make_prototypes(
         normalization: what the weights expect of pixels: ``imagenet`` or ``symmetric`` (-1 to 1).
         input_size: side that images are brought to; None for their own.
         run: a MediQ-GAN run or checkpoint, whose critic takes the backbone's place.
-        say: receives lines for a person.
 
     Raises:
         UsageError: neither or both of weights and run are given.
@@ -62,7 +62,7 @@ def make_prototypes(
         )
     source: dict[str, object]
     if run is not None:
-        critic, config = open_discriminator(run, say)
+        critic, config = open_discriminator(run)
         if not isinstance(critic, ProjectionCritic):
             raise UsageError(
                 f"{run}: model {config.model.name} has no critic whose features could be taken; name a mediq run"
@@ -82,14 +82,16 @@ def make_prototypes(
         }
     images = _images(data)
     for note in images.notes:
-        say(f"note: {note}")
+        logger.warning(f"{note}")
     vectors_KF = class_means(images, features, 3 if run is None else data.channels)
     source |= {"digest": images.digest, "counts": images.counts(), "split": data.split}
     try:
         write_prototypes(output, images.classes, vectors_KF, source)
     except OSError as error:
         raise StorageError(f"{output}: not written ({error.strerror}); free space or name another --output") from None
-    say(f"{len(images.classes)} prototypes of {vectors_KF.shape[1]} numbers from {len(images):,} images: {output}")
+    logger.info(
+        f"{len(images.classes)} prototypes of {vectors_KF.shape[1]} numbers from {len(images):,} images: {output}"
+    )
     return output
 
 

@@ -49,7 +49,7 @@ def trained(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     shares = {"validation_fraction": 0.2, "test_fraction": 0.2}
     return {
-        name: fit(tiny(data=data, training={"seed": seed}), folder, lambda _: None)[0]
+        name: fit(tiny(data=data, training={"seed": seed}), folder)[0]
         for name, data, seed in (
             ("all", {}, 0),
             ("part", {"split": "train", **shares}, 0),

@@ -355,7 +355,7 @@ def cut(tiny, tmp_path_factory):
             pixels = numbers.integers(0, 256, (16, 16, 3), np.uint8)
             Image.fromarray(pixels).save(folder / kind / f"{number}.png")
     config = tiny(data={"path": str(folder), "class_name": "a"}, training={"steps": 4})
-    (run,) = fit(config, tmp_path_factory.mktemp("runs"), lambda _: None)
+    (run,) = fit(config, tmp_path_factory.mktemp("runs"))
     copies = tmp_path_factory.mktemp("copies")
 
     def copy(name):
@@ -493,7 +493,7 @@ def test_a_finished_run_holds_what_the_guide_says_and_says_nothing_odd(main, tin
 def test_real_processes_killed_three_times_end_like_one_that_was_not(tiny, tiny_options, tmp_path):
     """F2 from outside: python -m qgan_qiskit.cli, SIGKILL at random moments, --resume."""
     steps, moments = 60, random.Random(11)
-    (uncut,) = fit(tiny(training={"steps": steps, "snap": 4}), tmp_path / "uncut", lambda _: None)
+    (uncut,) = fit(tiny(training={"steps": steps, "snap": 4}), tmp_path / "uncut")
     run = tmp_path / "runs" / uncut.name
     begin = ["fit", *tiny_options, "--steps", steps, "--snap", 4, "--outdir", run.parent]
     killed = 0

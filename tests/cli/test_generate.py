@@ -33,10 +33,7 @@ MODELS = {
 @pytest.fixture(scope="module")
 def runs(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    return {
-        name: fit(tiny(model=model, training={"lr_classical": 0.01}), folder, lambda _: None)[0]
-        for name, model in MODELS.items()
-    }
+    return {name: fit(tiny(model=model, training={"lr_classical": 0.01}), folder)[0] for name, model in MODELS.items()}
 
 
 @pytest.fixture

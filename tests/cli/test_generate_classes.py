@@ -31,7 +31,7 @@ SEEDS = range(12)
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory):
     config = tiny(model=MEDIQ, data={"class_name": ",".join(CLASSES), "synthetic_per_class": 16}, training={"steps": 2})
-    return fit(config, tmp_path_factory.mktemp("runs"), lambda _: None)[0]
+    return fit(config, tmp_path_factory.mktemp("runs"))[0]
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def run_contract(name: str, folder: Path) -> dict[str, object]:
     data = {**DATA, "cache_dir": str(folder / "cache"), **changes.get("data", {})}
     sections = {"model": changes["model"], "data": data, "training": {**TRAINING, **training}}
     config = RunConfig.model_validate(sections)
-    run = fit_into(config, folder / name, lambda _line: None)
+    run = fit_into(config, folder / name)
     rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     losses = [[row["loss_discriminator"], row["loss_generator"]] for row in rows if "loss_generator" in row]
     generator, _ = open_generator(run)

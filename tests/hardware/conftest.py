@@ -13,7 +13,7 @@ def trained(tiny, tmp_path_factory) -> Path:
     """The folder of a run: two sub-generators of three qubits."""
     from qgan_qiskit.workflows.fit import fit
 
-    [path] = fit(tiny(), tmp_path_factory.mktemp("runs"), lambda _: None)
+    [path] = fit(tiny(), tmp_path_factory.mktemp("runs"))
     return path
 
 

@@ -333,9 +333,7 @@ def truth(trained):
     from qgan_qiskit.runs.sample import latents
     from qgan_qiskit.simulation.estimator import expectation_values
 
-    work = work_of(
-        open_generator(trained, lambda _: None)[0], latents(open_generator(trained, lambda _: None)[0], range(6))
-    )
+    work = work_of(open_generator(trained)[0], latents(open_generator(trained)[0], range(6)))
     bound = [
         work.ansatz.circuit.assign_parameters(dict(zip(work.ansatz.weight_parameters, weights_K, strict=True)))
         for weights_K in work.weights_PK

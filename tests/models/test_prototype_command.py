@@ -72,15 +72,15 @@ def test_pretrained_features_have_the_published_width(options, main, tmp_path):
 def test_a_runs_own_critic_and_training_from_its_prototypes(options, tiny, main, tmp_path):
     training = {"loss": "wgan-gp", "steps": 2, "batch_size": 4}
     data = {"class_name": "melanoma,nevus"}
-    [run] = fit(tiny(model=MEDIQ, data=data, training=training), tmp_path, lambda _: None)
+    [run] = fit(tiny(model=MEDIQ, data=data, training=training), tmp_path)
     output = tmp_path / "prototypes.npz"
     status, _, err = main("prototypes", *options, "--run", run, "--output", output)
     assert status == 0, err
-    critic, _ = open_discriminator(run, lambda _: None)
+    critic, _ = open_discriminator(run)
     width = critic.score.in_features
     assert read_prototypes(output, ("nevus",)).shape == (1, width)
     model = {**MEDIQ, "prototype_width": width, "prototype_file": str(output)}
-    [second] = fit(tiny(model=model, data=data, training=training), tmp_path, lambda _: None)
+    [second] = fit(tiny(model=model, data=data, training=training), tmp_path)
     output.unlink()
     # The run holds what it took from the file.
     status, _, err = main("generate", second, "-n", "2", "--output", tmp_path / "images")

@@ -224,7 +224,7 @@ def config(tiny, weights):
 
 
 def test_both_blocks_train_in_their_own_group_and_the_backbone_stays(config, weights, tmp_path):
-    [run] = fit(config, tmp_path / "runs", lambda _: None)
+    [run] = fit(config, tmp_path / "runs")
     from safetensors.torch import load_file
 
     newest = max((run / "checkpoints").glob("step-*"))
@@ -243,13 +243,13 @@ def test_both_blocks_train_in_their_own_group_and_the_backbone_stays(config, wei
 def test_a_run_goes_on_bit_for_bit_and_needs_no_weights_to_generate(config, weights, tmp_path, main):
     from tiny_runs import fingerprint
 
-    [whole] = fit(config, tmp_path / "whole", lambda _: None)
-    [cut] = fit(config.updated({"training": {"steps": 2}}), tmp_path / "cut", lambda _: None)
-    resume(cut, {"training": {"steps": 6}}, lambda _: None)
+    [whole] = fit(config, tmp_path / "whole")
+    [cut] = fit(config.updated({"training": {"steps": 2}}), tmp_path / "cut")
+    resume(cut, {"training": {"steps": 6}})
     assert fingerprint(cut) == fingerprint(whole)
     text = (cut / "config.json").read_text().replace(weights, str(tmp_path / "gone.pth"))
     (cut / "config.json").write_text(text)
-    generator, _ = open_generator(cut, lambda _: None)
+    generator, _ = open_generator(cut)
     assert generator.latent_size == 5
     status, _, err = main("generate", cut, "-n", "2", "--output", tmp_path / "images", "--backend", "shots")
     assert status == 0, err

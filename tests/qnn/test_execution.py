@@ -136,8 +136,8 @@ def test_a_run_trains_and_generates_through_connectors(tmp_path):
     weights = {}
     for execution in ("fused", "connectors"):
         config = tiny_config(tmp_path / "cache", training={"execution": execution, "steps": 2, "threads": 1})
-        [run] = fit(config, tmp_path / execution, lambda _: None)
-        generator, saved = open_generator(run, lambda _: None)
+        [run] = fit(config, tmp_path / execution)
+        generator, saved = open_generator(run)
         assert saved.training.execution == execution
         circuits = [module for module in generator.modules() if isinstance(module, SubGenerators)]
         assert [module.execution for module in circuits] == [execution]
@@ -149,5 +149,5 @@ def test_a_run_trains_and_generates_through_connectors(tmp_path):
 def test_models_without_circuits_refuse_connectors(tmp_path):
     config = tiny_config(tmp_path / "cache", model=DCGAN, training={"execution": "connectors"})
     with pytest.raises(UsageError, match="--execution connectors: this model has no circuits"):
-        fit(config, tmp_path / "runs", lambda _: None)
+        fit(config, tmp_path / "runs")
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())

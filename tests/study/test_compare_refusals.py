@@ -140,13 +140,13 @@ def test_a_machine_that_does_not_see_the_same_files_fails_its_cell(options, tmp_
     settings = CompareConfig(epochs=1, data=data, evaluation={"metrics": "ssim"})
     study, (cell,) = prepare(settings, parse_entries("dcgan:tiny"), ["nevus"], [0], tmp_path / "study", "command")
     with pytest.raises(StorageError, match="does not see the study"):
-        work_on(cell, say=print, wait=True)
+        work_on(cell, wait=True)
     assert not (tmp_path / "study").exists()
     join(study)
     with pytest.raises(StorageError, match="does not see the study"):
-        work_on(replace(cell, identity="another"), say=print, wait=True)
+        work_on(replace(cell, identity="another"), wait=True)
     with pytest.raises(DataError, match="class nevus: this machine reads other images"):
-        work_on(replace(cell, data_digest="other"), say=print, wait=True)
+        work_on(replace(cell, data_digest="other"), wait=True)
     assert not list(tmp_path.glob("study/cells/*/run"))
 
 

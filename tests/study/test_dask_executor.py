@@ -84,7 +84,7 @@ def cluster(tmp_path_factory):
     started.close()
 
 
-def test_a_killed_worker_loses_no_cell_and_none_is_done_twice(cluster, tmp_path):
+def test_a_killed_worker_loses_no_cell_and_none_is_done_twice(cluster, tmp_path, logged):
     workers = {worker.pid: worker for worker in (cluster.add_worker(), cluster.add_worker())}
     cells = [(str(tmp_path / f"cell{number}"), 0.5) for number in range(8)]
     killed = []
@@ -102,8 +102,7 @@ def test_a_killed_worker_loses_no_cell_and_none_is_done_twice(cluster, tmp_path)
 
     thread = threading.Thread(target=kill_one, daemon=True)
     thread.start()
-    said = []
-    found = list(DaskExecutor(cluster.address, said.append).run(leave_lines, cells))
+    found = list(DaskExecutor(cluster.address).run(leave_lines, cells))
     thread.join(60)
     assert sorted(cell for cell, _ in found) == cells
     survivor = (set(workers) - set(killed)).pop()
@@ -112,7 +111,7 @@ def test_a_killed_worker_loses_no_cell_and_none_is_done_twice(cluster, tmp_path)
     # The cell that was cut is the only one that was begun twice.
     assert sorted(lines(Path(folder) / "begun") for folder, _ in cells) == [1] * 7 + [2]
     # Asked again, everything is there.
-    again = dict(DaskExecutor(cluster.address, said.append).run(leave_lines, cells))
+    again = dict(DaskExecutor(cluster.address).run(leave_lines, cells))
     assert again == dict(found)
     assert [lines(Path(folder) / "ended") for folder, _ in cells] == [1] * 8
 
@@ -177,7 +176,7 @@ def test_a_cell_that_ends_its_workers_fails_alone(cluster, tmp_path):
     """Dask gives it up after two workers; a worker's own error arrives as it was raised."""
     cells = [(str(tmp_path / name), 0.0) for name in ("a", "deadly", "b", "wrong", "c")]
     found = {}
-    executor = DaskExecutor(cluster.address, lambda _: None)
+    executor = DaskExecutor(cluster.address)
     thread = threading.Thread(target=lambda: found.update(executor.run(end_the_worker, cells)), daemon=True)
     thread.start()
     # Cells wait for workers for ever, so one that died is followed by a new one. Dask's nannies do that too, but once in a while
@@ -194,26 +193,25 @@ def test_a_cell_that_ends_its_workers_fails_alone(cluster, tmp_path):
     assert all("worker" in found[cells[number]] for number in (0, 2, 4))
 
 
-def test_a_worker_with_many_threads_does_one_cell_at_a_time(cluster, tmp_path):
+def test_a_worker_with_many_threads_does_one_cell_at_a_time(cluster, tmp_path, logged):
     cluster.add_worker(threads=3)
     time.sleep(3)
     cells = [(str(tmp_path / f"cell{number}"), 0.2) for number in range(5)]
-    said = []
-    assert len(list(DaskExecutor(cluster.address, said.append).run(leave_lines, cells))) == 5
+    assert len(list(DaskExecutor(cluster.address).run(leave_lines, cells))) == 5
     spans = []
     for folder, _ in cells:
         spans.append([float((Path(folder) / kind).read_text().split()[1]) for kind in ("begun", "ended")])
     spans.sort()
     assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
-    if "1 Dask workers" in said[0]:
-        assert "has 3 task threads, and works on one cell at a time" in said[1]
+    if "1 Dask workers" in logged()[0]:
+        assert "has 3 task threads, and works on one cell at a time" in logged()[1]
 
 
 def test_losing_the_scheduler_is_one_line(cluster, tmp_path):
     cluster.add_worker()
     cells = [(str(tmp_path / "quick"), 0.0), (str(tmp_path / "slow"), 600.0)]
     with pytest.raises(QganError) as lost:
-        for cell, _ in DaskExecutor(cluster.address, lambda _: None).run(leave_lines, cells):
+        for cell, _ in DaskExecutor(cluster.address).run(leave_lines, cells):
             assert cell == cells[0]
             cluster.scheduler.kill()
     assert str(lost.value) == (
@@ -226,10 +224,10 @@ def test_nobody_at_the_address(monkeypatch):
     monkeypatch.setattr("qgan_qiskit.study.dask_executor._CONNECT_SECONDS", 1.0)
     for address in ("tcp://127.0.0.1:9", "127.0.0.1:9", "nonsense://x"):
         with pytest.raises(UsageError, match=f"--scheduler {address}: no Dask scheduler answers there"):
-            list(DaskExecutor(address, lambda _: None).run(leave_lines, [("x", 0.0)]))
+            list(DaskExecutor(address).run(leave_lines, [("x", 0.0)]))
 
 
 def test_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match=r"'\.\[cluster\]'"):
-        DaskExecutor("tcp://127.0.0.1:9", lambda _: None)
+        DaskExecutor("tcp://127.0.0.1:9")

@@ -28,7 +28,7 @@ def runs(tiny, tmp_path_factory):
     """Return trained runs; all have the name that a run of HybridQ's default preset has, but the last."""
     found = {}
     for name, model in {"circuits": {}, "classical_baseline": {"classical_baseline": True}, "dcgan": DCGAN}.items():
-        [found[name]] = fit(tiny(model=model), tmp_path_factory.mktemp(name), lambda _: None)
+        [found[name]] = fit(tiny(model=model), tmp_path_factory.mktemp(name))
     return found
 
 
@@ -91,7 +91,7 @@ def test_a_study_of_a_run_and_its_twin_grows_by_a_dcgan(runs, tmp_path, main):
 
 def test_figures_are_those_of_the_measurements(folder, runs):
     circuits, classical_baseline, dcgan = results(folder)["runs"]
-    generator, _ = open_generator(runs["circuits"], lambda _: None)
+    generator, _ = open_generator(runs["circuits"])
     spectra = [torch.linalg.svdvals(jacobians(generator, z).image_DS).numpy() for z in latents(generator, range(4))]
     np.testing.assert_allclose(circuits["jacobian"]["image"]["spectrum"]["mean"], np.mean(spectra, axis=0), rtol=1e-6)
     assert circuits["jacobian"]["image"]["shape"] == [16 * 16 * 3, 6]
@@ -123,7 +123,7 @@ def test_the_table_names_every_run_and_leaves_out_what_it_does_not_have(folder):
 
 def test_interpolations_begin_and_end_with_the_images_of_generate(folder, runs):
     [row] = [row for row in results(folder)["runs"] if row["model"] == "hybridq"]
-    generator, _ = open_generator(runs["circuits"], lambda _: None)
+    generator, _ = open_generator(runs["circuits"])
     with Image.open(folder / "cells" / row["cell"] / "interpolation.png") as picture:
         shown = np.asarray(picture).astype(int)
     assert shown.shape == (2 * 18 + 2, 3 * 18 + 2, 3)
@@ -173,7 +173,7 @@ def test_inception_features_and_checkpoints(runs, weights, main, tmp_path):
 
 def test_a_conditional_model_stays_in_one_class_on_the_way(tiny, main, tmp_path):
     classes = {"class_name": "nevus,melanoma"}
-    [run] = fit(tiny(model=MEDIQ, data=classes, training={"precision": "fp32"}), tmp_path, lambda _: None)
+    [run] = fit(tiny(model=MEDIQ, data=classes, training={"precision": "fp32"}), tmp_path)
     status, _, err = main("study", "geometry", run, *SIZES, "--outdir", tmp_path / "study")
     assert status == 0, err
     [row] = results(tmp_path / "study")["runs"]

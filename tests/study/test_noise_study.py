@@ -67,7 +67,7 @@ def test_a_feature_that_says_nothing_any_more_keeps_its_mean(exact_NPO):
 
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory):
-    [path] = fit(tiny(), tmp_path_factory.mktemp("runs"), lambda _: None)
+    [path] = fit(tiny(), tmp_path_factory.mktemp("runs"))
     return path
 
 
@@ -120,7 +120,7 @@ def test_more_shots_and_less_noise_mean_smaller_errors(study):
 
 def test_exact_images_are_those_of_generate(study, run):
     [row] = [row for row in results(study)["conditions"] if row["condition"] == "exact"]
-    generator, _ = open_generator(run, lambda _: None)
+    generator, _ = open_generator(run)
     assert len(row["figures"]) == 1
     with np.load(study / "cells" / "exact" / "readings.npz") as file:
         assert file["evs"].shape[0] == 12
@@ -167,7 +167,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(changes, problem, study, opt
 
 
 def test_generators_without_circuits_and_missing_runs_are_refused(tiny, main, tmp_path):
-    [classical] = fit(tiny(model=DCGAN), tmp_path, lambda _: None)
+    [classical] = fit(tiny(model=DCGAN), tmp_path)
     status, _, err = main("study", "noise", classical, "--outdir", tmp_path / "study")
     assert status == 2
     assert "has no circuits" in err

@@ -19,7 +19,7 @@ def train_runs(tiny: Callable[..., RunConfig], folder: Path, seed: int = 0, **da
     """Train a GAN of each class; the settings of the data may be changed."""
     training = {"steps": 2, "seed": seed, "threads": 1}
     return [
-        fit(tiny(model=DCGAN, data={**DATA, "class_name": name, **data}, training=training), folder, _quiet)[0]
+        fit(tiny(model=DCGAN, data={**DATA, "class_name": name, **data}, training=training), folder)[0]
         for name in CLASSES
     ]
 
@@ -44,7 +44,3 @@ def options(cache: Path, outdir: Path, **more: object) -> list[str]:
         **{name.replace("_", "-"): value for name, value in more.items()},
     }
     return [part for name, value in values.items() if value is not None for part in (f"--{name}", str(value))]
-
-
-def _quiet(_: str) -> None:
-    """Say nothing."""

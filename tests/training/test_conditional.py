@@ -44,7 +44,7 @@ def test_several_classes_are_one_run_in_the_order_asked_for(config, tmp_path):
     assert classes_to_train(config) == ("melanoma,nevus",)
     assert classes_to_train(config.updated({"data": {"class_name": "MELANOMA"}})) == ("melanoma",)
     assert len(classes_to_train(config.updated({"data": {"class_name": None}}))[0].split(",")) > 2
-    [run] = fit(config, tmp_path, lambda _: None)
+    [run] = fit(config, tmp_path)
     assert run.name == "00000-mediq-default-melanoma_nevus"
     content = json.loads((run / "data.json").read_text())
     assert content["counts"] == {"melanoma": 32, "nevus": 32}
@@ -54,26 +54,26 @@ def test_several_classes_are_one_run_in_the_order_asked_for(config, tmp_path):
 
 
 def test_all_classes_are_named_in_the_runs_settings(config, tmp_path):
-    [run] = fit(config.updated({"data": {"class_name": "all"}, "training": {"steps": 1}}), tmp_path, lambda _: None)
+    [run] = fit(config.updated({"data": {"class_name": "all"}, "training": {"steps": 1}}), tmp_path)
     assert len(json.loads((run / "config.json").read_text())["data"]["class_name"].split(",")) > 2
 
 
 def test_stopped_and_resumed_is_bit_for_bit_the_same(config, tmp_path):
     config = config.updated({"training": {"grid_every": 2}})
-    [whole] = fit(config, tmp_path / "whole", lambda _: None)
-    [cut] = fit(config.updated({"training": {"steps": 2}}), tmp_path / "cut", lambda _: None)
-    resume(cut, {"training": {"steps": 6}}, lambda _: None)
+    [whole] = fit(config, tmp_path / "whole")
+    [cut] = fit(config.updated({"training": {"steps": 2}}), tmp_path / "cut")
+    resume(cut, {"training": {"steps": 6}})
     assert fingerprint(cut) == fingerprint(whole)
 
 
 def test_images_of_a_class_are_its_own(config, tmp_path):
-    [run] = fit(config, tmp_path, lambda _: None)
+    [run] = fit(config, tmp_path)
     images = {}
     for name in ("melanoma", "NEVUS"):
-        generator, opened = open_generator(run, lambda _: None)
+        generator, opened = open_generator(run)
         keep_to_class(generator, opened, name)
         images[name] = torch.stack([image for _, image in generate(generator, range(5))])
-    mixed, _ = open_generator(run, lambda _: None)
+    mixed, _ = open_generator(run)
     both = torch.stack([image for _, image in generate(mixed, range(5))])
     # The same seed differs between classes by its class alone: it is one of the two in the mixture.
     assert (images["melanoma"] - images["NEVUS"]).abs().max() > 0
@@ -117,17 +117,17 @@ def test_images_of_a_step_are_all_its_batches():
 @pytest.mark.parametrize("options", [["--class", "melanoma"], ["--class", "nevus", "--grid", "grid.png"]])
 def test_command_makes_images_of_a_class(options, config, main, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    [run] = fit(config, tmp_path / "runs", lambda _: None)
+    [run] = fit(config, tmp_path / "runs")
     status, _, err = main("generate", run, "-n", "3", "--output", tmp_path / "images", *options)
     assert status == 0, err
     assert len(list((tmp_path / "images").glob("*.png"))) == 3
 
 
 def test_a_class_that_is_not_there_is_refused(config, tiny, main, tmp_path):
-    [run] = fit(config, tmp_path, lambda _: None)
+    [run] = fit(config, tmp_path)
     status, _, err = main("generate", run, "--class", "carcinoma", "--output", tmp_path / "images")
     assert (status, err.strip()) == (2, "error: --class carcinoma: the run has melanoma, nevus")
-    [one] = fit(tiny(), tmp_path / "one", lambda _: None)
+    [one] = fit(tiny(), tmp_path / "one")
     status, _, err = main("generate", one, "--class", "nevus", "--output", tmp_path / "images")
     assert status == 2
     assert "makes images of class nevus alone" in err
@@ -147,7 +147,7 @@ def test_a_class_that_is_not_there_is_refused(config, tiny, main, tmp_path):
 
 
 def test_evaluate_measures_each_class(config, main, tmp_path):
-    [run] = fit(config, tmp_path, lambda _: None)
+    [run] = fit(config, tmp_path)
     status, text, err = main("evaluate", run, "--metrics", "ssim,ms-ssim", "--metrics-number", "12")
     assert status == 0, err
     assert "melanoma, all part of synthetic lesions" in text

@@ -23,14 +23,10 @@ from qgan_qiskit.workflows.fit import fit, fit_into, resume
 TRAINING = {"steps": 6, "snap": 3, "diff_augment": "color,translation,cutout"}
 
 
-def silent(_text):
-    pass
-
-
 @pytest.fixture(scope="module")
 def alone(tiny, tmp_path_factory):
     """Return a run of one process."""
-    (run,) = fit(tiny(training=TRAINING), tmp_path_factory.mktemp("alone"), silent)
+    (run,) = fit(tiny(training=TRAINING), tmp_path_factory.mktemp("alone"))
     return run
 
 
@@ -60,22 +56,21 @@ def assert_alike(run, other):
         assert theirs == pytest.approx(mine, rel=1e-4)
 
 
-def test_a_run_that_changes_its_number_of_devices(alone, tiny, tmp_path, capfd):
+def test_a_run_that_changes_its_number_of_devices(alone, tiny, tmp_path, capfd, logged):
     """One process, then two, then one again; the folder is that of one process throughout."""
-    said = []
-    (run,) = fit(tiny(training=TRAINING | {"steps": 2}), tmp_path, silent)
-    resume(run, {"training": {"steps": 4, "devices": 2, "strategy": "ddp"}}, said.append)
+    (run,) = fit(tiny(training=TRAINING | {"steps": 2}), tmp_path)
+    resume(run, {"training": {"steps": 4, "devices": 2, "strategy": "ddp"}})
     assert json.loads((run / "config.json").read_text())["training"]["devices"] == 2
     assert checkpoint.published(run / "checkpoints")[-1].name == "step-00000004"
-    resume(run, {"training": {"steps": 6, "devices": 1, "strategy": "auto"}}, silent)
+    resume(run, {"training": {"steps": 6, "devices": 1, "strategy": "auto"}})
     for number in (2, 4):  # Where it ended for a while.
         (run / f"fakes_{number:06d}.png").unlink()
     last = alone / "checkpoints" / "step-00000003"
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"step-00000004", "step-00000006"}
     (run / "checkpoints" / "step-00000004").rename(run / "checkpoints" / last.name)
     assert_alike(alone, run)
-    assert [line for line in said if line.startswith("resuming")] == ["resuming step-00000002"]
-    assert said[-1] == f"done: {run}"
+    assert [line for line in logged() if line.startswith("resuming")] == ["resuming step-00000002"]
+    assert logged()[-1] == f"done: {run}"
     assert "Warning" not in capfd.readouterr().err
 
 
@@ -158,7 +153,7 @@ def test_a_run_that_diverges_ends_all_with_status_5(main, tiny_options, tmp_path
 def test_a_disk_that_refuses_ends_all_with_status_6(tiny, tmp_path):
     (tmp_path / "checkpoints").write_text("in the way")
     with pytest.raises(QganError, match="checkpoint not written") as refused:
-        fit_into(tiny(training={"devices": 2}), tmp_path, silent)
+        fit_into(tiny(training={"devices": 2}), tmp_path)
     assert refused.value.exit_code == 6
 
 
@@ -172,9 +167,9 @@ def test_all_classes_are_trained_in_turn(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr("qgan_qiskit.workflows.fit.launch", launch)
     everything = {"class_name": "all"}
-    together = fit(tiny(data=everything, training={"steps": 2, "devices": 2}), tmp_path / "together", silent)
+    together = fit(tiny(data=everything, training={"steps": 2, "devices": 2}), tmp_path / "together")
     assert launched == [("cpu", 2)] * len(together)
-    alone = fit(tiny(data=everything, training={"steps": 2}), tmp_path / "alone", silent)
+    alone = fit(tiny(data=everything, training={"steps": 2}), tmp_path / "alone")
     assert len(alone) > 1
     for mine, theirs in zip(alone, together, strict=True):
         assert mine.name == theirs.name
@@ -187,4 +182,4 @@ def test_images_that_change_under_way_are_noticed(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr("qgan_qiskit.workflows.fit.launch", launch)
     with pytest.raises(DataError, match="the images changed while the run was started"):
-        fit(tiny(training={"devices": 2}), tmp_path, silent)
+        fit(tiny(training={"devices": 2}), tmp_path)

@@ -128,9 +128,9 @@ def test_an_exploding_run_stops_by_itself_and_its_checkpoints_are_finite(tiny, t
         },
     )
     with pytest.raises(DivergedError, match="at step"):
-        fit(config, tmp_path, lambda _: None)
+        fit(config, tmp_path)
     (run,) = tmp_path.iterdir()
     _, tensors, _, _ = checkpoint.load_newest(run / "checkpoints")
     assert all(value.isfinite().all() for members in tensors.values() for value in members.values())
     with pytest.raises(DivergedError):
-        resume(run, {}, lambda _: None)
+        resume(run, {})

@@ -8,7 +8,7 @@ import pytest
 from qiskit import qasm3
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
-from test_resume_exact import Killed, cut_before, silent
+from test_resume_exact import Killed, cut_before
 from tiny_runs import fingerprint
 
 from qgan_qiskit.circuits import (
@@ -68,11 +68,10 @@ def only_run(folder):
     return run
 
 
-def test_what_is_trained_is_what_was_given(tiny, file, tmp_path):
+def test_what_is_trained_is_what_was_given(tiny, file, tmp_path, logged):
     config = tiny(model={"ansatz": str(file), **NAMES}, training={"steps": 1})
-    said = []
-    fit(config, tmp_path / "out", said.append)
-    assert "weights in order: _θ_2_, _θ_10_" in said
+    fit(config, tmp_path / "out")
+    assert "weights in order: _θ_2_, _θ_10_" in logged()
     run = only_run(tmp_path / "out")
     assert (run / "circuit_original.qasm").read_bytes() == file.read_bytes()
     assert (run / "circuit_original.json").read_text() == CARD
@@ -96,13 +95,13 @@ def test_what_is_trained_is_what_was_given(tiny, file, tmp_path):
 
 def test_a_cut_run_goes_on_from_its_copy(tiny, file, tmp_path, monkeypatch):
     config = tiny(model={"ansatz": str(file), **NAMES})
-    fit(config, tmp_path / "uncut", silent)
+    fit(config, tmp_path / "uncut")
     with monkeypatch.context() as patch, pytest.raises(Killed):
         cut_before(3, patch)
-        fit(config, tmp_path / "cut", silent)
+        fit(config, tmp_path / "cut")
     file.write_text("gone")
     run = only_run(tmp_path / "cut")
-    resume(run, {}, silent)
+    resume(run, {})
     assert fingerprint(run) == fingerprint(only_run(tmp_path / "uncut"))
 
 
@@ -110,11 +109,11 @@ def test_the_same_command_goes_on_with_the_users_file(tiny, file, tmp_path, monk
     config = tiny(model={"ansatz": str(file), **NAMES})
     with monkeypatch.context() as patch, pytest.raises(Killed):
         cut_before(3, patch)
-        fit_into(config, tmp_path / "run", silent)
-    fit_into(config, tmp_path / "run", silent)
+        fit_into(config, tmp_path / "run")
+    fit_into(config, tmp_path / "run")
     file.with_suffix(".json").write_text(CARD.replace("0.5", "0.6"))
     with pytest.raises(CheckpointError, match=r"model\.ansatz is "):
-        fit_into(config, tmp_path / "run", silent)
+        fit_into(config, tmp_path / "run")
 
 
 def test_checkpoints_with_the_digest_of_the_file_are_gone_on_with(tiny, tmp_path, monkeypatch):
@@ -123,7 +122,7 @@ def test_checkpoints_with_the_digest_of_the_file_are_gone_on_with(tiny, tmp_path
     path.write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1)))
     with monkeypatch.context() as patch, pytest.raises(Killed):
         cut_before(3, patch)
-        fit(tiny(model={"ansatz": str(path)}), tmp_path / "out", silent)
+        fit(tiny(model={"ansatz": str(path)}), tmp_path / "out")
     run = only_run(tmp_path / "out")
     (run / "circuit_original.qasm").unlink()
     circuit = run / "circuit.qasm"
@@ -140,11 +139,11 @@ def test_checkpoints_with_the_digest_of_the_file_are_gone_on_with(tiny, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "load_newest", load_old)
-        resume(run, {}, silent)
+        resume(run, {})
     circuit.write_text(circuit.read_text() + "\nx q[0];")
     with monkeypatch.context() as patch, pytest.raises(CheckpointError, match=r"model\.ansatz is "):
         patch.setattr(checkpoint, "load_newest", load_old)
-        resume(run, {}, silent)
+        resume(run, {})
 
 
 @pytest.mark.parametrize("mode", ["image", "latent", "fusion"])
@@ -156,5 +155,5 @@ def test_a_circuit_without_inputs_is_refused_before_a_folder_is_made(tiny, tmp_p
     path = tmp_path / "mine.qasm"
     path.write_text(circuit_spec_to_qasm(CircuitSpec("mine", circuit, (), weights, [SparsePauliOp("ZZ")])))
     with pytest.raises(CircuitError, match=r"mine\.qasm: has no inputs, so every image would be the same"):
-        fit(tiny(model={"ansatz": str(path), "mode": mode}), tmp_path / "out", silent)
+        fit(tiny(model={"ansatz": str(path), "mode": mode}), tmp_path / "out")
     assert not (tmp_path / "out").exists()

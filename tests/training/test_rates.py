@@ -49,7 +49,7 @@ def test_falling_rates_change_what_is_learned_and_only_from_there_on(tiny, tmp_p
     logs = {}
     for decay_from in (1.0, 0.5):
         config = tiny(training={"lr_decay_from": decay_from})
-        [run] = fit(config, tmp_path / str(decay_from), lambda _: None)
+        [run] = fit(config, tmp_path / str(decay_from))
         logs[decay_from] = [
             json.loads(line)["loss_discriminator"] for line in (run / "stats.jsonl").read_text().splitlines()
         ]
@@ -58,12 +58,11 @@ def test_falling_rates_change_what_is_learned_and_only_from_there_on(tiny, tmp_p
     assert logs[1.0][5] != logs[0.5][5]
 
 
-def test_run_whose_rates_fell_says_what_making_it_longer_means(tiny, tmp_path):
-    said = []
-    [run] = fit(tiny(training={"lr_decay_from": 0.5}), tmp_path, lambda _: None)
-    resume(run, {"training": {"steps": 8}}, said.append)
-    assert any("fell toward step 6; from now on they fall toward step 8" in line for line in said)
+def test_run_whose_rates_fell_says_what_making_it_longer_means(tiny, tmp_path, logged):
+    [run] = fit(tiny(training={"lr_decay_from": 0.5}), tmp_path)
+    resume(run, {"training": {"steps": 8}})
+    assert any("fell toward step 6; from now on they fall toward step 8" in line for line in logged())
     assert len((run / "stats.jsonl").read_text().splitlines()) == 8
-    said.clear()
-    resume(run, {}, said.append)
-    assert not any("fell toward" in line for line in said)
+    before = len(logged())
+    resume(run, {})
+    assert not any("fell toward" in line for line in logged()[before:])

@@ -56,26 +56,22 @@ def cut_before(step, monkeypatch):
     monkeypatch.setattr(loop, "train_step", train_step)
 
 
-def silent(_text):
-    pass
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_cut_three_times_and_resumed(name, tiny, tmp_path, monkeypatch):
     model, training = VARIANTS[name]
     config = tiny(model=model, training=training)
-    (uncut,) = fit(config, tmp_path / "uncut", silent)
+    (uncut,) = fit(config, tmp_path / "uncut")
     with monkeypatch.context() as patch:
         cut_before(1, patch)  # Before the first checkpoint.
         with pytest.raises(Killed):
-            fit(config, tmp_path / "cut", silent)
+            fit(config, tmp_path / "cut")
     (run,) = (tmp_path / "cut").iterdir()
     for step in (3, 5):  # A step after a checkpoint: it is lost, and its line of the log with it.
         with monkeypatch.context() as patch:
             cut_before(step, patch)
             with pytest.raises(Killed):
-                resume(run, {}, silent)
-    resume(run, {}, silent)
+                resume(run, {})
+    resume(run, {})
     assert fingerprint(run) == fingerprint(uncut)
     assert not leftovers(run)
 
@@ -84,14 +80,14 @@ def test_a_users_circuit(tiny, tmp_path, monkeypatch):
     path = tmp_path / "mine.qasm"
     path.write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1)))
     config = tiny(model={"ansatz": str(path)})
-    (uncut,) = fit(config, tmp_path / "uncut", silent)
+    (uncut,) = fit(config, tmp_path / "uncut")
     with monkeypatch.context() as patch:
         cut_before(3, patch)
         with pytest.raises(Killed):
-            fit(config, tmp_path / "cut", silent)
+            fit(config, tmp_path / "cut")
     path.unlink()
     (run,) = (tmp_path / "cut").iterdir()
-    resume(run, {}, silent)
+    resume(run, {})
     assert fingerprint(run) == fingerprint(uncut)
     assert json.loads((run / "config.json").read_text())["model"]["ansatz"] == "circuit.qasm"
 
@@ -102,7 +98,7 @@ def test_killed_while_the_run_folder_was_made(missing, own_circuit, tiny, tmp_pa
     path = tmp_path / "mine.qasm"
     path.write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1)))
     config = tiny(model={"ansatz": str(path)} if own_circuit else {}, training={"steps": 2})
-    (uncut,) = fit(config, tmp_path / "uncut", silent)
+    (uncut,) = fit(config, tmp_path / "uncut")
     from qgan_qiskit.runs.run_folder import RunFolder
 
     write = RunFolder.write_text
@@ -116,39 +112,37 @@ def test_killed_while_the_run_folder_was_made(missing, own_circuit, tiny, tmp_pa
         if missing == "checkpoints":
             cut_before(0, patch)
         patch.setattr(RunFolder, "write_text", killed)
-        fit(config, tmp_path / "cut", silent)
+        fit(config, tmp_path / "cut")
     (run,) = (tmp_path / "cut").iterdir()
     if missing == "versions.json":
         with pytest.raises(CheckpointError, match="not a run folder"):
-            resume(run, {}, silent)
+            resume(run, {})
         return
-    resume(run, {}, silent)
+    resume(run, {})
     assert fingerprint(run) == fingerprint(uncut)
 
 
-def test_more_steps_than_planned_equal_a_run_planned_so(tiny, tmp_path):
-    (long,) = fit(tiny(training={"steps": 6}), tmp_path / "long", silent)
-    (short,) = fit(tiny(training={"steps": 3}), tmp_path / "short", silent)
-    resume(short, {"training": {"steps": 5}}, silent)
-    resume(short, {"training": {"steps": 6}}, silent)
+def test_more_steps_than_planned_equal_a_run_planned_so(tiny, tmp_path, logged):
+    (long,) = fit(tiny(training={"steps": 6}), tmp_path / "long")
+    (short,) = fit(tiny(training={"steps": 3}), tmp_path / "short")
+    resume(short, {"training": {"steps": 5}})
+    resume(short, {"training": {"steps": 6}})
     found = fingerprint(short)
     del found["fakes_000005.png"]  # Where it ended for a while.
     assert found == fingerprint(long)
-    said = []
-    resume(short, {}, said.append)
-    assert "nothing to do: 6 of 6 steps are done" in said[-1]
+    resume(short, {})
+    assert "nothing to do: 6 of 6 steps are done" in logged()[-1]
 
 
-def test_newest_damaged_the_one_before_is_used_and_said(tiny, tmp_path):
-    (uncut,) = fit(tiny(), tmp_path / "uncut", silent)
-    (run,) = fit(tiny(), tmp_path / "damaged", silent)
+def test_newest_damaged_the_one_before_is_used_and_said(tiny, tmp_path, logged):
+    (uncut,) = fit(tiny(), tmp_path / "uncut")
+    (run,) = fit(tiny(), tmp_path / "damaged")
     path = run / "checkpoints" / "step-00000006" / "generator.safetensors"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 4
     path.write_bytes(data)
-    said = []
-    resume(run, {}, said.append)
-    assert f"note: passed over {path}: damaged" in "\n".join(said)
+    resume(run, {})
+    assert f"passed over {path}: damaged" in "\n".join(logged())
     assert fingerprint(run) == fingerprint(uncut)
 
 
@@ -171,7 +165,7 @@ CHANGES = {
 def test_an_edited_config_is_refused(change, tiny, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         cut_before(3, patch)
-        fit(tiny(), tmp_path, silent)
+        fit(tiny(), tmp_path)
     (run,) = tmp_path.iterdir()
     section, key, value = CHANGES[change]
     content = json.loads((run / "config.json").read_text())
@@ -179,7 +173,7 @@ def test_an_edited_config_is_refused(change, tiny, tmp_path, monkeypatch):
     (run / "config.json").write_text(json.dumps(content))
     before = sorted(path.name for path in (run / "checkpoints").iterdir())
     with pytest.raises(CheckpointError) as refused:
-        resume(run, {}, silent)
+        resume(run, {})
     assert change in str(refused.value) or "the images are not those" in str(refused.value)
     assert "start a new run" in str(refused.value)
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before
@@ -190,8 +184,8 @@ def test_an_edited_circuit_is_refused(tiny, tmp_path, monkeypatch):
     path.write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1)))
     with monkeypatch.context() as patch, pytest.raises(Killed):
         cut_before(3, patch)
-        fit(tiny(model={"ansatz": str(path)}), tmp_path / "runs", silent)
+        fit(tiny(model={"ansatz": str(path)}), tmp_path / "runs")
     (run,) = (tmp_path / "runs").iterdir()
     (run / "circuit.qasm").write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1, entangler="cz")))
     with pytest.raises(CheckpointError, match=r"model\.ansatz is .* and was"):
-        resume(run, {}, silent)
+        resume(run, {})

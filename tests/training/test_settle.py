@@ -59,7 +59,7 @@ def test_a_network_without_batch_norm_is_left_alone(monkeypatch):
 def test_samples_of_a_run_are_drawn_with_settled_statistics(tiny, tmp_path):
     """Also with the averaging switched off: the saved statistics fit the saved weights."""
     config = tiny(training={"ema_decay": 0.0})
-    (run,) = fit(config, tmp_path, lambda _: None)
+    (run,) = fit(config, tmp_path)
     generator, _ = open_generator(run)
     before = torch.stack([image for _, image in generate(generator, range(4))])
     update_bn(generator, config.training.seed, CPU)

@@ -24,7 +24,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @pytest.fixture(scope="module")
 def uncut(tiny, tmp_path_factory):
-    (run,) = fit(tiny(training={"steps": STEPS, "snap": 7}), tmp_path_factory.mktemp("uncut"), lambda _: None)
+    (run,) = fit(tiny(training={"steps": STEPS, "snap": 7}), tmp_path_factory.mktemp("uncut"))
     return run
 
 
@@ -101,7 +101,7 @@ def test_a_stop_in_one_class_starts_no_other(number, tiny, tmp_path, monkeypatch
 
     monkeypatch.setattr(loop, "train_step", train_step)
     with pytest.raises(Interrupted) as stopped:
-        fit(tiny(data={"class_name": "all"}), tmp_path, lambda _: None)
+        fit(tiny(data={"class_name": "all"}), tmp_path)
     assert stopped.value.exit_code == CODES[number]
     assert len(list(tmp_path.iterdir())) == 1
 

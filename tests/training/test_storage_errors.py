@@ -117,6 +117,6 @@ def test_a_run_on_a_full_disk_ends_with_status_6_and_goes_on_later(
     assert main("fit", "--resume", run)[0] == 0
     from tiny_runs import fingerprint, leftovers
 
-    (uncut,) = fit(tiny(), tmp_path / "uncut", lambda _: None)
+    (uncut,) = fit(tiny(), tmp_path / "uncut")
     assert fingerprint(run) == fingerprint(uncut)
     assert not leftovers(run)

@@ -142,7 +142,7 @@ def _unlabeled(splits: list[str], below: dict[str, list[str]]) -> set[str]:
 
 
 def _without_holders(below: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the paths without the folder ``images`` that each of several classes has (beside its masks, say)."""
+    """Return the paths without the folder ``images`` that each of several classes has (beside its masks)."""
     inner = {parts[1] if len(parts) > 2 else "" for parts in below.values()}
     if len(inner) > 1 or not is_container(min(inner)) or len({parts[0] for parts in below.values()}) < 2:
         return below

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +16,8 @@ from qgan_qiskit.hardware.ibm.submission import ShardState, Submission
 from qgan_qiskit.hardware.ibm.tasks import Learning, RemoteTask, Shard, Work
 from qgan_qiskit.hardware.packing import PackedCircuit
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 
 _KINDS: dict[str, type[Session]] = {"session": Session, "batch": Batch}
 
@@ -23,15 +25,14 @@ _KINDS: dict[str, type[Session]] = {"session": Session, "batch": Batch}
 class Jobs:
     """The jobs of a submission at the service; hold the submission's lock."""
 
-    def __init__(self, submission: Submission, account: IbmAccount, say: Say) -> None:
+    def __init__(self, submission: Submission, account: IbmAccount) -> None:
         """Connect a submission with an account.
 
         Args:
             submission: locked.
             account: that its device belongs to.
-            say: receives lines for a person.
         """
-        self.submission, self.account, self.say = submission, account, say
+        self.submission, self.account = submission, account
         self._mode: Any = None
 
     def _errands(self) -> list[tuple[RemoteTask, ShardState]]:
@@ -96,10 +97,10 @@ class Jobs:
             primitive, given = errand.prepared(mode, work)
         # On the disk before the request leaves: what may have arrived is looked for.
         errand.ledger.write(errand.shard, "sending", tag=errand.tag)
-        with remote(f"sending {errand.name}"), self.account.sent_once(backend, self.say):
+        with remote(f"sending {errand.name}"), self.account.sent_once(backend):
             job = primitive.run(given)
         self._submitted(errand, job)
-        self.say(f"{errand.name}: {errand.more}, job {job.job_id()}")
+        logger.info(f"{errand.name}: {errand.more}, job {job.job_id()}")
 
     def _submitted(self, errand: RemoteTask, job: RuntimeJobV2) -> None:
         described, more = self.submission.described, {}
@@ -121,9 +122,9 @@ class Jobs:
             with remote(f"cancelling job {job.job_id()}, a second one of {errand.name}"):
                 if not job.in_final_state():
                     job.cancel()
-            self.say(f"note: {errand.name} had arrived twice; job {job.job_id()} was cancelled")
+            logger.warning(f"{errand.name} had arrived twice; job {job.job_id()} was cancelled")
         self._submitted(errand, first)
-        self.say(f"{errand.name} had arrived: job {first.job_id()}")
+        logger.info(f"{errand.name} had arrived: job {first.job_id()}")
 
     def _execution_mode(self, backend: IBMBackend) -> Any:
         """Return what jobs run in: that of the learning if it still takes some, else one opened with the first job."""
@@ -133,10 +134,10 @@ class Jobs:
         if self._mode is None:
             self._mode = self._of_learning(_KINDS[described.mode])
         if self._mode is None:
-            with remote(f"opening a {described.mode}"), self.account.sent_once(backend, self.say):
+            with remote(f"opening a {described.mode}"), self.account.sent_once(backend):
                 self._mode = _KINDS[described.mode](backend=backend)
             until = ", open until the images' jobs are sent" if self.submission.noise_is_missing() else ""
-            self.say(f"{described.mode} {self._mode.session_id}{until}")
+            logger.info(f"{described.mode} {self._mode.session_id}{until}")
         return self._mode
 
     def _of_learning(self, kind: type[Session]) -> Session | None:
@@ -187,14 +188,14 @@ class Jobs:
                 why = " ".join(str(job.error_message() or "no reason given").split())[:300] if status == "ERROR" else ""
                 reason = why or "it was cancelled"
             errand.ledger.write(errand.shard, "failed", reason=reason)
-            self.say(f"{errand.name}: job {state.job_id} failed: {reason}")
+            logger.info(f"{errand.name}: job {state.job_id} failed: {reason}")
         elif status == "DONE":
             with remote(what):
                 errand.keep(job, what)
             errand.ledger.write(errand.shard, "collected", seconds=self._seconds(job))
-            self.say(f"{errand.name}: collected")
+            logger.info(f"{errand.name}: collected")
         else:
-            self.say(f"{errand.name}: job {state.job_id} is {status.lower()}")
+            logger.info(f"{errand.name}: job {state.job_id} is {status.lower()}")
 
     def _seconds(self, job: RuntimeJobV2) -> float | None:
         """Return the job's time on the device; None if the service does not tell, which is no reason to lose a result."""

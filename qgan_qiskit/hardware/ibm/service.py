@@ -6,10 +6,11 @@ only to be taken out of messages.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +23,8 @@ from urllib3.util import Retry
 
 from qgan_qiskit.errors import QganError, RemoteError, UsageError
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 
 _LONGEST = 300
 _CHANNELS = ("ibm_quantum_platform", "ibm_cloud")
@@ -188,7 +190,7 @@ class IbmAccount:
         return ("job", f"{why}, and a single job needs no batch") if jobs == 1 else ("batch", why)
 
     @contextmanager
-    def sent_once(self, backend: IBMBackend, say: Say) -> Iterator[None]:
+    def sent_once(self, backend: IBMBackend) -> Iterator[None]:
         """Keep the client from repeating a POST by itself: after an answer that was lost, a second job would run, too.
 
         What may have arrived is found by its tag afterwards. Requests that never reached the service are still repeated.
@@ -198,7 +200,9 @@ class IbmAccount:
             adapters = list({id(adapter): adapter for adapter in session.adapters.values()}.values())
             before = [adapter.max_retries for adapter in adapters]
         except AttributeError:
-            say("note: this version of IBM's client may send a request twice; duplicates are looked for by their tags")
+            logger.warning(
+                "this version of IBM's client may send a request twice; duplicates are looked for by their tags"
+            )
             yield
             return
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from qgan_qiskit.study.matplotlib_check import check_matplotlib
 from qgan_qiskit.study.shared_file import known
 from qgan_qiskit.training.signals import Interrupted, interruptible
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def prepare(
@@ -72,13 +73,12 @@ def states(plan: Plan) -> list[str]:
     return lines
 
 
-def augment(plan: Plan, executor: Executor, say: Say) -> list[Path]:
+def augment(plan: Plan, executor: Executor) -> list[Path]:
     """Do what is left of a study and write its report; return the report's files.
 
     Args:
         plan: from :func:`prepare`.
         executor: where the cells run.
-        say: receives lines for a person.
 
     Raises:
         Interrupted: a signal came; what is done is kept.
@@ -87,7 +87,7 @@ def augment(plan: Plan, executor: Executor, say: Say) -> list[Path]:
     check_matplotlib()
     try:
         with interruptible():
-            return _augment(plan, executor, say)
+            return _augment(plan, executor)
     except Interrupted as stop:
         raise Interrupted(f"{stop}; finished cells are kept; the same command goes on", stop.exit_code - 128) from None
 
@@ -102,20 +102,20 @@ def report(outdir: Path) -> list[Path]:
     return write_report(known(outdir, spec.read(outdir)))
 
 
-def _augment(plan: Plan, executor: Executor, say: Say) -> list[Path]:
+def _augment(plan: Plan, executor: Executor) -> list[Path]:
     # Whoever began the study at the same moment gave it its identity, and may have brought more of it.
     study = spec.join(plan.study)
     plan = Plan(study)
     _write_parts(study)
-    failed = _run(executor, make_images, list(plan.images.values()), say, _said_images)
+    failed = _run(executor, make_images, list(plan.images.values()), _said_images)
     if failed:
         raise _failure(failed)
-    failed = _run(executor, train_cell, plan.cells(conditions(study)), say, _said_scores)
+    failed = _run(executor, train_cell, plan.cells(conditions(study)), _said_scores)
     best = chosen(study, finished_cells(study))
     for name, alpha in best.items():
-        say(f"{name}: alpha {alpha:g} is chosen on the validation part")
+        logger.info(f"{name}: alpha {alpha:g} is chosen on the validation part")
     on_top = [Condition("traditional+generated", name, alpha) for name, alpha in best.items()]
-    failed += _run(executor, train_cell, plan.cells(on_top), say, _said_scores)
+    failed += _run(executor, train_cell, plan.cells(on_top), _said_scores)
     files = write_report(study)
     if failed:
         raise _failure(failed)
@@ -123,7 +123,7 @@ def _augment(plan: Plan, executor: Executor, say: Say) -> list[Path]:
 
 
 def _run(
-    executor: Executor, work: Any, cells: Sequence[Any], say: Say, said: Callable[[Row], str]
+    executor: Executor, work: Any, cells: Sequence[Any], said: Callable[[Row], str]
 ) -> list[tuple[Any, QganError]]:
     """Do what is left of some cells; return those that failed."""
     left = [cell for cell in cells if result_of(cell.folder) is None]
@@ -131,9 +131,9 @@ def _run(
     for number, (cell, outcome) in enumerate(run_all(executor, work, left), len(cells) - len(left) + 1):
         if isinstance(outcome, QganError):
             failed.append((cell, outcome))
-            say(f"failed: {cell}: {outcome}")
+            logger.info(f"failed: {cell}: {outcome}")
         else:
-            say(f"{number} of {len(cells)}: {cell}: {said(outcome)}")
+            logger.info(f"{number} of {len(cells)}: {cell}: {said(outcome)}")
     return failed
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from qgan_qiskit.circuits import ParameterNames
 from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.study import study_file
-from qgan_qiskit.study.cell_runs import Say, carry_out
+from qgan_qiskit.study.cell_runs import carry_out
 from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.circuits.plan import KIND, Cell, cells_of_family, cells_of_files
 from qgan_qiskit.study.circuits.report import write_report
@@ -17,6 +18,9 @@ from qgan_qiskit.study.executors import Executor
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
 from qgan_qiskit.study.shared_file import known, some_finished
 from qgan_qiskit.study.study_file import StudyFile
+
+logger = logging.getLogger(__name__)
+
 
 Study = StudyFile[CircuitsConfig]
 
@@ -47,7 +51,7 @@ def prepare(
     return study_file.begin(KIND, root, settings, [cell.name for cell in cells], command), cells
 
 
-def circuits(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> list[Path]:
+def circuits(study: Study, cells: Sequence[Cell], executor: Executor) -> list[Path]:
     """Do what is left of the circuits, write the report over all finished ones, and return its files.
 
     Raises:
@@ -56,8 +60,8 @@ def circuits(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) 
     """
     check_matplotlib()
     joined = study_file.join(study)
-    say(f"study: {joined.folder}")
-    return carry_out(cells, work_on, executor, say, _said, lambda: write_report(joined, joined.rows()))
+    logger.info(f"study: {joined.folder}")
+    return carry_out(cells, work_on, executor, _said, lambda: write_report(joined, joined.rows()))
 
 
 def report(outdir: Path) -> list[Path]:

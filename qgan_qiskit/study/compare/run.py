@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from qgan_qiskit.study.matplotlib_check import check_matplotlib
 from qgan_qiskit.study.shared_file import known, some_finished
 from qgan_qiskit.training.signals import Interrupted, interruptible
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def prepare(
@@ -75,14 +76,13 @@ def states(cells: Sequence[Cell]) -> list[tuple[Cell, str]]:
     return found
 
 
-def compare(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> list[Path]:
+def compare(study: Study, cells: Sequence[Cell], executor: Executor) -> list[Path]:
     """Do what is left of the cells, write the report over all finished cells of the folder, and return its files.
 
     Args:
         study: from :func:`prepare`, with its cells.
         cells: what to do.
         executor: where to do it.
-        say: receives lines for a person.
 
     Raises:
         Interrupted: a signal came; what is done is kept.
@@ -92,7 +92,7 @@ def compare(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -
     finished: dict[str, object] = {}
     try:
         with interruptible():
-            return _compare(study, cells, executor, say, finished)
+            return _compare(study, cells, executor, finished)
     except Interrupted as stop:
         stopped = str(stop).partition("; go on")[0]
         message = f"{stopped}; {len(finished)} of {len(cells)} cells are finished; the same command goes on"
@@ -109,9 +109,7 @@ def report(outdir: Path) -> list[Path]:
     return write_report(study, some_finished(outdir, study.rows()))
 
 
-def _compare(
-    study: Study, cells: Sequence[Cell], executor: Executor, say: Say, finished: dict[str, object]
-) -> list[Path]:
+def _compare(study: Study, cells: Sequence[Cell], executor: Executor, finished: dict[str, object]) -> list[Path]:
     # Here, as importing torch takes longer than to refuse an option or to list the cells.
     from qgan_qiskit.study.compare.work import check_training, evaluator_of, work_on
 
@@ -125,19 +123,19 @@ def _compare(
     # The class that comes first is looked at last, so that its evaluator is the one that is kept.
     first_cells = {cell.class_name: cell for cell in reversed(to_do)}
     for note in dict.fromkeys(note for cell in first_cells.values() for note in evaluator_of(cell).notes):
-        say(f"note: {note}")
+        logger.warning(f"{note}")
     study = study_folder.join(study)
     # Whoever began the study at the same moment gave it its identity.
     left = [replace(cell, identity=study.identity) for cell in cells if cell.name not in rows]
-    say(f"{study.folder}: {len(cells)} cells, {len(rows)} finished before")
+    logger.info(f"{study.folder}: {len(cells)} cells, {len(rows)} finished before")
     failed: list[tuple[Cell, QganError]] = []
-    for cell, outcome in run_all(executor, functools.partial(work_on, say=say), left):
+    for cell, outcome in run_all(executor, functools.partial(work_on), left):
         if isinstance(outcome, QganError):
             failed.append((cell, outcome))
-            say(f"failed: {cell}: {outcome}")
+            logger.info(f"failed: {cell}: {outcome}")
             continue
         rows[cell.name] = finished[cell.name] = outcome
-        say(f"{len(rows)} of {len(cells)}: {cell}: {_result(outcome)}")
+        logger.info(f"{len(rows)} of {len(cells)}: {cell}: {_result(outcome)}")
     files = []
     # What workers returned wins over what this machine may not see yet.
     known = study.rows() | rows

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+import logging
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,18 @@ from qgan_qiskit.study.compare.seconds import timed, total
 from qgan_qiskit.workflows.fit import check_run, fit_into
 
 # Images of a cell that are shown in the report: the first seeds, whatever they look like.
+logger = logging.getLogger(__name__)
+
+
 SHOWN = 8
 _TIMES = "seconds.jsonl"
 
-Say = Callable[[str], None]
 
-
-def work_on(cell: Cell, *, say: Say, wait: bool) -> Row:
+def work_on(cell: Cell, wait: bool) -> Row:
     """Return a cell's row, training and measuring if that is not done yet.
 
     Args:
         cell: what to do.
-        say: receives lines for a person.
         wait: what to do while another process works on the cell: wait for it, or raise ``CellLocked``.
 
     Raises:
@@ -57,7 +57,7 @@ def work_on(cell: Cell, *, say: Say, wait: bool) -> Row:
             f"{cell.study}: this machine does not see the study of that name; all machines of a study must see its folder, "
             "the images and the weights under the same paths"
         )
-    return run_once(cell.folder, functools.partial(_work, cell, say, wait), wait)
+    return run_once(cell.folder, functools.partial(_work, cell, wait), wait)
 
 
 def check_training(cell: Cell) -> None:
@@ -111,35 +111,35 @@ def _data(cell: Cell) -> DataConfig:
     return cell.config.data.model_copy(update={"class_name": cell.class_name, "limit": limit})
 
 
-def _train(cell: Cell, say: Say, folder: Path) -> Row:
+def _train(cell: Cell, folder: Path) -> Row:
     """Train a cell's run in a folder; return what became of it."""
     diverged = None
     try:
         with timed(folder / _TIMES):
-            fit_into(cell.config, folder / "run", say)
+            fit_into(cell.config, folder / "run")
     except DivergedError as error:
         diverged = str(error)
     return {"diverged": diverged}
 
 
-def _work(cell: Cell, say: Say, wait: bool, folder: Path) -> Row:
+def _work(cell: Cell, wait: bool, folder: Path) -> Row:
     images = images_of(_data(cell), cell.config.training.seed)
     # Before anything is trained: what it refuses, it refuses now.
     evaluator = evaluator_of(cell)
     figures: list[dict[str, Any]] = []
     # Of several classes together, whichever comes first trains the run of all.
-    train = functools.partial(_train, cell, say)
+    train = functools.partial(_train, cell)
     trained = run_once(cell.run_folder, train, wait) if cell.joint else train(folder)
     run, diverged = cell.run_folder / "run", trained["diverged"]
     if diverged is None:
-        generator, config = open_generator(run, say)
+        generator, config = open_generator(run)
         if cell.joint:
             keep_to_class(generator, config, cell.class_name)
         fake_NHWC = generated(generator, max(evaluator.number, SHOWN))
         _write_row_of_images(
             folder / SAMPLES, fake_NHWC[:SHOWN], {"model": config.model.name, "class": cell.class_name}
         )
-        say(f"{cell}: measuring {evaluator.number} generated images")
+        logger.info(f"{cell}: measuring {evaluator.number} generated images")
         figures = [figure.as_dict() for figure in evaluator.measure(fake_NHWC[: evaluator.number])]
     _write_row_of_images(folder / REALS, _spread_out(images))
     seconds, complete = total(cell.run_folder / _TIMES)

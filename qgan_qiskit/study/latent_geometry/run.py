@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from qgan_qiskit.config.studies import GeometryConfig
 from qgan_qiskit.study import study_file
-from qgan_qiskit.study.cell_runs import Say, carry_out
+from qgan_qiskit.study.cell_runs import carry_out
 from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.executors import Executor
 from qgan_qiskit.study.latent_geometry import plan
@@ -18,6 +19,9 @@ from qgan_qiskit.study.latent_geometry.work import check_network, work_on
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
 from qgan_qiskit.study.shared_file import known, some_finished
 from qgan_qiskit.study.study_file import StudyFile
+
+logger = logging.getLogger(__name__)
+
 
 Study = StudyFile[GeometryConfig]
 
@@ -41,7 +45,7 @@ def prepare(sources: Sequence[Path], settings: GeometryConfig, outdir: Path, com
     return study_file.begin(KIND, root, settings, [cell.name for cell in cells], command), cells
 
 
-def geometry(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> list[Path]:
+def geometry(study: Study, cells: Sequence[Cell], executor: Executor) -> list[Path]:
     """Do what is left of the runs, write the report over all finished ones, and return its files.
 
     Raises:
@@ -50,9 +54,9 @@ def geometry(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) 
     """
     check_matplotlib()
     joined = study_file.join(study)
-    say(f"study: {joined.folder}")
-    work = functools.partial(work_on, say=say)
-    return carry_out(cells, work, executor, say, _said, lambda: write_report(joined, joined.rows()))
+    logger.info(f"study: {joined.folder}")
+    work = functools.partial(work_on)
+    return carry_out(cells, work, executor, _said, lambda: write_report(joined, joined.rows()))
 
 
 def report(outdir: Path) -> list[Path]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -42,26 +43,27 @@ from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.latent_geometry.plan import Cell
 
 ARRAYS, INTERPOLATION = "arrays.npz", "interpolation.png"
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
+
 Arrays = dict[str, Any]
 
 
-def work_on(cell: Cell, say: Say, wait: bool) -> Row:
+def work_on(cell: Cell, wait: bool) -> Row:
     """Return a generator's row, from its folder if it is done.
 
     Args:
         cell: the generator.
-        say: receives lines for a person.
         wait: for another process that works on it.
     """
-    return run_once(cell.folder, functools.partial(_measured, cell, say), wait)
+    return run_once(cell.folder, functools.partial(_measured, cell), wait)
 
 
-def _measured(cell: Cell, say: Say, folder: Path) -> Row:
+def _measured(cell: Cell, folder: Path) -> Row:
     settings = cell.settings
-    generator, config = open_generator(cell.checkpoint, lambda _: None)
+    generator, config = open_generator(cell.checkpoint)
     seconds: dict[str, float] = {}
-    clock = functools.partial(_timed, seconds, cell, say)
+    clock = functools.partial(_timed, seconds, cell)
     first_NZ, second_NZ = (latents(generator, range(start, 2 * settings.pairs, 2)) for start in (0, 1))
     row, arrays = _described(cell, generator, config), Arrays()
     with clock("jacobians", f"Jacobians at {settings.number} latents"):
@@ -84,8 +86,8 @@ def _measured(cell: Cell, say: Say, folder: Path) -> Row:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], cell: Cell, say: Say, name: str, what: str) -> Iterator[None]:
-    say(f"{cell}: {what}")
+def _timed(seconds: dict[str, float], cell: Cell, name: str, what: str) -> Iterator[None]:
+    logger.info(f"{cell}: {what}")
     begun = time.monotonic()
     yield
     seconds[name] = time.monotonic() - begun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from qgan_qiskit.hardware.packing import placed
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.load import open_generator, run_of
 from qgan_qiskit.runs.run_folder import RunFolder
-from qgan_qiskit.study.cell_runs import Say, carry_out
+from qgan_qiskit.study.cell_runs import carry_out
 from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.executors import Executor
 from qgan_qiskit.study.matplotlib_check import check_matplotlib
@@ -30,6 +31,8 @@ from qgan_qiskit.study.noise.plan import Cell, Study
 from qgan_qiskit.study.noise.report import write_report
 from qgan_qiskit.study.noise.work import evaluator_of, work_on
 from qgan_qiskit.study.shared_file import known, some_finished
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(
@@ -58,7 +61,7 @@ def prepare(
         found, _, values, _ = checkpoint.load_newest(folder.checkpoints)
     else:
         found, (_, values) = source, checkpoint.load(source)
-    generator, config = open_generator(found, lambda _: None)
+    generator, config = open_generator(found)
     ansatz = circuits_of(generator).ansatz
     for name in choice.device_names():
         placed(ansatz, snapshot(name).target, 1)
@@ -77,7 +80,7 @@ def prepare(
     return wanted, plan.cells(wanted, choice)
 
 
-def noise(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> list[Path]:
+def noise(study: Study, cells: Sequence[Cell], executor: Executor) -> list[Path]:
     """Do what is left of the conditions, write the report over all finished ones, and return its files.
 
     Raises:
@@ -86,16 +89,16 @@ def noise(study: Study, cells: Sequence[Cell], executor: Executor, say: Say) -> 
     """
     check_matplotlib()
     for note in evaluator_of(study).notes:
-        say(f"note: {note}")
+        logger.warning(f"{note}")
     if lacking := study.settings.evaluation.lacking_weights():
-        say(
-            f"note: left out {', '.join(lacking)}: there are no --fid-weights; images are still compared with the exact ones"
+        logger.warning(
+            f"left out {', '.join(lacking)}: there are no --fid-weights; images are still compared with the exact ones"
         )
     study = plan.join(study)
-    say(f"study: {study.folder}")
+    logger.info(f"study: {study.folder}")
     mine = [replace(cell, study=study) for cell in cells]
-    work = functools.partial(work_on, say=say)
-    return carry_out(mine, work, executor, say, _said, lambda: write_report(study, study.rows()))
+    work = functools.partial(work_on)
+    return carry_out(mine, work, executor, _said, lambda: write_report(study, study.rows()))
 
 
 def report(outdir: Path) -> list[Path]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,10 @@ from qgan_qiskit.workflows.inference import decoded
 
 READINGS, SAMPLES = "readings.npz", "samples.png"
 # Images in a row of samples.
+logger = logging.getLogger(__name__)
+
+
 SHOWN = 12
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +56,14 @@ class _Bench:
         return decoded(self.generator, self.seeds, evs_NPO)
 
 
-def work_on(cell: Cell, say: Say, wait: bool) -> Row:
+def work_on(cell: Cell, wait: bool) -> Row:
     """Return a condition's row, from its folder if it is done.
 
     Args:
         cell: the condition.
-        say: receives lines for a person.
         wait: for another process that works on it.
     """
-    return run_once(cell.folder, functools.partial(_measured, cell, say), wait)
+    return run_once(cell.folder, functools.partial(_measured, cell), wait)
 
 
 def evaluator_of(study: Study) -> Evaluator:
@@ -93,7 +94,7 @@ def exact_expectations(work: CircuitWork) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _bench(study: Study) -> _Bench:
-    generator, _ = open_generator(study.source, lambda _: None)
+    generator, _ = open_generator(study.source)
     seeds = range(study.settings.number)
     work = work_of(generator, latents(generator, seeds))
     exact_NPO = exact_expectations(work)
@@ -104,9 +105,9 @@ def _bench(study: Study) -> _Bench:
     return _Bench(generator, seeds, work, exact_NPO, against_real, Evaluator(config, exact_NHWC))
 
 
-def _measured(cell: Cell, say: Say, folder: Path) -> Row:
+def _measured(cell: Cell, folder: Path) -> Row:
     study = cell.study
-    say(f"{cell}: {study.settings.number:,} images")
+    logger.info(f"{cell}: {study.settings.number:,} images")
     bench = _bench(study)
     begun = time.monotonic()
     device: dict[str, Any] = {}
