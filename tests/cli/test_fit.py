@@ -51,12 +51,12 @@ BAD_OPTIONS = {
     "unknown loss": (["--loss", "mse"], 2, "--loss"),
     "unknown augmentation": (["--diff-augment", "color,blur"], 2, "--diff-augment"),
     "augmentation of latents": (["--mode", "latent", "--diff-augment", "color"], 2, "diff_augment"),
-    "adaptive noise with hinge": (["--noise", "adaptive", "--loss", "hinge"], 2, "needs training.loss 'bce'"),
-    "adaptive noise of latents": (["--noise", "adaptive", "--mode", "latent"], 2, "model.mode"),
+    "adaptive noise with hinge": (["--latent-range", "adaptive", "--loss", "hinge"], 2, "needs training.loss 'bce'"),
+    "adaptive noise of latents": (["--latent-range", "adaptive", "--mode", "latent"], 2, "model.mode"),
     "penalty through batch norm": (["--loss", "wgan-gp"], 2, "model.discriminator_norm 'spectral'"),
     "circuit and its sizes": (["--ansatz", "x.qasm", "--reps", "2"], 2, "--reps has no effect with --ansatz"),
     "penalty without its loss": (["--gp-weight", "5"], 2, "--gp-weight has no effect without --loss wgan-gp"),
-    "range of adaptive noise": (["--noise", "adaptive", "--latent-high", "2"], 2, "--latent-high has no effect"),
+    "range of adaptive noise": (["--latent-range", "adaptive", "--latent-high", "2"], 2, "--latent-high has no effect"),
     "weight of no term": (["--reconstruction-weight", "2"], 2, "--reconstruction-weight has no effect"),
     "names without a circuit": (["--input-names", "p*"], 2, "model.input_names names parameters of model.ansatz"),
     "classical baseline with a circuit": (
@@ -224,9 +224,9 @@ def random_settings(numbers):
             "--reps",
             choose(1, 200),
         ]
-        model += ["--mode", choose("image", "fusion"), choose("--classical-baseline", "--no-baseline")]
+        model += ["--mode", choose("image", "fusion"), choose("--classical-baseline", "--no-classical-baseline")]
         adaptive = loss == "bce" and numbers.random() < 0.5
-        model += ["--noise", "adaptive"] if adaptive else ["--noise", "fixed", "--latent-high", choose(0.1, 3.3)]
+        model += ["--latent-range", "adaptive"] if adaptive else ["--latent-range", "fixed", "--latent-high", choose(0.1, 3.3)]
     training = [
         "--discriminator-norm",
         "spectral" if loss == "wgan-gp" else choose("batch", "spectral"),

@@ -31,7 +31,7 @@ class Source:
         step: steps done.
         digest: SHA-256 of its averaged generator.
         model: name of the model.
-        classical baseline: whether its circuits are replaced by classical layers.
+        classical_baseline: whether its circuits are replaced by classical layers.
     """
 
     class_name: str
