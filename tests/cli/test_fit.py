@@ -226,7 +226,11 @@ def random_settings(numbers):
         ]
         model += ["--mode", choose("image", "fusion"), choose("--classical-baseline", "--no-classical-baseline")]
         adaptive = loss == "bce" and numbers.random() < 0.5
-        model += ["--latent-range", "adaptive"] if adaptive else ["--latent-range", "fixed", "--latent-high", choose(0.1, 3.3)]
+        model += (
+            ["--latent-range", "adaptive"]
+            if adaptive
+            else ["--latent-range", "fixed", "--latent-high", choose(0.1, 3.3)]
+        )
     training = [
         "--discriminator-norm",
         "spectral" if loss == "wgan-gp" else choose("batch", "spectral"),
