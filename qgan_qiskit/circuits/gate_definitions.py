@@ -62,7 +62,7 @@ def strip_annotations(operation: Operation, location: str) -> Instruction:
     while isinstance(base, AnnotatedOperation):
         base, modifiers = base.base_op, [*base.modifiers, *modifiers]
     if not isinstance(base, Instruction):
-        raise CircuitError(f"'{base.name}' {location} is no instruction; append its to_instruction() instead")
+        raise CircuitError(f"'{base.name}' {location} is not written out in gates; append its to_instruction()")
     gate = base
     # Controls commute with the others and come last: Qiskit has powers of RX(a), but none of its controlled form.
     for modifier in sorted(modifiers, key=lambda modifier: isinstance(modifier, ControlModifier)):
@@ -71,7 +71,7 @@ def strip_annotations(operation: Operation, location: str) -> Instruction:
         except Exception as error:  # any error of Qiskit or of a user's gate
             raise CircuitError(
                 f"{modifier} cannot be applied to gate '{base.name}' {location} ({error_text(error)}); "
-                "decompose it into standard gates"
+                "write it out in standard gates"
             ) from error
     return gate
 
