@@ -90,12 +90,7 @@ def single_qubit_paulis(pauli: str, num_qubits: int) -> tuple[SparsePauliOp, ...
 
 
 def check_gates(circuit: QuantumCircuit) -> None:
-    """Reject everything but unitary gates with differentiable real angles, also inside user-defined gates.
-
-    Raises:
-        CircuitError: no qubits, classical bits or variables, measurements, resets, control flow, gates without a
-            definition, or angles that are not real or not differentiable.
-    """
+    """Raise `CircuitError` unless all gates, also inside user-defined gates, are unitary with differentiable real angles."""
     if circuit.num_qubits == 0:
         raise CircuitError("the circuit has no qubits; give it at least one")
     _check_instructions(circuit, "")
@@ -131,12 +126,7 @@ def _require_definition(operation: Instruction, location: str) -> QuantumCircuit
 
 
 def check_parameters(circuit: QuantumCircuit, inputs: Sequence[Parameter], weights: Sequence[Parameter]) -> None:
-    """Check that inputs and weights partition the circuit's parameters.
-
-    Raises:
-        CircuitError: there are no weights, or a parameter is listed twice, in neither list, not in the circuit, or only
-            in the global phase.
-    """
+    """Raise `CircuitError` unless there are weights, and inputs and weights partition the parameters of the gates."""
     if not weights:
         raise CircuitError("the circuit has no weights; list at least one trainable parameter")
     check_listed_once(inputs, weights)
@@ -153,11 +143,7 @@ def check_parameters(circuit: QuantumCircuit, inputs: Sequence[Parameter], weigh
 
 
 def check_listed_once(inputs: Sequence[Parameter], weights: Sequence[Parameter]) -> None:
-    """Check that no parameter is listed twice.
-
-    Raises:
-        CircuitError: a parameter is in both lists, or twice in one.
-    """
+    """Raise `CircuitError` if a parameter is in both lists, or twice in one."""
     if both := set(inputs) & set(weights):
         name = min(parameter.name for parameter in both)
         raise CircuitError(f"parameter '{name}' is both an input and a weight; list it once")
@@ -167,11 +153,7 @@ def check_listed_once(inputs: Sequence[Parameter], weights: Sequence[Parameter])
 
 
 def check_observables(num_qubits: int, observables: Sequence[SparsePauliOp]) -> None:
-    """Check that every observable has a real expectation on ``num_qubits`` qubits.
-
-    Raises:
-        CircuitError: no observables, another number of qubits, or complex, infinite or parameterized coefficients.
-    """
+    """Raise `CircuitError` unless each observable is a real sum of Pauli operators on ``num_qubits`` qubits."""
     if not observables:
         raise CircuitError("there are no observables; give at least one Pauli operator")
     for number, observable in enumerate(observables):

@@ -140,11 +140,7 @@ def qgpatch_ansatz(num_qubits: int = 5, reps: int = 5, *, num_ancillas: int = 1)
 def build_circuit_spec(
     config: HybridQConfig | MosaiqConfig | QgpatchConfig | MediqConfig | TransferConfig,
 ) -> CircuitSpec:
-    """Build the sub-generator circuit of a model's configuration.
-
-    Raises:
-        CircuitError: the file given as ``ansatz`` cannot be used.
-    """
+    """Build the circuit of a model's configuration; raises `CircuitError` if the file in ``ansatz`` cannot be used."""
     if isinstance(config, MediqConfig):
         readout = "mean" if config.quantum_stream == "faithful" else "each"
         return mediq_ansatz(config.num_qubits, config.reps, readout=readout)

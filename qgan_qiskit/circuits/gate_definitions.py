@@ -49,11 +49,7 @@ def is_elementary(operation: Instruction) -> bool:
 
 
 def strip_annotations(operation: Operation, location: str) -> Instruction:
-    """Return the instruction that an operation stands for: an annotated one's base with its modifiers applied.
-
-    Args:
-        operation: operation of a circuit.
-        location: where it is, for messages, such as ``on qubit 3``.
+    """Return an operation with the modifiers of its annotations applied; ``location`` is for messages (``on qubit 3``).
 
     Raises:
         CircuitError: Qiskit cannot apply a modifier, or the operation is no instruction (such as a ``Clifford``).
@@ -115,11 +111,7 @@ def _contains_inexact_evolution(gate: Operation) -> bool:
 
 
 def definition_of(operation: Instruction, location: str) -> QuantumCircuit | None:
-    """Return the definition of an operation, or None if it has none.
-
-    Args:
-        operation: anything but an annotated operation.
-        location: where it is, for messages, such as ``on qubit 3``.
+    """Return the definition of an operation, or None if it has none; ``location`` is for messages.
 
     Raises:
         CircuitError: Qiskit fails, as for ``RVGate``, which has no definition before its angles are numbers.

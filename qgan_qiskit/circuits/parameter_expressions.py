@@ -85,11 +85,7 @@ def affine_form(angle: ParameterExpression | float, where: str = "") -> AffineFo
 
 
 def angle_form(angle: ParameterExpression | float, where: str = "") -> AffineForm | Expression:
-    """Return the affine form of an angle if it has one, else its expression.
-
-    Args:
-        angle: a number or a Qiskit expression.
-        where: location of the angle for messages, such as ``gate 'ry' on qubit 3``.
+    """Return the affine form of an angle if it has one, else its expression; arguments as in :func:`affine_form`.
 
     Raises:
         CircuitError: the angle is not real, never finite, or uses a function that has no derivative (``sign``).
@@ -175,9 +171,7 @@ def _parse_expression(angle: ParameterExpression, subject: str) -> AffineForm | 
             return name, build_node(term.args[0])
         if name in ("conjugate", "re"):
             return build_node(term.args[0])
-        raise CircuitError(
-            f"{subject} uses '{name}', which is not differentiable here; use sums, products, powers, sin, cos, …"
-        )
+        raise CircuitError(f"{subject} uses '{name}', which is not differentiable here; use sums, powers, sin, …")
 
     try:
         tree = build_node(formula)

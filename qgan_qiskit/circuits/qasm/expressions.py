@@ -1,4 +1,7 @@
-"""Evaluation of OpenQASM 3 expressions to integers, real numbers, and angles with free parameters (radians)."""
+"""Evaluation of OpenQASM 3 expressions to integers, real numbers, and angles with free parameters (radians).
+
+Whatever has no such value raises `CircuitError`: unknown names, values that are not finite or not real, wrong types or ranges.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +54,7 @@ _EXACT_INTEGER_LIMIT = 2.0**53
 
 
 def evaluate(node: ast.Expression, names: Names) -> Value:
-    """Return the value of an expression.
-
-    Raises:
-        CircuitError: a name is unknown, a value is not finite or not real, or the expression is not arithmetic.
-    """
+    """Return the value of an expression."""
     try:
         value = _evaluate(node, names)
     except CircuitError:
@@ -74,11 +73,7 @@ def evaluate(node: ast.Expression, names: Names) -> Value:
 def evaluate_integer(
     node: ast.Expression, names: Names, subject: str, low: float = -math.inf, high: float = math.inf
 ) -> int:
-    """Return the value of an expression that must be an integer from ``low`` to ``high``.
-
-    Raises:
-        CircuitError: it is not.
-    """
+    """Return the value of an expression that must be an integer from ``low`` to ``high``."""
     value = evaluate(node, names)
     if not isinstance(value, int):
         raise CircuitError(f"{subject} is {value}; give a whole number")
@@ -94,11 +89,7 @@ def evaluate_angle(node: ast.Expression, names: Names) -> Value:
 
 
 def evaluate_constant(node: ast.ConstantDeclaration, names: Names) -> float | int:
-    """Return the value of a declared constant.
-
-    Raises:
-        CircuitError: it is not a number of its declared type.
-    """
+    """Return the value of a declared constant."""
     kind, name = node.type, node.identifier.name
     if not isinstance(kind, ast.FloatType | ast.AngleType | ast.IntType | ast.UintType):
         raise CircuitError(f"the constant '{name}' is not a number; write 'const float[64] {name} = …;'")
@@ -113,11 +104,7 @@ def evaluate_constant(node: ast.ConstantDeclaration, names: Names) -> float | in
 
 
 def evaluate_indices(index: ast.IndexElement, names: Names, register: str, size: int) -> int | list[int]:
-    """Return the index of a subscript, or the indices of a range or set, for a register or array of ``size`` elements.
-
-    Raises:
-        CircuitError: it is not one number, range or set, or it leaves the register.
-    """
+    """Return the index of a subscript, or the indices of a range or set, for a register or array of ``size`` elements."""
     subject = f"the index of '{register}'"
 
     def resolve(node: ast.Expression) -> int:
@@ -146,19 +133,6 @@ def count_controls(modifier: ast.QuantumGateModifier, names: Names) -> int:
     if modifier.modifier not in (ast.GateModifierName.ctrl, ast.GateModifierName.negctrl):
         return 0
     return 1 if modifier.argument is None else evaluate_integer(modifier.argument, names, "the number of controls", 1)
-
-
-def evaluate_exponent(modifier: ast.QuantumGateModifier, names: Names) -> float:
-    """Return the exponent of a ``pow`` modifier.
-
-    Raises:
-        CircuitError: it depends on an input.
-    """
-    assert modifier.argument is not None  # by the grammar
-    exponent = evaluate(modifier.argument, names)
-    if not isinstance(exponent, int | float):
-        raise CircuitError("pow(…) of an input; give a number")
-    return exponent
 
 
 def _check_finite(value: complex) -> float | int:

@@ -2,7 +2,8 @@
 
 A `Step` is a gate or barrier with the indices of its qubits; a global phase is a gate on no qubits. All results consist of the
 gates in `STANDARD`, barriers and global phases. The modifiers ``ctrl``, ``negctrl`` and ``inv`` act gate by gate, so their
-rules also hold for angles with free parameters.
+rules also hold for angles with free parameters. What is not unitary, has no definition or exceeds `MAX_GATES` raises
+`CircuitError`.
 """
 
 from __future__ import annotations
@@ -43,17 +44,7 @@ SYNONYMS = {"CX": "cx", "phase": "p", "cphase": "cp"}
 _NAMES = {gate_class: name for name, (gate_class, _, _) in STANDARD.items()}
 _PHASES = {"z": math.pi, "s": math.pi / 2, "sdg": -math.pi / 2, "t": math.pi / 4, "tdg": -math.pi / 4}
 # pow(k) of these is the same gate with k times the angle.
-_ROTATIONS = (
-    lib.RXGate,
-    lib.RYGate,
-    lib.RZGate,
-    lib.PhaseGate,
-    lib.CRXGate,
-    lib.CRYGate,
-    lib.CRZGate,
-    lib.CPhaseGate,
-    lib.GlobalPhaseGate,
-)
+_ROTATIONS = ("rx", "ry", "rz", "p", "crx", "cry", "crz", "cp", "global_phase")
 
 
 def standard_name(operation: Operation) -> str | None:
@@ -65,16 +56,7 @@ def standard_name(operation: Operation) -> str | None:
 
 
 def decompose(operation: Operation, qubits: Sequence[int], parents: str = "") -> Iterator[Step]:
-    """Yield the steps of an operation in order.
-
-    Args:
-        operation: operation of a circuit.
-        qubits: indices of its qubits.
-        parents: the gates that contain it, for messages.
-
-    Raises:
-        CircuitError: something in it is not unitary, or has no definition.
-    """
+    """Yield the steps of an operation in order; ``parents`` names the gates that contain it, for messages."""
     location = f"on qubit {', '.join(map(str, qubits))}{parents}" if qubits else parents.strip()
     gate = strip_annotations(operation, location)
     if isinstance(gate, Barrier | lib.GlobalPhaseGate) or standard_name(gate) is not None:
@@ -107,11 +89,7 @@ def _decompose_all(definition: QuantumCircuit, qubits: Sequence[int], parents: s
 
 
 def build_circuit(steps: Iterable[Step], num_qubits: int, name: str | None = None) -> QuantumCircuit:
-    """Return the circuit of a sequence of steps, on one register ``q``.
-
-    Raises:
-        CircuitError: there are more than ``MAX_GATES``.
-    """
+    """Return the circuit of a sequence of steps, on one register ``q``."""
     circuit = QuantumCircuit(num_qubits, name=name)
     for number, (gate, qubits) in enumerate(steps):
         check_gate_count(number + 1)
@@ -126,9 +104,6 @@ def decompose_circuit(circuit: QuantumCircuit) -> QuantumCircuit:
     """Decompose a unitary circuit into standard gates, on one register ``q``.
 
     Qubit order, parameters and unitary (global phase included) stay the same.
-
-    Raises:
-        CircuitError: something is not unitary, or there are more than ``MAX_GATES`` gates.
     """
     try:
         flat = build_circuit(_decompose_all(circuit, range(circuit.num_qubits), ""), circuit.num_qubits, circuit.name)
@@ -146,11 +121,7 @@ def decompose_circuit(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def check_gate_count(count: float) -> None:
-    """Check the number of gates of a decomposed circuit.
-
-    Raises:
-        CircuitError: it is above ``MAX_GATES``.
-    """
+    """Raise `CircuitError` if a decomposed circuit has too many gates."""
     if count > MAX_GATES:
         raise CircuitError(f"the circuit has more than {MAX_GATES:,} gates after decomposition; make it smaller")
 
@@ -172,12 +143,8 @@ def control(steps: Sequence[Step], controls: Sequence[int], state: bool) -> list
 
 
 def raise_to_power(steps: Sequence[Step], exponent: float) -> list[Step]:
-    """Return a sequence to a power: repeated if it is whole, else the principal power.
-
-    Raises:
-        CircuitError: a fractional power of several gates with free parameters, or on many qubits.
-    """
-    if len(steps) == 1 and isinstance(steps[0][0], _ROTATIONS):
+    """Return a sequence to a power: repeated if it is whole, else the principal power."""
+    if len(steps) == 1 and steps[0][0].name in _ROTATIONS:
         gate, qubits = steps[0]
         return [(type(gate)(gate.params[0] * exponent), qubits)]
     if float(exponent).is_integer():

@@ -24,9 +24,9 @@ from qgan_qiskit.circuits.qasm.expressions import (
     CONSTANTS,
     Value,
     count_controls,
+    evaluate,
     evaluate_angle,
     evaluate_constant,
-    evaluate_exponent,
     evaluate_indices,
     evaluate_integer,
 )
@@ -278,7 +278,11 @@ class _Converter:
                 case ast.GateModifierName.inv:
                     steps = invert(steps)
                 case ast.GateModifierName.pow:
-                    steps = raise_to_power(steps, evaluate_exponent(modifier, self.values))
+                    assert modifier.argument is not None  # by the grammar
+                    exponent = evaluate(modifier.argument, self.values)
+                    if not isinstance(exponent, int | float):
+                        raise CircuitError("pow(…) of an input; give a number")
+                    steps = raise_to_power(steps, exponent)
                 case _:
                     state = modifier.modifier is ast.GateModifierName.ctrl
                     steps = control(steps, qubits[first : first + count], state)

@@ -122,11 +122,7 @@ def _format_angle(value: ParameterExpression | float) -> str:
 
 
 def check_same(first: QuantumCircuit, second: QuantumCircuit) -> None:
-    """Check that two circuits of standard gates are equal gate by gate, with parameters matched by name.
-
-    Raises:
-        CircuitError: naming the first gate that differs, counted from 0.
-    """
+    """Raise `CircuitError` at the first gate in which two circuits differ, with parameters matched by name."""
     sizes = [(each.num_qubits, len(each.data), sorted(p.name for p in each.parameters)) for each in (first, second)]
     for subject, one, other in zip(("qubits", "gates", "parameters"), *sizes, strict=True):
         if one != other:
@@ -142,13 +138,10 @@ def check_same(first: QuantumCircuit, second: QuantumCircuit) -> None:
 
 
 def check_decomposition(circuit: QuantumCircuit) -> None:
-    """Check that decomposed gates act as the original gates do, up to a global phase.
+    """Raise `CircuitError` if a decomposed gate acts differently from the original, up to a global phase.
 
     Every gate that is not in ``stdgates.inc`` acts on a random state with random angles, once as Qiskit applies it and once
     decomposed.
-
-    Raises:
-        CircuitError: naming the gate that differs.
     """
     if all(_is_standard(instruction.operation) for instruction in circuit.data):
         return
