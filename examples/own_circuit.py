@@ -9,7 +9,7 @@ HybridQ's model does not care which circuit turns angles into expectations. Here
 The steps:
 
 1. build the circuit with ``Parameter`` objects and wrap it in an ``CircuitSpec``, which checks it;
-2. write it as an OpenQASM 3 file, and beside it a card (JSON) that says what is measured;
+2. write it as an OpenQASM 3 file, and beside it metadata (JSON) with the observables;
 3. read it back, as ``fit --ansatz FILE`` does, and see that the expectations have not changed;
 4. train a HybridQ whose sub-generators are this circuit;
 5. draw images from the run. The run folder has its own copy of the circuit, so your file may change afterwards.
@@ -29,8 +29,13 @@ import torch
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits import CircuitSpec, circuit_spec_to_qasm, read_circuit_spec
-from qgan_qiskit.circuits.metadata import circuit_metadata, metadata_text
+from qgan_qiskit.circuits import (
+    CircuitSpec,
+    circuit_metadata,
+    circuit_spec_to_qasm,
+    metadata_text,
+    read_circuit_spec,
+)
 from qgan_qiskit.config import DataConfig, HybridQConfig, RunConfig, TrainingConfig
 from qgan_qiskit.qnn import SubGenerators
 from qgan_qiskit.workflows.fit import fit
@@ -72,9 +77,9 @@ def reuploading_ansatz(num_qubits: int, layers: int) -> CircuitSpec:
 
 
 def write_files(ansatz: CircuitSpec, folder: Path) -> Path:
-    """Write the circuit and its card, and return the path of the circuit.
+    """Write the circuit and its metadata, and return the path of the circuit.
 
-    Without a card, ``--ansatz`` would measure Z on every qubit.
+    Without metadata, ``--ansatz`` would measure Z on every qubit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{ansatz.name}.qasm"

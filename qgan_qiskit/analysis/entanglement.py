@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from qiskit.circuit import QuantumCircuit
 
-from qgan_qiskit.circuits.building_blocks import single_qubit_paulis
+from qgan_qiskit.circuits import single_qubit_paulis
 from qgan_qiskit.simulation.estimator import expectation_values
 
 

@@ -1,22 +1,34 @@
-"""The cabinet of reference circuits: which ones there are, and their files on disk."""
+"""The reference circuits: the published sizes of the builders, and their files (OpenQASM 3, drawing, metadata) on disk.
+
+``export_references`` writes the folder ``circuits/`` of the repository, and ``compare_references`` finds what differs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from qgan_qiskit.circuits.circuit_spec import CircuitSpec
 from qgan_qiskit.circuits.drawing import draw
 from qgan_qiskit.circuits.families import hybridq_ansatz, mediq_ansatz, qgpatch_ansatz
-from qgan_qiskit.circuits.metadata import circuit_metadata, metadata_text
-from qgan_qiskit.circuits.qasm.files import circuit_spec_to_qasm
+from qgan_qiskit.circuits.qasm import circuit_metadata, metadata_text
+from qgan_qiskit.circuits.qasm.writer import circuit_spec_to_qasm
 from qgan_qiskit.errors import CircuitError, StorageError
 
 _HYBRIDQ = {"encoding": "ry", "entangler": "cx", "readout": "z"}
 _MOSAIQ = {"encoding": "ry_rx", "entangler": "cz", "readout": "x"}
 _FOLD = 120
+_README_HEAD = """\
+# Reference circuits
+
+Written by `qgan-qiskit circuit export`, compared by `qgan-qiskit circuit check`; do not edit by hand.
+Each circuit is three files: OpenQASM 3 (`.qasm`), a drawing (`.txt`) and metadata with the observables (`.json`).
+Inputs are `x_000…` and weights `theta_000…`, in radians. In Pauli labels qubit 0 comes last.
+"""
 
 
 @dataclass(frozen=True)
@@ -24,9 +36,8 @@ class ReferenceCircuit:
     """How a reference circuit is built.
 
     Attributes:
-        builder: a function of this room.
-        arguments: its keyword arguments; every one is spelled out, so that a later change of a default cannot change a
-            stored circuit.
+        builder: a public function of this package.
+        arguments: all its keyword arguments, so that a later change of a default cannot change a stored circuit.
     """
 
     builder: Callable[..., CircuitSpec]
@@ -47,43 +58,43 @@ REFERENCE_CIRCUITS: dict[str, ReferenceCircuit] = {
 }
 
 
-def drawer(name: str) -> CircuitSpec:
-    """Build the reference circuit of a drawer.
+def build_reference(name: str) -> CircuitSpec:
+    """Build a reference circuit.
 
     Raises:
-        CircuitError: if there is no drawer of that name.
+        CircuitError: there is none of that name.
     """
     if name not in REFERENCE_CIRCUITS:
-        raise CircuitError(f"there is no drawer '{name}'; choose one of {', '.join(REFERENCE_CIRCUITS)}")
+        raise CircuitError(f"there is no reference circuit '{name}'; choose one of {', '.join(REFERENCE_CIRCUITS)}")
     return REFERENCE_CIRCUITS[name].builder(**REFERENCE_CIRCUITS[name].arguments)
 
 
-def contents() -> dict[str, str]:
-    """Return the text of every file of the cabinet by file name: three per drawer and a table of all."""
-    files = {}
-    cards = []
-    for name, entry in REFERENCE_CIRCUITS.items():
-        ansatz = drawer(name)
-        card = circuit_metadata(ansatz, f"qgan_qiskit.circuits.{entry.builder.__name__}", entry.arguments)
-        cards.append(card)
-        files[f"{name}.qasm"] = circuit_spec_to_qasm(ansatz)
-        files[f"{name}.txt"] = f"{draw(ansatz, 'text', fold=_FOLD)}\n"
-        files[f"{name}.json"] = metadata_text(card)
-    files["README.md"] = _table(cards)
+@cache
+def _render_files() -> dict[str, str]:
+    """Return the text of every file by file name: three per reference circuit, and a table of all."""
+    files, all_metadata = {}, []
+    for name, reference in REFERENCE_CIRCUITS.items():
+        spec = build_reference(name)
+        metadata = circuit_metadata(spec, f"qgan_qiskit.circuits.{reference.builder.__name__}", reference.arguments)
+        all_metadata.append(metadata)
+        files[f"{name}.qasm"] = circuit_spec_to_qasm(spec)
+        files[f"{name}.txt"] = f"{draw(spec, 'text', fold=_FOLD)}\n"
+        files[f"{name}.json"] = metadata_text(metadata)
+    files["README.md"] = _render_readme(all_metadata)
     return files
 
 
-def export(folder: str | Path) -> list[Path]:
-    """Write the cabinet into a folder, which is made if needed; other files there are left alone.
+def export_references(folder: str | Path) -> list[Path]:
+    """Write the reference circuits into a folder, which is created if needed; other files there are left alone.
 
     Returns:
         The files written.
 
     Raises:
-        StorageError: if the folder or a file cannot be written.
+        StorageError: the folder or a file cannot be written.
     """
     folder = Path(folder)
-    files = contents()
+    files = _render_files()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -93,19 +104,17 @@ def export(folder: str | Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def check(folder: str | Path) -> list[str]:
-    """Compare a folder with the cabinet that the builders give now.
-
-    Hidden files are passed over, because desktops leave them everywhere.
+def compare_references(folder: str | Path) -> list[str]:
+    """Compare a folder with what the builders give now, ignoring hidden files.
 
     Returns:
-        One line per missing, changed or surplus file, by name; empty if all match.
+        One line per missing, changed or extra file, by name; empty if all match.
 
     Raises:
-        CircuitError: if the folder is missing or cannot be read.
+        CircuitError: the folder is missing or cannot be read.
     """
     folder = Path(folder)
-    files = contents()
+    files = _render_files()
     try:
         found = {path.name: path for path in folder.iterdir() if not path.name.startswith(".")}
     except OSError as error:
@@ -115,7 +124,7 @@ def check(folder: str | Path) -> list[str]:
         if name not in found:
             differences.append(f"{folder / name}: missing")
         elif name not in files:
-            differences.append(f"{folder / name}: surplus, no builder prints it")
+            differences.append(f"{folder / name}: extra, no builder writes it")
         elif line := _first_difference(found[name], files[name]):
             differences.append(f"{folder / name}: changed at line {line}")
     return differences
@@ -127,23 +136,16 @@ def _first_difference(path: Path, expected: str) -> int:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
         return 1
-    wanted = expected.split("\n")
-    pairs = zip(lines, wanted, strict=False)
-    first = next((number for number, (line, want) in enumerate(pairs, 1) if line != want), 0)
-    return first or (min(len(lines), len(wanted)) + 1 if len(lines) != len(wanted) else 0)
+    pairs = zip_longest(lines, expected.split("\n"))
+    return next((number for number, (line, want) in enumerate(pairs, 1) if line != want), 0)
 
 
-def _table(cards: list[dict[str, Any]]) -> str:
+def _render_readme(all_metadata: list[dict[str, Any]]) -> str:
     columns = ("qubits", "inputs", "weights", "two_qubit_gates", "depth", "two_qubit_depth", "source")
     lines = [
-        "# Reference circuits",
-        "",
-        "Printed by `qgan-qiskit circuit export`, compared by `qgan-qiskit circuit check`; do not edit by hand.",
-        "Each circuit is three files: OpenQASM 3 (`.qasm`), a drawing (`.txt`) and a card with the observables (`.json`).",
-        "Inputs are `x_000…` and weights `theta_000…`, in radians. In Pauli labels qubit 0 comes last.",
-        "",
+        _README_HEAD,
         f"| circuit | {' | '.join(column.replace('_', ' ') for column in columns)} |",
         f"|{'---|' * (len(columns) + 1)}",
+        *(f"| `{each['name']}` | {' | '.join(str(each[column]) for column in columns)} |" for each in all_metadata),
     ]
-    lines += [f"| `{card['name']}` | {' | '.join(str(card[column]) for column in columns)} |" for card in cards]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""``circuit``: draw a circuit, and print or compare the cabinet of reference circuits."""
+"""``circuit``: draw a circuit, and write or compare the reference circuits. Qiskit is imported only when a command runs."""
 
 from __future__ import annotations
 
@@ -18,40 +18,37 @@ if TYPE_CHECKING:
 
     from qgan_qiskit.circuits import CircuitSpec, ParameterNames
 
-_MODELS = {settings.model_fields["name"].default: settings for settings in (HybridQConfig, MosaiqConfig, QgpatchConfig)}
-# The settings of these models that shape the circuit.
-_SHAPE = ("num_qubits", "reps", "encoding", "entangler", "readout", "num_ancillas")
+_MODELS = {config.model_fields["name"].default: config for config in (HybridQConfig, MosaiqConfig, QgpatchConfig)}
+_BUILDER_OPTIONS = ("num_qubits", "reps", "encoding", "entangler", "readout", "num_ancillas")
 
 
-def _from_config(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option of a field of the models' configurations, with its help and choices; None where not given.
+def _option_from_config(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option of a configuration field with its help, choices and defaults; None where it is not given.
 
-    Where the models' ranges differ the option has the widest, and the model checks its own.
+    The range is the widest of all models; each model checks its own.
     """
-    fields = {
-        model: settings.model_fields[name] for model, settings in _MODELS.items() if name in settings.model_fields
-    }
+    fields = {model: config.model_fields[name] for model, config in _MODELS.items() if name in config.model_fields}
     field = next(iter(fields.values()))
+    if field.annotation == str | None:
+        text, _, default = str(field.description).partition(" [default: ")
+        return click.option(option_name(name), name, metavar="PATTERN", show_default=default.rstrip("]"), help=text)
     kind: click.ParamType
     if field.annotation is int:
-        limits = [limit for one in fields.values() for limit in one.metadata]
+        limits = [limit for each in fields.values() for limit in each.metadata]
         kind = click.IntRange(
             min(limit.ge for limit in limits if hasattr(limit, "ge")),
             max(limit.le for limit in limits if hasattr(limit, "le")),
         )
-    elif field.annotation == str | None:
-        text, _, shown = str(field.description).partition(" [default: ")
-        return click.option(option_name(name), name, metavar="PATTERN", show_default=shown.rstrip("]"), help=text)
     else:
         kind = click.Choice(get_args(field.annotation))
-    defaults = ", ".join(f"{model} {one.default}" for model, one in fields.items())
+    defaults = ", ".join(f"{model} {each.default}" for model, each in fields.items())
     return click.option(option_name(name), name, type=kind, default=None, show_default=defaults, help=field.description)
 
 
-class _DrawerName(click.ParamType):
-    """The name of a reference circuit; Qiskit is imported only once the names are needed."""
+class _ReferenceName(click.ParamType):
+    """The name of a reference circuit, checked when it is built."""
 
-    name = "drawer"
+    name = "reference circuit"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         from qgan_qiskit.circuits.reference import REFERENCE_CIRCUITS
@@ -61,7 +58,7 @@ class _DrawerName(click.ParamType):
 
 @click.group()
 def command() -> None:
-    """Draw circuits; print and compare the reference circuits."""
+    """Draw circuits; write and compare the reference circuits."""
 
 
 @command.command()
@@ -72,21 +69,16 @@ def command() -> None:
     show_default=True,
     help="Whose sub-generator circuit to build.",
 )
-@_from_config("num_qubits")
-@_from_config("reps")
-@_from_config("encoding")
-@_from_config("entangler")
-@_from_config("readout")
-@_from_config("num_ancillas")
-@click.option(
-    "--ansatz",
-    metavar="FILE",
-    show_default="none",
-    help="OpenQASM 3 file of your own circuit, instead of building one.",
-)
-@_from_config("input_names")
-@_from_config("weight_names")
-@click.option("--drawer", type=_DrawerName(), show_default="none", help="Reference circuit, instead of building one.")
+@_option_from_config("num_qubits")
+@_option_from_config("reps")
+@_option_from_config("encoding")
+@_option_from_config("entangler")
+@_option_from_config("readout")
+@_option_from_config("num_ancillas")
+@click.option("--ansatz", metavar="FILE", show_default="none", help="Draw the circuit of this OpenQASM 3 file instead.")
+@_option_from_config("input_names")
+@_option_from_config("weight_names")
+@click.option("--reference", type=_ReferenceName(), show_default="none", help="Draw this reference circuit instead.")
 @click.option(
     "--style",
     type=click.Choice(("text", "mpl", "latex")),
@@ -104,7 +96,7 @@ def command() -> None:
     "--fold",
     type=click.IntRange(min=-1),
     show_default="width of the terminal, or 25 layers",
-    help="Break lines after so many columns of text (from 20) or layers of a picture (from 1); -1 never breaks.",
+    help="Line length in columns of text (at least 20) or layers of a picture (at least 1); -1 never breaks lines.",
 )
 @click.pass_context
 def draw(
@@ -113,29 +105,28 @@ def draw(
     ansatz: str | None,
     input_names: str | None,
     weight_names: str | None,
-    drawer: str | None,
+    reference: str | None,
     style: str,
     output: str | None,
     fold: int | None,
     **builder_options: Any,
 ) -> None:
     """Draw a circuit: built from options, read from a file, or a reference circuit."""
-    _refuse_two_sources(ctx)
+    _reject_ignored_options(ctx)
     if ansatz is None and (input_names is not None or weight_names is not None):
         raise UsageError("--input-names and --weight-names name parameters of a file: give --ansatz too")
-    config = _settings(model, {name: value for name, value in builder_options.items() if value is not None})
-    from qgan_qiskit.circuits import ParameterNames, build_circuit_spec
-    from qgan_qiskit.circuits import draw as draw_ansatz
-    from qgan_qiskit.circuits import reference as cabinet
+    config = _build_config(model, {name: value for name, value in builder_options.items() if value is not None})
+    from qgan_qiskit import circuits
+    from qgan_qiskit.circuits.reference import build_reference
 
     circuit: CircuitSpec | QuantumCircuit
     if ansatz is not None:
-        circuit = _of_file(ansatz, ParameterNames(input_names, weight_names))
-    elif drawer is not None:
-        circuit = cabinet.drawer(drawer)
+        circuit = _read_file(ansatz, circuits.ParameterNames(input_names, weight_names))
+    elif reference is not None:
+        circuit = build_reference(reference)
     else:
-        circuit = build_circuit_spec(config)
-    drawing = draw_ansatz(circuit, style, output=output, fold=fold)
+        circuit = circuits.build_circuit_spec(config)
+    drawing = circuits.draw(circuit, style, output=output, fold=fold)
     click.echo(f"wrote {output}" if drawing is None else drawing)
 
 
@@ -143,10 +134,10 @@ def draw(
 @click.argument("folder", default="circuits")
 def export(folder: str) -> None:
     """Write the reference circuits into FOLDER [default: circuits]."""
-    from qgan_qiskit.circuits import reference as cabinet
+    from qgan_qiskit.circuits.reference import REFERENCE_CIRCUITS, export_references
 
-    cabinet.export(folder)
-    click.echo(f"wrote {len(cabinet.REFERENCE_CIRCUITS)} drawers to {folder}")
+    export_references(folder)
+    click.echo(f"wrote {len(REFERENCE_CIRCUITS)} reference circuits to {folder}")
 
 
 @command.command()
@@ -154,61 +145,53 @@ def export(folder: str) -> None:
 @click.pass_context
 def check(ctx: click.Context, folder: str) -> None:
     """Compare FOLDER [default: circuits] with what the builders give; exit status 1 if a file differs."""
-    from qgan_qiskit.circuits import reference as cabinet
+    from qgan_qiskit.circuits.reference import REFERENCE_CIRCUITS, compare_references
 
-    differences = cabinet.check(folder)
+    differences = compare_references(folder)
     for difference in differences:
         click.echo(difference)
     if differences:
         ctx.exit(1)
-    click.echo(f"{len(cabinet.REFERENCE_CIRCUITS)} drawers match")
+    click.echo(f"{len(REFERENCE_CIRCUITS)} reference circuits match")
 
 
-def _of_file(path: str, names: ParameterNames) -> CircuitSpec | QuantumCircuit:
-    """Return the circuit of a file; one that can be drawn but not trained comes with a note."""
+def _read_file(path: str, names: ParameterNames) -> CircuitSpec | QuantumCircuit:
+    """Read the circuit of a file; notes say why one cannot be trained."""
     from qgan_qiskit.circuits import exporter_note, read_circuit, read_circuit_spec
 
-    circuit, declared = read_circuit(path)
-    if not declared:
+    circuit, parameters = read_circuit(path)
+    if not parameters:
         if names:
-            raise UsageError(
-                "--input-names and --weight-names name parameters, and the circuit has none: leave them out"
-            )
-        why = "OpenQASM 2 has no free parameters" if declared is None else "it has no free parameters"
-        click.echo(f"note: {path} can be drawn but not trained: {why}", err=True)
+            raise UsageError("--input-names and --weight-names name parameters, but the circuit has none: remove them")
+        reason = "OpenQASM 2 has no free parameters" if parameters is None else "it has no free parameters"
+        click.echo(f"note: {path} can be drawn but not trained: {reason}", err=True)
         return circuit
-    ansatz = read_circuit_spec(path, names=names)
+    spec = read_circuit_spec(path, names=names)
     if note := exporter_note(path):
         click.echo(f"note: {note}", err=True)
-    if not ansatz.num_inputs:
+    if not spec.num_inputs:
         click.echo(f"note: {path} can be drawn but not generate images: it has no inputs", err=True)
     if names:
-        for what, parameters in (("inputs", ansatz.input_parameters), ("weights", ansatz.weight_parameters)):
-            click.echo(f"{what} in order: {', '.join(parameter.name for parameter in parameters) or 'none'}", err=True)
-    return ansatz
+        for role, ordered in (("inputs", spec.input_parameters), ("weights", spec.weight_parameters)):
+            click.echo(f"{role} in order: {', '.join(parameter.name for parameter in ordered) or 'none'}", err=True)
+    return spec
 
 
-def _settings(model: str, given: dict[str, Any]) -> HybridQConfig | MosaiqConfig | QgpatchConfig:
-    """Return the settings of a model with some changed.
-
-    Raises:
-        UsageError: the model has no such setting, or its value is out of range.
-    """
-    for name in given:
+def _build_config(model: str, settings: dict[str, Any]) -> HybridQConfig | MosaiqConfig | QgpatchConfig:
+    for name in settings:
         if name not in _MODELS[model].model_fields:
-            raise UsageError(f"{option_name(name)} is not a setting of {model}: leave it out")
+            raise UsageError(f"{option_name(name)} is not a setting of {model}: remove it")
     try:
-        return _MODELS[model](**given)
+        return _MODELS[model](**settings)
     except ValidationError as error:
         raise UsageError(problem_line(error, options=True)) from None
 
 
-def _refuse_two_sources(ctx: click.Context) -> None:
-    """Refuse options that would be silently ignored: the circuit comes from one place."""
+def _reject_ignored_options(ctx: click.Context) -> None:
     given = [
         option_name(name)
-        for name in ("ansatz", "drawer", "model", *_SHAPE)
+        for name in ("ansatz", "reference", "model", *_BUILDER_OPTIONS)
         if ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     ]
-    if len(given) > 1 and given[0] in ("--ansatz", "--drawer"):
-        raise UsageError(f"{given[0]} cannot be used with {', '.join(given[1:])}; the circuit comes from one of them")
+    if len(given) > 1 and given[0] in ("--ansatz", "--reference"):
+        raise UsageError(f"{given[0]} cannot be used with {', '.join(given[1:])}; give only one source of the circuit")

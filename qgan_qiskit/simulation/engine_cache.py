@@ -12,10 +12,9 @@ import torch
 from qiskit.circuit import AnnotatedOperation, Instruction, Operation, Parameter, ParameterExpression, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits import CircuitSpec
+from qgan_qiskit.circuits import CircuitSpec, check_listed_once
 from qgan_qiskit.circuits.gate_definitions import definition_of, is_standard
 from qgan_qiskit.circuits.parameter_expressions import Expression
-from qgan_qiskit.circuits.validation import check_listed_once
 from qgan_qiskit.errors import CircuitError, UsageError
 from qgan_qiskit.simulation import llvm as native
 from qgan_qiskit.simulation.engine import Engine

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
-from qgan_qiskit.circuits.validation import check_observables
+from qgan_qiskit.circuits import check_observables
 from qgan_qiskit.simulation.ir import Fixed
 
 _TO_Z = {

@@ -13,8 +13,14 @@ from typing import Any
 
 import torch
 
-from qgan_qiskit.circuits import CircuitSpec, circuit_digest, circuit_spec_to_qasm, exporter_note
-from qgan_qiskit.circuits.metadata import circuit_metadata, metadata_text
+from qgan_qiskit.circuits import (
+    CircuitSpec,
+    circuit_digest,
+    circuit_metadata,
+    circuit_spec_to_qasm,
+    exporter_note,
+    metadata_text,
+)
 from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, HybridQConfig, RunConfig, is_conditional
 from qgan_qiskit.config.base import expanded
 from qgan_qiskit.console import log_to_stderr, logs_to_stderr

@@ -10,8 +10,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qgan_qiskit.analysis.gradient_variance import fitted_decay, gradient_variance, gradients, observables_of
-from qgan_qiskit.circuits import CircuitSpec, hybridq_ansatz
-from qgan_qiskit.circuits.qasm.parameter_names import numbered_parameters
+from qgan_qiskit.circuits import CircuitSpec, hybridq_ansatz, numbered_parameters
 
 
 def turned(num_qubits, gates="y", reps=1):

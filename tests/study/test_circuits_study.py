@@ -117,9 +117,9 @@ def test_cells_travel_to_other_machines(folder, ghz):
 
 
 def test_a_files_gradients_are_of_the_pauli_that_it_measures(folder, ghz):
-    cabinet = Path(__file__).parents[2] / "circuits"
+    references = Path(__file__).parents[2] / "circuits"
     names = {"mosaiq_q5_r6": "X", "mediq_q16_r8": "X", "hybridq_q4_r2": "Z"}
-    cells = cells_of_files(folder, [*(cabinet / f"{name}.qasm" for name in names), ghz], CircuitsConfig())
+    cells = cells_of_files(folder, [*(references / f"{name}.qasm" for name in names), ghz], CircuitsConfig())
     assert [cell.pauli for cell in cells] == [*names.values(), "Z"]
 
 

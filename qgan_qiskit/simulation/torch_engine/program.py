@@ -24,7 +24,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from qgan_qiskit import memory
-from qgan_qiskit.circuits.validation import check_observables
+from qgan_qiskit.circuits import check_observables
 from qgan_qiskit.simulation.ir import Fixed, Rotation, Stage, lower, register_map, schedule
 from qgan_qiskit.simulation.observables import common_basis, diagonalized, tables
 from qgan_qiskit.simulation.parameter_columns import check_known, coefficients

@@ -57,15 +57,15 @@ def test_pictures_by_ending(tmp_path, ending, start):
 @pytest.mark.parametrize(
     ("arguments", "pattern"),
     [
-        ({"style": "ascii"}, "style is 'ascii'; choose one of text, mpl, latex"),
-        ({"style": "mpl"}, r"style mpl writes a picture, and no file was given; name one ending in .png, .svg, .pdf"),
-        ({"style": "mpl", "output": "a.txt"}, "and 'a.txt' was given"),
-        ({"style": "text", "output": "a.png"}, "style text writes text, and 'a.png' is a picture; use style mpl"),
-        ({"style": "text", "fold": 19}, "fold is 19; with style text give at least 20, or -1"),
-        ({"style": "mpl", "fold": 0, "output": "a.png"}, "fold is 0; with style mpl give at least 1"),
+        ({"style": "ascii"}, "style is 'ascii'"),
+        ({"style": "mpl"}, r"no file.*\.png"),
+        ({"style": "mpl", "output": "a.txt"}, "'a.txt'"),
+        ({"style": "text", "output": "a.png"}, "'a.png'.* style mpl"),
+        ({"style": "text", "fold": 19}, "fold is 19.* 20"),
+        ({"style": "mpl", "fold": 0, "output": "a.png"}, "fold is 0.* 1"),
     ],
 )
-def test_refusals(arguments, pattern):
+def test_invalid_arguments(arguments, pattern):
     with pytest.raises(CircuitError, match=pattern):
         draw(SMALL, **arguments)
 
@@ -82,7 +82,7 @@ def test_missing_library_names_the_extra(tmp_path, library, style, needs):
     output = tmp_path / ("a.png" if style == "mpl" else "a.tex")
     with (
         library.disable_locally(),
-        pytest.raises(CircuitError, match=rf"style {style} needs {needs}; .*'\.\[draw\]'"),
+        pytest.raises(CircuitError, match=rf"style {style} .*{needs}.*'\.\[draw\]'"),
     ):
         draw(SMALL, style, output=output)
     assert not output.exists()
@@ -94,7 +94,7 @@ def test_a_folder_that_is_not_there(tmp_path, style, name):
         draw(SMALL, style, output=tmp_path / "nowhere" / name)
 
 
-def test_the_room_imports_neither_torch_nor_matplotlib():
+def test_the_package_imports_neither_torch_nor_matplotlib():
     program = "import qgan_qiskit.circuits.reference, sys; print(sorted({'torch', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -18,9 +18,9 @@ from qiskit.circuit import library as lib
 from qiskit.quantum_info import Operator, SparsePauliOp, random_unitary
 
 from qgan_qiskit.circuits import CircuitSpec, circuit_digest, circuit_spec_to_qasm, exporter_note, read_circuit_spec
-from qgan_qiskit.circuits.equivalence import check_same
-from qgan_qiskit.circuits.qasm.reader import circuit_of_text
-from qgan_qiskit.circuits.qasm.standard_gates import STANDARD, resolved
+from qgan_qiskit.circuits.qasm.gates import STANDARD, decompose_circuit
+from qgan_qiskit.circuits.qasm.reader import parse_circuit
+from qgan_qiskit.circuits.qasm.writer import check_same
 from qgan_qiskit.errors import CircuitError
 
 QUBITS = 3
@@ -115,12 +115,12 @@ def registers(rng):
     ][rng.integers(5)]
 
 
-def operator(ansatz, values):
-    parameters = (*ansatz.input_parameters, *ansatz.weight_parameters)
-    return Operator(ansatz.circuit.assign_parameters(dict(zip(parameters, values, strict=True))))
+def operator(spec, values):
+    parameters = (*spec.input_parameters, *spec.weight_parameters)
+    return Operator(spec.circuit.assign_parameters(dict(zip(parameters, values, strict=True))))
 
 
-@pytest.mark.parametrize("first_seed", range(0, 240, 40))
+@pytest.mark.parametrize("first_seed", range(0, 120, 40))
 def test_stored_circuits_are_those_given(tmp_path, first_seed):
     refused = 0
     for seed in range(first_seed, first_seed + 40):
@@ -131,26 +131,26 @@ def test_stored_circuits_are_those_given(tmp_path, first_seed):
             circuit.ry(parameter, number % QUBITS)
         circuit.compose(random_circuit(rng, parameters, QUBITS, 3, 4), inplace=True)
         order = [parameters[number] for number in rng.permutation(len(parameters))]
-        ansatz = CircuitSpec("given", circuit, order[:2], order[2:], [SparsePauliOp("ZIX")])
+        spec = CircuitSpec("given", circuit, order[:2], order[2:], [SparsePauliOp("ZIX")])
         path = tmp_path / "stored.qasm"
         try:
-            path.write_text(circuit_spec_to_qasm(ansatz), encoding="utf-8")
+            path.write_text(circuit_spec_to_qasm(spec), encoding="utf-8")
         except CircuitError as error:
             # Qiskit loses track of a parameter in some inverses of controlled gates, and cannot evaluate them either.
-            assert "which the circuit has not" in str(error), seed
+            assert "which is not in the circuit" in str(error), seed
             refused += 1
             continue
         back = read_circuit_spec(path)
         values = rng.uniform(-3, 3, len(parameters))
-        assert operator(back, values).equiv(operator(ansatz, values), rtol=0, atol=1e-8), seed
+        assert operator(back, values).equiv(operator(spec, values), rtol=0, atol=1e-8), seed
         # The copy in a run has the digest of the user's file.
-        same = CircuitSpec("back", back.circuit, back.input_parameters, back.weight_parameters, ansatz.observables)
-        assert circuit_digest(same) == circuit_digest(ansatz), seed
+        same = CircuitSpec("back", back.circuit, back.input_parameters, back.weight_parameters, spec.observables)
+        assert circuit_digest(same) == circuit_digest(spec), seed
     assert refused < 8
 
 
 def written(build, qubits=3):
-    """Return an ansatz of three parameters and its form read back."""
+    """Return a spec of three parameters and its form read back."""
     parameters = [Parameter(name) for name in ("x", "b", "a")]
     circuit = QuantumCircuit(qubits)
     for parameter in parameters:
@@ -160,8 +160,8 @@ def written(build, qubits=3):
 
 
 def qaoa(circuit, x, b, a):
-    ansatz = lib.qaoa_ansatz(SparsePauliOp(["ZZI", "IZZ"]), reps=1)
-    circuit.append(ansatz.assign_parameters([b, a]).to_gate(), [0, 1, 2])
+    spec = lib.qaoa_ansatz(SparsePauliOp(["ZZI", "IZZ"]), reps=1)
+    circuit.append(spec.assign_parameters([b, a]).to_gate(), [0, 1, 2])
 
 
 LIBRARY = {
@@ -198,25 +198,23 @@ NOT_EXPORTED = {"annotated", "isometry", "diagonal", "permutation", "circuit", "
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_the_library(tmp_path, name):
-    ansatz = written(LIBRARY[name])
+    spec = written(LIBRARY[name])
     path = tmp_path / "stored.qasm"
-    path.write_text(circuit_spec_to_qasm(ansatz), encoding="utf-8")
+    path.write_text(circuit_spec_to_qasm(spec), encoding="utf-8")
     for values in ((0.3, 1.1, -0.7), (-2.0, 0.4, 2.9)):
-        back, given = operator(read_circuit_spec(path), values), operator(ansatz, values)
+        back, given = operator(read_circuit_spec(path), values), operator(spec, values)
         assert back.equiv(given, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", sorted(set(LIBRARY) - NOT_EXPORTED))
 def test_what_qiskit_exports_reads_as_qiskit_means_it(tmp_path, name):
     """Of one call of each gate the exporter writes what it should; several calls are what it mixes up."""
-    ansatz = written(LIBRARY[name])
-    names = dict(
-        zip(ansatz.circuit.parameters, [Parameter(n) for n in ("theta_001", "theta_000", "x_000")], strict=True)
-    )
+    spec = written(LIBRARY[name])
+    names = dict(zip(spec.circuit.parameters, [Parameter(n) for n in ("theta_001", "theta_000", "x_000")], strict=True))
     path = tmp_path / "exported.qasm"
-    path.write_text(qasm3.dumps(ansatz.circuit.assign_parameters(names)), encoding="utf-8")
+    path.write_text(qasm3.dumps(spec.circuit.assign_parameters(names)), encoding="utf-8")
     values = (0.3, 1.1, -0.7)
-    assert operator(read_circuit_spec(path), values).equiv(operator(ansatz, values), rtol=0, atol=1e-8)
+    assert operator(read_circuit_spec(path), values).equiv(operator(spec, values), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(("build", "noted"), [(qaoa, True), (LIBRARY["rzz"], False), (LIBRARY["pauli"], False)])
@@ -225,7 +223,7 @@ def test_a_file_that_the_exporter_may_have_changed_comes_with_a_note(tmp_path, b
     path.write_text(qasm3.dumps(written(build).circuit), encoding="utf-8")
     note = exporter_note(path)
     assert (note is not None) == noted
-    assert not noted or "are called like inputs" in note
+    assert not noted or "circuit_spec_to_qasm" in note
     path.write_text(circuit_spec_to_qasm(written(build)), encoding="utf-8")
     assert exporter_note(path) is None
 
@@ -241,7 +239,7 @@ def test_each_gate_that_qiskit_exports_reads_as_qiskit_means_it():
         ):
             circuit = QuantumCircuit(qubits)
             circuit.append(gate(*arguments[:number]), range(qubits))
-            back, _ = circuit_of_text(qasm3.dumps(circuit), "exported")
+            back, _ = parse_circuit(qasm3.dumps(circuit), "exported")
             named = {parameter.name: value for parameter, value in values.items()}
             back = back.assign_parameters({p: named[p.name] for p in back.parameters})
             given = circuit.assign_parameters({p: values[p] for p in circuit.parameters})
@@ -251,11 +249,9 @@ def test_each_gate_that_qiskit_exports_reads_as_qiskit_means_it():
 def test_a_gate_whose_definition_is_another_is_refused():
     # Qiskit applies the exponential of the sum, and defines the gate as a product that approximates it.
     terms = SparsePauliOp(["XXI", "IZZ", "YIY"], [0.3, 1, -2])
-    ansatz = written(lambda c, x, b, a: c.append(lib.PauliEvolutionGate(terms, time=a), [2, 0, 1]))
-    with pytest.raises(
-        CircuitError, match=r"gate 'PauliEvolution' on qubit 2, 0, 1 does something else than the gates of"
-    ):
-        circuit_spec_to_qasm(ansatz)
+    spec = written(lambda c, x, b, a: c.append(lib.PauliEvolutionGate(terms, time=a), [2, 0, 1]))
+    with pytest.raises(CircuitError, match=r"PauliEvolution.* on qubit 2, 0, 1"):
+        circuit_spec_to_qasm(spec)
 
 
 @pytest.mark.parametrize(
@@ -268,9 +264,9 @@ def test_a_gate_whose_definition_is_another_is_refused():
     ],
 )
 def test_a_difference_is_found(change):
-    ansatz = written(lambda c, x, b, a: c.cx(0, 1))
-    first, second = resolved(ansatz.circuit), resolved(ansatz.circuit)
+    spec = written(lambda c, x, b, a: c.cx(0, 1))
+    first, second = decompose_circuit(spec.circuit), decompose_circuit(spec.circuit)
     check_same(first, second)
     change(second)
-    with pytest.raises(CircuitError, match="in place of"):
+    with pytest.raises(CircuitError, match="instead of"):
         check_same(first, second)

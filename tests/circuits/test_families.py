@@ -1,12 +1,15 @@
-"""The builder against matrices written by hand with numpy.kron, qubit 0 being the last factor as in Qiskit."""
+"""The builders against matrices made with numpy alone; qubit 0 is the last Kronecker factor, as in Qiskit."""
 
 from functools import reduce
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from qiskit.quantum_info import Operator, Statevector
 
-from qgan_qiskit.circuits import hybridq_ansatz
+from qgan_qiskit.circuits import hybridq_ansatz, qgpatch_ansatz
+from qgan_qiskit.circuits.families import projected_parities
 from qgan_qiskit.errors import CircuitError
 
 PAULI = {"x": np.array([[0, 1], [1, 0]]), "z": np.diag([1, -1])}
@@ -101,17 +104,73 @@ def test_name_and_source_tell_variants_apart():
     assert hybridq_ansatz(5, 6).source.startswith("HybridQ, arXiv 2506.21015v1, section 3.2")
 
 
+def tutorial_probabilities(inputs, weights):
+    """Return PennyLane's probabilities: wire 0 is the most significant bit, CZ on even pairs, then on odd pairs."""
+    count = len(inputs)
+    bits = (np.arange(2**count)[:, None] >> np.arange(count)[::-1]) & 1
+    state = reduce(np.kron, [ry(angle) for angle in inputs])[:, 0]
+    for layer in weights:
+        state = reduce(np.kron, [ry(angle) for angle in layer]) @ state
+        for pairs in (range(0, count - 1, 2), range(1, count - 1, 2)):
+            for wire in pairs:
+                state = state * np.where(bits[:, wire] & bits[:, wire + 1], -1, 1)
+    return np.abs(state) ** 2
+
+
 @pytest.mark.parametrize(
-    ("arguments", "pattern"),
+    ("qubits", "ancillas", "reps"), [(5, 1, 5), (5, 1, 6), (3, 2, 1), (4, 0, 2), (2, 1, 3), (1, 0, 1)]
+)
+def test_first_probabilities_are_the_tutorials_with_wires_from_the_other_end(qubits, ancillas, reps):
+    rng = np.random.default_rng([qubits, ancillas, reps])
+    inputs, weights = rng.uniform(0, np.pi, qubits), rng.uniform(-np.pi, np.pi, (reps, qubits))
+    shown = 2 ** (qubits - ancillas)
+    expected = tutorial_probabilities(inputs[::-1], weights[:, ::-1])[:shown]  # as its partial measurement cuts them
+    state = Statevector(bound(qgpatch_ansatz(qubits, reps, num_ancillas=ancillas), inputs, weights.ravel()))
+    np.testing.assert_allclose(state.probabilities()[:shown], expected, atol=1e-12)
+
+
+@given(st.integers(1, 5), st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_parities_are_the_walsh_hadamard_transform_of_the_probabilities(shown, ancillas, seed):
+    state = np.random.default_rng(seed).normal(size=(2 ** (shown + ancillas), 2)) @ [1, 1j]
+    state = Statevector(state / np.linalg.norm(state))
+    # Qubit 0 is the last character of a label, and the ancillas are the first ones.
+    joint = [state.probabilities_dict().get(f"{j:0{shown + ancillas}b}", 0.0) for j in range(2**shown)]
+    expected = [sum((-1) ** (j & s).bit_count() * p for j, p in enumerate(joint)) for s in range(2**shown)]
+    found = [state.expectation_value(o).real for o in projected_parities(shown + ancillas, ancillas)]
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_all_observables_together_have_as_many_strings_as_basis_states():
+    for qubits, ancillas in ((5, 1), (4, 0), (4, 3)):
+        labels = [label for o in projected_parities(qubits, ancillas) for label in o.paulis.to_labels()]
+        assert len(labels) == len(set(labels)) == 2**qubits
+        assert set("".join(labels)) == {"I", "Z"}
+
+
+def test_qgpatch_sizes_and_names():
+    ansatz = qgpatch_ansatz()
+    assert (ansatz.num_inputs, ansatz.num_weights, ansatz.num_observables) == (5, 25, 16)
+    assert ansatz.circuit.count_ops() == {"ry": 30, "cz": 20}
+    sizes = [(q, r, a) for q in (2, 3) for r in (1, 2) for a in (0, 1)]
+    assert len({qgpatch_ansatz(q, r, num_ancillas=a).name for q, r, a in sizes}) == len(sizes)
+    assert "arXiv 2010.06201" in ansatz.source
+
+
+@pytest.mark.parametrize(
+    ("build", "arguments", "culprit"),
     [
-        ({"encoding": "rz"}, "encoding is 'rz'; choose one of ry, ry_rx"),
-        ({"entangler": "CX"}, "entangler is 'CX'; choose one of cx, cz"),
-        ({"readout": "y"}, "readout is 'y'; choose one of z, x"),
-        ({"num_qubits": 0}, "num_qubits is 0; give a whole number of at least 1"),
-        ({"reps": 0}, "reps is 0; give"),
-        ({"reps": 2.0}, "reps is 2.0; give"),
+        (hybridq_ansatz, {"encoding": "rz"}, "encoding is 'rz'"),
+        (hybridq_ansatz, {"entangler": "CX"}, "entangler is 'CX'"),
+        (hybridq_ansatz, {"readout": "y"}, "readout is 'y'"),
+        (hybridq_ansatz, {"num_qubits": 0}, "num_qubits is 0"),
+        (hybridq_ansatz, {"reps": 0}, "reps is 0"),
+        (hybridq_ansatz, {"reps": 2.0}, "reps is 2.0"),
+        (qgpatch_ansatz, {"num_qubits": 0}, "num_qubits is 0"),
+        (qgpatch_ansatz, {"reps": True}, "reps is True"),
+        (qgpatch_ansatz, {"num_ancillas": -1}, "num_ancillas is -1"),
+        (qgpatch_ansatz, {"num_ancillas": 5}, "num_ancillas is 5 of 5"),
     ],
 )
-def test_refusals(arguments, pattern):
-    with pytest.raises(CircuitError, match=pattern):
-        hybridq_ansatz(**arguments)
+def test_invalid_arguments(build, arguments, culprit):
+    with pytest.raises(CircuitError, match=culprit):
+        build(**arguments)

@@ -1,4 +1,4 @@
-"""Every circuit that an ansatz refuses, by the words of the refusal; and what it keeps."""
+"""What a circuit spec rejects, by class and key word of the error, and what it keeps."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def circuit_of(change=lambda circuit: None):
     return circuit
 
 
-def build_circuit_spec(circuit, inputs=(X,), weights=(T,), observables=(ZZ,)):
+def build_spec(circuit, inputs=(X,), weights=(T,), observables=(ZZ,)):
     return CircuitSpec("test", circuit, inputs, weights, observables)
 
 
@@ -57,40 +57,40 @@ def loop(circuit):
         circuit.x(0)
 
 
-REFUSED_GATES = {
-    "measure": (lambda c: c.measure_all(), r"'measure' on qubit 0 is not a unitary gate; remove measurements"),
-    "reset": (lambda c: c.reset(1), r"'reset' on qubit 1 is not a unitary gate"),
-    "inner reset": (instruction_with_reset, r"'reset' on qubit 0 in 'again' is not a unitary gate"),
-    "if": (branch, r"'if_else' on qubit 0 is not a unitary gate; .*control flow"),
-    "loop": (loop, r"'for_loop' on qubit 0 is not a unitary gate"),
-    "delay": (lambda c: c.delay(10, 0), r"'delay' on qubit 0 is not a unitary gate"),
-    "initialize": (lambda c: c.initialize([1, 0], 0), r"'reset' on qubit 0 in 'initialize' is not a unitary gate"),
-    "clbits": (lambda c: c.add_register(ClassicalRegister(3)), r"3 classical bit\(s\); remove them"),
+REJECTED_GATES = {
+    "measure": (lambda c: c.measure_all(), r"'measure' on qubit 0"),
+    "reset": (lambda c: c.reset(1), r"'reset' on qubit 1"),
+    "inner reset": (instruction_with_reset, r"'reset' on qubit 0 in 'again'"),
+    "if": (branch, r"'if_else' on qubit 0 .*control flow"),
+    "loop": (loop, r"'for_loop' on qubit 0"),
+    "delay": (lambda c: c.delay(10, 0), r"'delay' on qubit 0"),
+    "initialize": (lambda c: c.initialize([1, 0], 0), r"'reset' on qubit 0 in 'initialize'"),
+    "clbits": (lambda c: c.add_register(ClassicalRegister(3)), r"3 classical bit"),
     "variable": (lambda c: c.add_var("flag", True), r"'store'|classical variable 'flag'"),
     "opaque": (opaque, r"gate 'box' on qubit 1 has no definition"),
-    "rv": (lambda c: c.append(RVGate(T, 0, 0), [0]), r"gate 'rv' on qubit 0 has no definition .*standard gates"),
-    "root": (root, r"PowerModifier\(power=0.5\) cannot be applied to gate 'mine' on qubit 1 .*; write it out"),
+    "rv": (lambda c: c.append(RVGate(T, 0, 0), [0]), r"gate 'rv' on qubit 0"),
+    "root": (root, r"PowerModifier\(power=0.5\) .* gate 'mine' on qubit 1"),
     "clifford": (lambda c: c.append(Clifford(np.eye(4)), [1, 0]), r"'clifford' on qubit 1, 0 .* to_instruction\(\)"),
-    "product": (lambda c: c.rz((X * T).sign(), 1), r"angle .* of gate 'rz' on qubit 1 uses 'sign'"),
-    "sine": (lambda c: c.cp(X.sign(), 0, 1), r"gate 'cp' on qubit 0, 1 uses 'sign'"),
-    "inner": (lambda c: c.append(gate_with(T.sign()), [0]), r"'rz' on qubit 0 in 'mine' uses 'sign'"),
-    "complex": (lambda c: c.append(Gate("p", 1, [1j * T]), [0]), r"gate 'p' on qubit 0 is not a finite real number"),
-    "phase": (lambda c: setattr(c, "global_phase", T.sign()), r"the global phase uses 'sign'"),
+    "product": (lambda c: c.rz((X * T).sign(), 1), r"gate 'rz' on qubit 1 .*'sign'"),
+    "sine": (lambda c: c.cp(X.sign(), 0, 1), r"gate 'cp' on qubit 0, 1 .*'sign'"),
+    "inner": (lambda c: c.append(gate_with(T.sign()), [0]), r"'rz' on qubit 0 in 'mine' .*'sign'"),
+    "complex": (lambda c: c.append(Gate("p", 1, [1j * T]), [0]), r"gate 'p' on qubit 0 .*real"),
+    "phase": (lambda c: setattr(c, "global_phase", T.sign()), r"global phase .*'sign'"),
 }
 
 
-@pytest.mark.parametrize("case", REFUSED_GATES)
-def test_gates_refused(case):
-    change, pattern = REFUSED_GATES[case]
+@pytest.mark.parametrize("case", REJECTED_GATES)
+def test_rejected_gates(case):
+    change, pattern = REJECTED_GATES[case]
     with pytest.raises(CircuitError, match=pattern) as caught:
-        build_circuit_spec(circuit_of(change))
+        build_spec(circuit_of(change))
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, UsageError)
 
 
 def test_no_qubits():
     with pytest.raises(CircuitError, match="no qubits"):
-        build_circuit_spec(QuantumCircuit())
+        build_spec(QuantumCircuit())
 
 
 EXTRA = Parameter("extra")
@@ -109,32 +109,32 @@ EXTRA = Parameter("extra")
         ((Parameter("x_000"),), (T,), "'x_000' is not in the circuit"),
     ],
 )
-def test_lists_refused(inputs, weights, pattern):
+def test_rejected_parameters(inputs, weights, pattern):
     with pytest.raises(CircuitError, match=pattern):
-        build_circuit_spec(circuit_of(), inputs, weights)
+        build_spec(circuit_of(), inputs, weights)
 
 
 def test_weight_of_the_global_phase_alone():
     circuit = circuit_of()
     circuit.global_phase = EXTRA
-    with pytest.raises(CircuitError, match="'extra' turns no gate"):
-        build_circuit_spec(circuit, weights=(T, EXTRA))
+    with pytest.raises(CircuitError, match=r"'extra' .* global phase"):
+        build_spec(circuit, weights=(T, EXTRA))
 
 
 @pytest.mark.parametrize(
     ("observables", "pattern"),
     [
         ((), "no observables"),
-        ((ZZ, SparsePauliOp(["Z"])), r"observable 1 acts on 1 qubit\(s\), the circuit has 2"),
-        ((SparsePauliOp(["ZZ", "XI"], [1, 1j]),), "observable 0 is not Hermitian: the coefficient of XI"),
-        ((SparsePauliOp(["ZZ"], [np.nan]),), "coefficient .* of ZZ; use finite numbers"),
+        ((ZZ, SparsePauliOp(["Z"])), r"observable 1 .*1 qubit"),
+        ((SparsePauliOp(["ZZ", "XI"], [1, 1j]),), "not Hermitian.* XI"),
+        ((SparsePauliOp(["ZZ"], [np.nan]),), "of ZZ.* finite"),
         ((SparsePauliOp(["ZZ"], np.array([T])),), "parameterized coefficient"),
-        (("ZZ",), "observable 0 is a str; give a SparsePauliOp"),
+        (("ZZ",), "SparsePauliOp"),
     ],
 )
-def test_observables_refused(observables, pattern):
+def test_rejected_observables(observables, pattern):
     with pytest.raises(CircuitError, match=pattern):
-        build_circuit_spec(circuit_of(), observables=observables)
+        build_spec(circuit_of(), observables=observables)
 
 
 def accepted(circuit):
@@ -153,22 +153,22 @@ def accepted(circuit):
 def test_what_is_kept():
     circuit = QuantumCircuit(QuantumRegister(1, "a"), QuantumRegister(1, "b"))
     circuit.compose(circuit_of(accepted), inplace=True)
-    ansatz = CircuitSpec("mine", circuit, [X], [T], [ZZ, ZZ, ZZ], source="here")
-    assert (ansatz.num_qubits, ansatz.num_inputs, ansatz.num_weights, ansatz.num_observables) == (2, 1, 1, 3)
-    assert ansatz.input_parameters == (X,)
-    assert ansatz.observables == (ZZ, ZZ, ZZ)
-    assert ansatz.source == "here"
+    spec = CircuitSpec("mine", circuit, [X], [T], [ZZ, ZZ, ZZ], source="here")
+    assert (spec.num_qubits, spec.num_inputs, spec.num_weights, spec.num_observables) == (2, 1, 1, 3)
+    assert spec.input_parameters == (X,)
+    assert spec.observables == (ZZ, ZZ, ZZ)
+    assert spec.source == "here"
 
 
 def test_a_later_change_of_the_circuit_stays_outside():
     circuit = circuit_of()
-    ansatz = build_circuit_spec(circuit)
+    spec = build_spec(circuit)
     circuit.measure_all()
-    assert ansatz.circuit.num_clbits == 0
-    assert ansatz.circuit.count_ops() == {"ry": 2, "cx": 1}
+    assert spec.circuit.num_clbits == 0
+    assert spec.circuit.count_ops() == {"ry": 2, "cx": 1}
 
 
 def test_no_inputs_is_fine():
     circuit = QuantumCircuit(2)
     circuit.ry(T, 0)
-    assert build_circuit_spec(circuit, inputs=()).num_inputs == 0
+    assert build_spec(circuit, inputs=()).num_inputs == 0
