@@ -25,7 +25,7 @@ from qgan_qiskit.metrics.precision_recall import (
 )
 from qgan_qiskit.metrics.results import Better
 from qgan_qiskit.metrics.ssim import ms_ssim, scales, ssim
-from qgan_qiskit.stats import Bootstrap, normal_interval, order, share_interval
+from qgan_qiskit.stats import Bootstrap, normal_interval, shuffle_indices, wilson_interval
 
 # Pixels a side in the search for the nearest real image by pixels; and pairs whose similarity is averaged, at most.
 _SEARCH_SIDE, _PAIRS = 64, 1000
@@ -62,14 +62,14 @@ class Estimate:
         low, high = normal_interval(self.value, self.resampled_R, self.lowest, self.highest)
         if self.share_of is None:
             return low, high
-        least, most = share_interval(self.value, self.share_of)
+        least, most = wilson_interval(self.value, self.share_of)
         return min(low, least), max(high, most)
 
 
 def fid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the Fréchet Inception distance; both sets are resampled."""
     first, second = real.tap_NF, fake.tap_NF
-    counts = bootstrap.draws("fid", len(first), len(second))
+    counts = bootstrap.draw_counts("fid", len(first), len(second))
     resampled = None if counts is None else resampled_frechet_distances(first, second, *counts)
     return [Estimate(f"FID, {first.shape[1]}-d", frechet_distance(first, second), "lower", resampled, lowest=0)]
 
@@ -77,7 +77,7 @@ def fid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estima
 def kid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the kernel Inception distance; both sets are resampled."""
     first, second = real.tap_NF, fake.tap_NF
-    counts = bootstrap.draws("kid", len(first), len(second))
+    counts = bootstrap.draw_counts("kid", len(first), len(second))
     resampled = None if counts is None else resampled_kernel_distances(first, second, *counts)
     return [Estimate(f"KID, {first.shape[1]}-d", kernel_distance(first, second, bootstrap.seed), "lower", resampled)]
 
@@ -85,7 +85,7 @@ def kid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estima
 def inception(_: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the inception score, which real images have no part in."""
     logits = fake.logits_NK
-    counts = bootstrap.draws("is", len(logits))
+    counts = bootstrap.draw_counts("is", len(logits))
     resampled = None if counts is None else resampled_inception_scores(logits, *counts)
     return [Estimate("IS", inception_score(logits), "higher", resampled, lowest=1, highest=logits.shape[1])]
 
@@ -100,7 +100,7 @@ def ssim_to_nearest(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) ->
 def ms_ssim_of_pairs(_: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the mean similarity of random pairs of generated images, no image in two pairs; real pairs give the floor."""
     pairs = min(len(fake) // 2, _PAIRS)
-    first, second = order(len(fake), bootstrap.seed, "pairs")[: 2 * pairs].reshape(2, pairs)
+    first, second = shuffle_indices(len(fake), bootstrap.seed, "pairs")[: 2 * pairs].reshape(2, pairs)
     values = ms_ssim(fake.images_NHWC[first], fake.images_NHWC[second])
     name = f"MS-SSIM of pairs, {scales(fake.images_NHWC.shape[1])} scales"
     return [_mean(name, values, "near the floor", bootstrap, "ms-ssim", 0, 1)]
@@ -124,7 +124,7 @@ def copying(sample_M: np.ndarray, held_out_H: np.ndarray | None, bootstrap: Boot
         held_out_H: the same of held-out images, or None.
         bootstrap: resamples both.
     """
-    counts = bootstrap.draws("distances", len(sample_M))
+    counts = bootstrap.draw_counts("distances", len(sample_M))
     resampled = None
     if counts is not None:
         resampled = np.array([np.median(np.repeat(sample_M, row.astype(int))) for row in counts[0]])
@@ -132,7 +132,7 @@ def copying(sample_M: np.ndarray, held_out_H: np.ndarray | None, bootstrap: Boot
     if held_out_H is None:
         return [Estimate(name, value, "near the floor", resampled, lowest=0)]
     share, expected = memorization.memorization_rate(sample_M, held_out_H)
-    draws = bootstrap.draws("copied share", len(sample_M), len(held_out_H))
+    draws = bootstrap.draw_counts("copied share", len(sample_M), len(held_out_H))
     shares = None if draws is None else memorization.resampled_memorization_rates(sample_M, held_out_H, *draws)
     p_value = memorization.memorization_p_value(sample_M, held_out_H)
     return [
@@ -145,6 +145,6 @@ def copying(sample_M: np.ndarray, held_out_H: np.ndarray | None, bootstrap: Boot
 def _mean(
     name: str, values_N: np.ndarray, better: Better, bootstrap: Bootstrap, purpose: str, lowest: float, highest: float
 ) -> Estimate:
-    counts = bootstrap.draws(purpose, len(values_N))
+    counts = bootstrap.draw_counts(purpose, len(values_N))
     resampled = None if counts is None else counts[0] @ values_N / len(values_N)
     return Estimate(name, float(values_N.mean()), better, resampled, lowest, highest)

@@ -22,7 +22,7 @@ from qgan_qiskit.metrics.memorization import CopySearch, Found
 from qgan_qiskit.metrics.precision_recall import FEWEST as FEWEST_NEIGHBOURS
 from qgan_qiskit.metrics.results import MetricResult
 from qgan_qiskit.metrics.ssim import scales
-from qgan_qiskit.stats import Bootstrap, order
+from qgan_qiskit.stats import Bootstrap, shuffle_indices
 
 # Images needed on each side, where that is more than one.
 _FEWEST: dict[MetricName, int] = {"fid": 2, "kid": 2, "ms-ssim": 2, "prdc": FEWEST_NEIGHBOURS}
@@ -80,7 +80,7 @@ class Evaluator:
         self.number = min(config.metrics_number, len(real_NHWC))
         # Two disjoint sets of real images, as large as the measured ones if there are enough.
         self._half = min(config.metrics_number, len(real_NHWC) // 2)
-        chosen = order(len(real_NHWC), config.evaluation_seed, "real images")
+        chosen = shuffle_indices(len(real_NHWC), config.evaluation_seed, "real images")
         self._rows = chosen[: max(self.number, 2 * self._half)]
         self._searched_NHWC = training_THWC
         opened = open_network(config)

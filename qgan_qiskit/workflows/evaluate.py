@@ -147,7 +147,7 @@ def report(result: dict[str, Any]) -> str:
         rows = {row["run"]: [MetricResult(**figure) for figure in row["figures"]] for row in table["runs"]}
         data = table["data"]
         source = "synthetic lesions" if data["path"] is None else data["path"]
-        texts.append(f"{data['class_name']}, {data['part']} part of {source}\n\n{table_text(rows)}\n")
+        texts.append(f"{data['class_name']}, {data['split']} split of {source}\n\n{table_text(rows)}\n")
     return "\n".join(texts)
 
 

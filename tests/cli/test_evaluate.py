@@ -144,8 +144,8 @@ def test_several_runs_make_a_table_per_set_of_images(runs, main, tmp_path, weigh
     assert figures_of(content, 0, 0)["FID, 64-d"]["value"] != figures_of(content, 0, 1)["FID, 64-d"]["value"]
     assert figures_of(content, 0, 0)["FID, 64-d"]["floor"] == figures_of(content, 0, 1)["FID, 64-d"]["floor"]
     assert out.count("real against real ") == 2
-    assert "nevus, all part" in out
-    assert "melanoma, all part" in out
+    assert "nevus, all split" in out
+    assert "melanoma, all split" in out
     pictures = [row["picture"] for table in content["tables"] for row in table["runs"]]
     assert len(set(pictures)) == 3
     assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(pictures)
@@ -160,7 +160,7 @@ def test_other_real_images(runs, weights, main):
     own = read(runs["part"] / "evaluation.json")
     assert main("evaluate", runs["part"], *options, "--split", "test")[0] == 0
     test = read(runs["part"] / "evaluation.json")
-    assert test["tables"][0]["data"]["part"] == "test"
+    assert test["tables"][0]["data"]["split"] == "test"
     assert test["tables"][0]["digest"] != own["tables"][0]["digest"]
     assert figures_of(test)["FID, 64-d"]["value"] != figures_of(own)["FID, 64-d"]["value"]
     assert figures_of(test)["distance to training"]["real_number"] == own["tables"][0]["real_images"]

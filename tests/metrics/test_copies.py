@@ -136,7 +136,7 @@ def test_p_value_is_that_of_the_rank_test_and_one_sided():
 def test_a_resampled_share_is_that_of_the_repeated_distances():
     rng = np.random.default_rng(2)
     sample, held_out = rng.normal(-1, 1, 30), rng.normal(size=250)
-    counts = Bootstrap(6, 0).draws("test", 30, 250)
+    counts = Bootstrap(6, 0).draw_counts("test", 30, 250)
     for value, a, b in zip(resampled_memorization_rates(sample, held_out, *counts), *counts, strict=True):
         repeated = np.repeat(sample, a.astype(int)), np.repeat(held_out, b.astype(int))
         assert value == memorization_rate(*repeated)[0]

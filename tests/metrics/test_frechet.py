@@ -86,7 +86,7 @@ def test_bad_input_is_refused():
 def test_a_resampled_distance_is_that_of_the_repeated_rows(rows, size):
     rng = np.random.default_rng(3)
     first, second = rng.normal(size=(rows, size)), rng.normal(size=(rows + 5, size))
-    counts = Bootstrap(6, 0).draws("test", len(first), len(second))
+    counts = Bootstrap(6, 0).draw_counts("test", len(first), len(second))
     found = resampled_frechet_distances(first, second, *counts)
     for value, a, b in zip(found, *counts, strict=True):
         repeated = np.repeat(first, a.astype(int), axis=0), np.repeat(second, b.astype(int), axis=0)

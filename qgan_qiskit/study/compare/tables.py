@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from qgan_qiskit.stats import MOST_EXACT
+from qgan_qiskit.stats import MAX_EXACT_PAIRS
 from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.compare.folder import Study
 from qgan_qiskit.study.compare.paper import MOSAIQ_ROW_TWICE, SOURCE
@@ -150,7 +150,7 @@ def _notes(study: Study, rows: Sequence[Row], summary: Summary) -> Iterable[str]
         )
         yield (
             "⁴ p-values, two-sided, of the differences of logarithms: paired t-test, and test of all sign flips (never below "
-            f"2 / 2^pairs; drawn at random beyond {MOST_EXACT} pairs). Holm corrects for the number of lines. Seeds of one "
+            f"2 / 2^pairs; drawn at random beyond {MAX_EXACT_PAIRS} pairs). Holm corrects for the number of lines. Seeds of one "
             "class share its real images, so pairs are less independent than the tests assume. `results.json` has the same "
             "for plain differences."
         )

@@ -37,7 +37,7 @@ from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import latents
-from qgan_qiskit.stats import geometric, interval
+from qgan_qiskit.stats import geometric_mean_interval, t_interval
 from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.latent_geometry.plan import Cell
 
@@ -145,7 +145,7 @@ def _paths(
     result: dict[str, Any] = {"number": len(first_NZ), "step": settings.path_step}
     for name, values_N in (found | per_latent).items():
         arrays[f"paths_{name}"] = values_N
-        result[name] = interval(values_N) | {"percentiles": _percentiles(values_N)}
+        result[name] = t_interval(values_N) | {"percentiles": _percentiles(values_N)}
     if opened is not None:
         network, tap = opened
         result["network"] = {"tap": int(tap), "resize": settings.evaluation.resize, "weights_digest": network.digest}
@@ -171,10 +171,10 @@ def _fidelities(generator: Generator, first_NZ: Tensor, second_NZ: Tensor, array
     together_N = fidelities_NP.prod(axis=1)
     return {
         "number": len(fidelities_NP),
-        "sub_generator": interval(fidelities_NP.mean(axis=1)) | {"percentiles": _percentiles(fidelities_NP)},
+        "sub_generator": t_interval(fidelities_NP.mean(axis=1)) | {"percentiles": _percentiles(fidelities_NP)},
         "sub_generators": fidelities_NP.mean(axis=0).tolist(),
-        "together": geometric(together_N),
-        "trace_distance": interval(np.sqrt(1 - fidelities_NP).mean(axis=1)),
+        "together": geometric_mean_interval(together_N),
+        "trace_distance": t_interval(np.sqrt(1 - fidelities_NP).mean(axis=1)),
     }
 
 
