@@ -10,7 +10,7 @@ from qgan_qiskit.config.presets import preset
 from qgan_qiskit.errors import UsageError
 
 _FORM = re.compile(
-    r"(?P<model>[a-z0-9_]+)(:(?P<preset>[a-z0-9_]+))?(?P<classical baseline>\+baseline)?(@(?P<share>0?\.\d+|1))?"
+    r"(?P<model>[a-z0-9_]+)(:(?P<preset>[a-z0-9_]+))?(?P<classical_baseline>\+baseline)?(@(?P<share>0?\.\d+|1))?"
 )
 
 
@@ -21,7 +21,7 @@ class Entry:
     Attributes:
         model: its name.
         preset: which of its presets.
-        classical baseline: whether its circuits are replaced.
+        classical_baseline: whether its circuits are replaced.
         share: of the class's images that it is trained on, as often as it takes to see as many; measured against all of them.
     """
 
