@@ -54,6 +54,6 @@ def command(sources: tuple[Path, ...], device: str, output: Path | None, **optio
     lacking = [] if config.metrics == "all" else config.lacking_weights()
     if lacking:
         raise UsageError(f"--metrics {','.join(lacking)} needs --fid-weights, a file of Inception weights")
-    from qgan_qiskit.workflows.evaluate import evaluate, report
+    from qgan_qiskit.workflows.evaluate import evaluate, format_report
 
-    click.echo(report(evaluate(sources, changes.get("data", {}), config, output, say, device)))
+    click.echo(format_report(evaluate(sources, changes.get("data", {}), config, output, say, device)))

@@ -26,7 +26,7 @@ def _small_inception(monkeypatch):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Random weights up to the 64-d tap."""
+    """Random weights up to feature layer 64."""
     layers = {
         "Conv2d_1a_3x3": BasicConv2d(3, 32, kernel_size=3),
         "Conv2d_2a_3x3": BasicConv2d(32, 32, kernel_size=3),
@@ -70,7 +70,7 @@ def read(path):
 
 
 def figures_of(content, table=0, row=0):
-    return {figure["name"]: figure for figure in content["tables"][table]["runs"][row]["figures"]}
+    return {figure["name"]: figure for figure in content["tables"][table]["runs"][row]["results"]}
 
 
 def test_without_weights_pixels_are_compared_and_the_rest_is_noted(runs, main):
@@ -93,14 +93,14 @@ def test_with_weights_all_they_give_is_measured(runs, weights, main):
     content = read(runs["part"] / "evaluation.json")
     table = content["tables"][0]
     figures = figures_of(content)
-    copies = ["distance to training", "copied share", "copying p"]
+    copies = ["distance to training", "memorization rate", "memorization p"]
     assert list(figures) == [*FEATURES[:2], *PIXELS, *FEATURES[2:], *copies]
     parts = read(runs["part"] / "data.json")["counts"]["nevus"]
     assert table["real_images"] == parts
     assert table["held_out_images"] == 32 - parts > 0
     assert {figure["real_number"] for figure in figures.values()} == {parts}
     assert {figure["fake_number"] for figure in figures.values()} == {parts}
-    assert (content["format"], content["settings"]["bootstrap"]) == (1, 10)
+    assert (content["format"], content["settings"]["bootstrap"]) == (2, 10)
     assert content["versions"] == read(runs["part"] / "versions.json")
     picture = runs["part"] / table["runs"][0]["picture"]
     # Three columns: sample, training, held-out.
@@ -142,10 +142,10 @@ def test_several_runs_make_a_table_per_set_of_images(runs, main, tmp_path, weigh
         [runs["melanoma"].name],
     ]
     assert figures_of(content, 0, 0)["FID, 64-d"]["value"] != figures_of(content, 0, 1)["FID, 64-d"]["value"]
-    assert figures_of(content, 0, 0)["FID, 64-d"]["floor"] == figures_of(content, 0, 1)["FID, 64-d"]["floor"]
-    assert out.count("real against real ") == 2
-    assert "nevus, all split" in out
-    assert "melanoma, all split" in out
+    assert figures_of(content, 0, 0)["FID, 64-d"]["baseline"] == figures_of(content, 0, 1)["FID, 64-d"]["baseline"]
+    assert out.count("real-vs-real baseline ") == 2
+    assert "nevus, all images of" in out
+    assert "melanoma, all images of" in out
     pictures = [row["picture"] for table in content["tables"] for row in table["runs"]]
     assert len(set(pictures)) == 3
     assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(pictures)
@@ -175,7 +175,7 @@ def test_images_that_were_not_trained_on_are_not_searched_for_copies(runs, weigh
     (runs["all"] / "data.json").write_text(json.dumps({**data, "digest": "another"}))
     status, _, err = main("evaluate", runs["all"], "--fid-weights", weights)
     assert status == 0
-    assert f"the images that {runs['all'].name} was trained on are not found" in err
+    assert f"the training images of {runs['all'].name} are not found" in err
     assert "left out memorization" in err
     status, _, err = main("evaluate", runs["all"], "--fid-weights", weights, "--metrics", "memorization")
     assert status == 3
@@ -199,11 +199,15 @@ BAD = {
     "fid without weights": (["{run}", "--metrics", "ssim,fid"], 2, "--metrics fid needs --fid-weights"),
     "weights that are not there": (["{run}", "--fid-weights", "nothing.pth"], 3, "nothing.pth: cannot be read"),
     "weights that are none": (["{run}", "--fid-weights", "{run}/config.json"], 3, "as Inception weights"),
-    "a tap the file lacks": (["{run}", "--fid-weights", "{weights}", "--tap", "2048"], 3, "no 2048-d tap"),
+    "a layer the file lacks": (
+        ["{run}", "--fid-weights", "{weights}", "--feature-layer", "2048"],
+        3,
+        "no feature layer 2048",
+    ),
     "a score the file lacks": (["{run}", "--fid-weights", "{weights}", "--metrics", "is"], 3, "no class logits"),
-    "a tap that is none": (["{run}", "--tap", "100"], 2, "--tap"),
+    "a layer that is none": (["{run}", "--feature-layer", "100"], 2, "--feature-layer"),
     "one image": (["{run}", "--metrics-number", "1"], 2, "--metrics-number"),
-    "one resampling": (["{run}", "--bootstrap", "1"], 2, "--bootstrap: one resampling"),
+    "one resample": (["{run}", "--bootstrap", "1"], 2, "--bootstrap: one resample"),
     "too few for prdc": (
         ["{run}", "--fid-weights", "{weights}", "--metrics", "prdc", "--limit", "5"],
         3,
@@ -211,7 +215,7 @@ BAD = {
     ),
     "a class that is none": (["{run}", "--class", "wart"], 3, "no class 'wart'"),
     "data that are not there": (["{run}", "--data", "nothing"], 3, "no data at"),
-    "an empty part": (["{run}", "--split", "test", "--test-fraction", "0"], 3, "test part"),
+    "an empty part": (["{run}", "--split", "test", "--test-fraction", "0"], 3, "--test-fraction"),
     "shares that leave nothing": (["{run}", "--validation-fraction", "0.6", "--test-fraction", "0.6"], 2, "together"),
     "a folder as output": (["{run}", "--output", "{run}"], 2, "--output"),
     "an output in no folder": (["{run}", "--output", "no/folder.json"], 2, "there is no folder"),
@@ -289,7 +293,7 @@ except SystemExit:
 def test_a_class_that_is_called_all_is_measured_against_its_own_images(tmp_path):
     from qgan_qiskit.config import DataConfig
     from qgan_qiskit.data import read_images
-    from qgan_qiskit.workflows.evaluate import real_images
+    from qgan_qiskit.workflows.evaluate import read_real_images
 
     for label, number in (("all", 3), ("nv", 2)):
         (tmp_path / "source" / label).mkdir(parents=True)
@@ -297,6 +301,6 @@ def test_a_class_that_is_called_all_is_measured_against_its_own_images(tmp_path)
             pixels_HWC = np.random.default_rng(10 * number + k).integers(0, 255, (16, 16, 3)).astype(np.uint8)
             Image.fromarray(pixels_HWC).save(tmp_path / "source" / label / f"{k}.png")
     data = DataConfig(path=str(tmp_path / "source"), resolution=16, cache_dir=str(tmp_path / "cache"))
-    own = real_images(data.model_copy(update={"class_name": "all"}), 0)
+    own = read_real_images(data.model_copy(update={"class_name": "all"}), 0)
     assert own.names == tuple(f"all/{k}.png" for k in range(3))
     assert own.digest == read_images(data).select("all").digest

@@ -1,4 +1,4 @@
-"""The evaluator: its figures against the metrics by hand, floors, seeds, and sets that are odd, tiny or wrong."""
+"""The evaluator: its figures against the metrics by hand, baselines, seeds, and sets that are odd, tiny or wrong."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from qgan_qiskit.config import METRICS, EvaluationConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.metrics import Evaluator, MetricResult, frechet_distance, inception
 from qgan_qiskit.metrics.inception import Inception
-from qgan_qiskit.metrics.results import table_text
+from qgan_qiskit.metrics.results import format_table
 
 FROM_64 = {
     "fid": ["FID, 64-d"],
@@ -54,10 +54,10 @@ def named(figures):
 
 def test_all_that_the_file_can_give_and_what_it_lacks_is_said(config):
     evaluator = Evaluator(config(), images(30))
-    assert set(evaluator.names) == set(METRICS) - {"is"}
+    assert set(evaluator.metrics) == set(METRICS) - {"is"}
     assert len(evaluator.notes) == 2
-    assert "ends at the 64-d tap" in evaluator.notes[0]
-    assert evaluator.notes[1].startswith("left out is: up_to_64.pth ends at the 64-d tap")
+    assert "ends at feature layer 64" in evaluator.notes[0]
+    assert evaluator.notes[1].startswith("left out is: up_to_64.pth ends at feature layer 64")
     figures = evaluator.measure(images(30, 1))
     assert [figure.name for figure in figures] == [name for names in FROM_64.values() for name in names]
     for figure in figures:
@@ -66,11 +66,11 @@ def test_all_that_the_file_can_give_and_what_it_lacks_is_said(config):
         assert figure.seed == 0
         assert MetricResult(**json.loads(json.dumps(figure.as_dict(), allow_nan=False))) == figure
         network = figure.metric not in ("ssim", "ms-ssim")
-        assert (figure.tap, figure.resize) == ((64, "bilinear") if network else (None, None))
+        assert (figure.feature_layer, figure.resize) == ((64, "bilinear") if network else (None, None))
         assert (figure.weights_digest is not None) == network
 
 
-def test_values_and_floors_are_those_of_the_metric_by_hand(config, small_weights):
+def test_values_and_baselines_are_those_of_the_metric_by_hand(config, small_weights):
     real, fake = images(50), images(20, 1)
     figure = named(Evaluator(config("fid", metrics_number=20), real).measure(fake))["FID, 64-d"]
     network = Inception(small_weights)
@@ -79,13 +79,13 @@ def test_values_and_floors_are_those_of_the_metric_by_hand(config, small_weights
         levels = torch.from_numpy(some.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
         return network(levels, [64])[64].double().numpy()
 
-    # The choice of real images is the evaluator's own; the floor's two halves begin with it.
+    # The choice of real images is the evaluator's own; the baseline's two halves begin with it.
     rows = Evaluator(config("fid", metrics_number=20), real)._rows
     assert len(set(rows)) == len(rows) == 40
     assert figure.value == pytest.approx(frechet_distance(features(real[rows[:20]]), features(fake)), rel=1e-4)
     expected = frechet_distance(features(real[rows[:20]]), features(real[rows[20:]]))
-    assert figure.floor == pytest.approx(expected, rel=1e-4)
-    assert (figure.real_number, figure.fake_number, figure.floor_number) == (20, 20, 20)
+    assert figure.baseline == pytest.approx(expected, rel=1e-4)
+    assert (figure.real_number, figure.fake_number, figure.baseline_number) == (20, 20, 20)
 
 
 def test_real_images_against_themselves(config):
@@ -132,14 +132,14 @@ def test_held_out_images_give_share_and_test(config):
     copies = np.concatenate([fake[:15], real[:15, :, ::-1]])
     evaluator = Evaluator(config("memorization"), real, images(40, 2))
     new, copied = named(evaluator.measure(fake)), named(evaluator.measure(copies))
-    assert list(new) == ["distance to training", "copied share", "copying p"]
-    assert new["copied share"].floor == copied["copied share"].floor == pytest.approx(1 / 41)
-    assert new["copied share"].value < 0.2
-    assert copied["copied share"].value >= 0.5, "mirrored copies count"
-    assert copied["copying p"].value < 0.01
-    assert new["distance to training"].floor == copied["distance to training"].floor > 0
+    assert list(new) == ["distance to training", "memorization rate", "memorization p"]
+    assert new["memorization rate"].baseline == copied["memorization rate"].baseline == pytest.approx(1 / 41)
+    assert new["memorization rate"].value < 0.2
+    assert copied["memorization rate"].value >= 0.5, "mirrored copies count"
+    assert copied["memorization p"].value < 0.01
+    assert new["distance to training"].baseline == copied["distance to training"].baseline > 0
     assert {figure.real_number for figure in copied.values()} == {60}, "all training images are searched"
-    width, height = evaluator.pairs_picture(rows=3).size
+    width, height = evaluator.draw_closest_pairs(rows=3).size
     assert (width, height) == (6 + 3 * 134, 22 + 3 * 150)
 
 
@@ -150,18 +150,18 @@ def test_training_images_may_be_others_than_the_real_ones(config):
     assert found["distance to training"].value == 0
     assert found["FID, 64-d"].value > 0
     absent = Evaluator(config(), unseen, training_THWC=training[:0])
-    assert "memorization" not in absent.names
-    assert any("not at hand" in note for note in absent.notes)
+    assert "memorization" not in absent.metrics
+    assert any("not available" in note for note in absent.notes)
 
 
 def test_the_picture_needs_the_search(config):
     evaluator = Evaluator(config("fid,memorization"), images(20))
     with pytest.raises(ValueError, match="measurement"):
-        evaluator.pairs_picture()
+        evaluator.draw_closest_pairs()
     evaluator = Evaluator(config("fid"), images(20))
     evaluator.measure(images(20, 1))
     with pytest.raises(ValueError, match="memorization"):
-        evaluator.pairs_picture()
+        evaluator.draw_closest_pairs()
 
 
 def test_the_whole_file_gives_the_inception_score_and_the_deepest_tap(whole_weights):
@@ -171,9 +171,9 @@ def test_the_whole_file_gives_the_inception_score_and_the_deepest_tap(whole_weig
     found = named(evaluator.measure(images(4, 1)))
     assert list(found) == ["FID, 2048-d", "IS"]
     assert 1 <= found["IS"].value <= 1008
-    assert found["IS"].tap is None
+    assert found["IS"].feature_layer is None
     assert found["IS"].low is None
-    assert found["FID, 2048-d"].tap == 2048
+    assert found["FID, 2048-d"].feature_layer == 2048
 
 
 # --- odd sets: each a defined value, or a refusal in one line ---------------------------------------------------------
@@ -185,12 +185,12 @@ def test_few_real_images_leave_out_what_they_cannot_give(number, config):
     figures = evaluator.measure(images(max(number, 6), 1))
     assert all(np.isfinite(figure.value) for figure in figures)
     expected = {"ssim", "memorization"} | ({"fid", "kid", "ms-ssim"} if number >= 2 else set())
-    assert set(evaluator.names) == expected | ({"prdc"} if number >= 6 else set())
-    # Half of the images on each side of the floor.
-    floors = {figure.metric: figure.floor for figure in figures}
-    assert (floors["ssim"] is not None) == (number >= 2)
-    assert (floors.get("fid") is not None) == (number >= 4)
-    assert (floors.get("prdc") is not None) == (number >= 12)
+    assert set(evaluator.metrics) == expected | ({"prdc"} if number >= 6 else set())
+    # Half of the images on each side of the baseline.
+    baselines = {figure.metric: figure.baseline for figure in figures}
+    assert (baselines["ssim"] is not None) == (number >= 2)
+    assert (baselines.get("fid") is not None) == (number >= 4)
+    assert (baselines.get("prdc") is not None) == (number >= 12)
     fid = named(figures).get("FID, 64-d")
     assert fid is None or (fid.low is None) == (number < 10)
 
@@ -218,9 +218,9 @@ def test_no_images(config):
 
 def test_more_images_asked_for_than_there_are(config):
     evaluator = Evaluator(config("fid,kid", metrics_number=1000), images(21))
-    assert evaluator.number == 21
+    assert evaluator.sample_size == 21
     figure = named(evaluator.measure(images(30, 1)))["FID, 64-d"]
-    assert (figure.real_number, figure.fake_number, figure.floor_number) == (21, 30, 10)
+    assert (figure.real_number, figure.fake_number, figure.baseline_number) == (21, 30, 10)
 
 
 @pytest.mark.parametrize("side", ["real", "fake", "both"])
@@ -233,7 +233,7 @@ def test_constant_images_have_values(side, config):
         assert all(np.isfinite(value) for value in (figure.value, figure.low, figure.high) if value is not None)
     if side == "both":
         assert found["FID, 64-d"].value == pytest.approx(0, abs=1e-6)
-        assert found["copied share"].value == 1
+        assert found["memorization rate"].value == 1
         assert found["coverage, k = 5"].value == 1
     else:
         assert found["FID, 64-d"].value > 0.01
@@ -255,22 +255,22 @@ def test_missing_weights(metric):
     with pytest.raises(DataError, match=f"{metric} cannot be measured: there are no --fid-weights"):
         Evaluator(EvaluationConfig(metrics=metric), images(20))
     evaluator = Evaluator(EvaluationConfig(metrics="all"), images(20))
-    assert evaluator.names == ("ssim", "ms-ssim")
+    assert evaluator.metrics == ("ssim", "ms-ssim")
     assert evaluator.notes[0].startswith("left out fid, kid, is, prdc, memorization: there are no --fid-weights")
 
 
 def test_what_the_weights_lack_is_refused_by_name(config, tmp_path):
-    with pytest.raises(DataError, match=r"has no class logits \(for the inception score\), only taps 64"):
+    with pytest.raises(DataError, match=r"has no class logits \(for the inception score\), only feature layers 64"):
         Evaluator(config("is"), images(20))
-    with pytest.raises(DataError, match="has no 2048-d tap, only taps 64"):
-        Evaluator(config("all", tap="2048"), images(20))
+    with pytest.raises(DataError, match="has no feature layer 2048, only feature layers 64"):
+        Evaluator(config("all", feature_layer="2048"), images(20))
     with pytest.raises(DataError, match=r"nothing\.pth"):
         Evaluator(EvaluationConfig(metrics="fid", fid_weights=str(tmp_path / "nothing.pth")), images(20))
 
 
 def test_tiny_images(config):
     evaluator = Evaluator(config(), images(12, side=8))
-    assert "ms-ssim" not in evaluator.names
+    assert "ms-ssim" not in evaluator.metrics
     assert "images of at least 11 pixels a side are needed, not 8" in " ".join(evaluator.notes)
     assert "SSIM to nearest real" in named(evaluator.measure(images(12, 1, side=8)))
     with pytest.raises(DataError, match="11 pixels"):
@@ -291,20 +291,25 @@ def test_no_resamplings_no_intervals(config):
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_shows_every_figure_floor_and_how_it_was_measured(config):
+def test_the_table_shows_every_figure_baseline_and_how_it_was_measured(config):
     figures = Evaluator(config(), images(30), images(12, 4)).measure(images(30, 1))
     moved = [replace(figure, value=figure.value + 1) for figure in figures]
     for width in (60, 120, 1000):
-        text = table_text({"one": figures, "another run": moved}, width)
+        text = format_table({"one": figures, "another run": moved}, width)
         lines = text.splitlines()
         assert max(map(len, lines)) <= max(width, 120)
         rows = {label: " ".join(line for line in lines if line.startswith(label)) for label in ("one", "another run")}
-        floors = " ".join(line for line in lines if line.startswith("real against real "))
+        baselines = " ".join(line for line in lines if line.startswith("real-vs-real baseline "))
         for figure, other in zip(figures, moved, strict=True):
             assert figure.name in text
             assert f"{figure.value:.4g}" in rows["one"]
             assert f"{other.value:.4g}" in rows["another run"]
-            assert "-" in floors if figure.floor is None else f"{figure.floor:.4g}" in floors
-        for words in ("30 real and 30 generated images", "tap 64", figures[0].weights_digest[:12], "15 real images"):
+            assert "-" in baselines if figure.baseline is None else f"{figure.baseline:.4g}" in baselines
+        for words in (
+            "30 real and 30 generated images",
+            "feature layer 64",
+            figures[0].weights_digest[:12],
+            "15 real images",
+        ):
             assert words in text
-    assert "Inception" not in table_text({"one": [f for f in figures if f.weights_digest is None]})
+    assert "Inception" not in format_table({"one": [f for f in figures if f.weights_digest is None]})

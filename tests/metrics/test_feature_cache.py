@@ -69,7 +69,7 @@ def test_anything_else_is_computed_anew(change, measure, seen, tmp_path, weights
     elif change == "filter":
         settings["resize"] = "bicubic-antialias"
     else:
-        settings = {"fid_weights": str(weights_up_to(192)), "tap": "64"}
+        settings = {"fid_weights": str(weights_up_to(192)), "feature_layer": "64"}
     fresh = measure(real, folder="other", **settings)
     looks = sum(seen)
     seen.clear()

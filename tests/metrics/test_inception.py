@@ -43,23 +43,23 @@ def test_genuine_weights_equal_torch_fidelity_as_far_as_they_go(their_network):
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     finally:
         their_network.load_state_dict(before)
-    assert (network.taps, network.has_logits) == ((64, 192, 768), False)
-    assert "768-d" in network.lacks
+    assert (network.feature_layers, network.has_logits) == ((64, 192, 768), False)
+    assert "layer 768" in network.limitation
     assert network.digest == hashlib.sha256(REAL.read_bytes()).hexdigest()
 
 
 def test_a_file_is_read_as_far_as_it_goes_and_what_it_lacks_is_said(weights_up_to, whole_weights):
     whole = Inception(whole_weights)
-    assert (whole.taps, whole.has_logits, whole.lacks) == ((64, 192, 768, 2048), True, "")
+    assert (whole.feature_layers, whole.has_logits, whole.limitation) == ((64, 192, 768, 2048), True, "")
     image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    for tap in whole.taps:
-        path = weights_up_to(tap)
+    for layer in whole.feature_layers:
+        path = weights_up_to(layer)
         network = Inception(path)
-        assert (network.taps[-1], network.has_logits) == (tap, False)
-        assert f"{path.name} ends at the {tap}-d tap" in network.lacks
-        assert torch.equal(network(image, [tap])[tap], whole(image, [tap])[tap])
-        for missing in {*whole.taps, "logits"} - {*network.taps}:
-            with pytest.raises(DataError, match="only taps 64") as error:
+        assert (network.feature_layers[-1], network.has_logits) == (layer, False)
+        assert f"{path.name} ends at feature layer {layer}" in network.limitation
+        assert torch.equal(network(image, [layer])[layer], whole(image, [layer])[layer])
+        for missing in {*whole.feature_layers, "logits"} - {*network.feature_layers}:
+            with pytest.raises(DataError, match="only feature layers 64") as error:
                 network(image, [missing])
             assert str(error.value).count("\n") == 0
             assert str(path) in str(error.value)
@@ -70,8 +70,8 @@ def test_layers_behind_a_hole_are_not_used(whole_weights, tmp_path):
     del tensors["Mixed_5c.branch_pool.bn.bias"]
     torch.save(tensors, tmp_path / "hole.pth")
     network = Inception(tmp_path / "hole.pth")
-    assert network.taps == (64, 192)
-    assert "no 'Mixed_5c.branch_pool.bn.bias'" in network.lacks
+    assert network.feature_layers == (64, 192)
+    assert "no 'Mixed_5c.branch_pool.bn.bias'" in network.limitation
 
 
 def test_images_do_not_influence_each_other_and_no_random_numbers_are_drawn(small_weights):
@@ -158,6 +158,6 @@ def test_weights_that_give_no_numbers_are_refused(small_weights, tmp_path):
     tensors = torch.load(small_weights)
     tensors["Conv2d_2b_3x3.conv.weight"][3] = float("nan")
     torch.save(tensors, tmp_path / "nan.pth")
-    reader = FeatureExtractor(Inception(tmp_path / "nan.pth"), 64, False, torch.device("cpu"), progress=False)
+    extractor = FeatureExtractor(Inception(tmp_path / "nan.pth"), 64, False, torch.device("cpu"), progress=False)
     with pytest.raises(DataError, match="not finite"):
-        reader.read(np.zeros((2, 16, 16, 3), np.uint8))
+        extractor.extract(np.zeros((2, 16, 16, 3), np.uint8))

@@ -9,8 +9,8 @@ from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import poly_mmd
 
 from qgan_qiskit.metrics import kid as kernel
-from qgan_qiskit.metrics.inception_score import inception_score, resampled_inception_scores
-from qgan_qiskit.metrics.kid import kernel_distance, resampled_kernel_distances
+from qgan_qiskit.metrics.inception_score import bootstrap_inception_scores, inception_score
+from qgan_qiskit.metrics.kid import bootstrap_kernel_distances, kernel_distance
 from qgan_qiskit.stats import Bootstrap
 
 
@@ -70,9 +70,9 @@ def test_resampled_kid_compares_no_image_with_itself(monkeypatch):
     rng = np.random.default_rng(1)
     first, second = rng.normal(size=(15, 3)), rng.normal(0.5, 1, size=(12, 3))
     ones = np.ones((1, 15)), np.ones((1, 12))
-    assert resampled_kernel_distances(first, second, *ones) == pytest.approx(plain_kernel_distance(first, second))
+    assert bootstrap_kernel_distances(first, second, *ones) == pytest.approx(plain_kernel_distance(first, second))
     counts = Bootstrap(4, 0).draw_counts("test", 15, 12)
-    for value, a, b in zip(resampled_kernel_distances(first, second, *counts), *counts, strict=True):
+    for value, a, b in zip(bootstrap_kernel_distances(first, second, *counts), *counts, strict=True):
         k_aa, k_bb, k_ab = ((x @ y.T / 3 + 1) ** 3 for x, y in ((first, first), (second, second), (first, second)))
         expected = -2 * (a @ k_ab @ b) / (a.sum() * b.sum())
         for weights, k in ((a, k_aa), (b, k_bb)):
@@ -112,5 +112,5 @@ def test_a_resampled_score_is_that_of_the_repeated_rows():
     for scale in (2, 900):
         logits = scale * np.random.default_rng(2).normal(size=(20, 6))
         (counts,) = Bootstrap(5, 0).draw_counts("test", 20)
-        for value, row in zip(resampled_inception_scores(logits, counts), counts, strict=True):
+        for value, row in zip(bootstrap_inception_scores(logits, counts), counts, strict=True):
             assert value == pytest.approx(inception_score(np.repeat(logits, row.astype(int), axis=0)), rel=1e-9)

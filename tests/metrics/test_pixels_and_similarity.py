@@ -9,8 +9,8 @@ from torchmetrics.functional.image import (
 )
 
 from qgan_qiskit.metrics import memorization as pixels
-from qgan_qiskit.metrics.memorization import TURNS, best_turns, nearest_by_pixels, turned
-from qgan_qiskit.metrics.ssim import ms_ssim, scales, ssim
+from qgan_qiskit.metrics.memorization import ORIENTATIONS, find_best_orientations, find_nearest_by_pixels, reorient
+from qgan_qiskit.metrics.ssim import count_scales, ms_ssim, ssim
 
 
 def images(number, side=16, seed=0):
@@ -23,7 +23,7 @@ def images(number, side=16, seed=0):
 
 def test_the_eight_orientations_are_eight_and_keep_the_pixels():
     image = images(1)
-    found = [turned(image, turn) for turn in range(TURNS)]
+    found = [reorient(image, turn) for turn in range(ORIENTATIONS)]
     assert np.array_equal(found[0], image)
     assert np.array_equal(found[1], image[:, :, ::-1])
     assert len({each.tobytes() for each in found}) == 8
@@ -34,7 +34,7 @@ def test_nearest_by_pixels_is_the_smallest_sum_of_squares(monkeypatch):
     monkeypatch.setattr(pixels, "_BLOCK", 3)
     some, others = images(10), images(23, seed=1)
     squared = ((some[:, None].astype(int) - others[None]) ** 2).sum(axis=(2, 3, 4))
-    rows, distances = nearest_by_pixels(some, others, 16)
+    rows, distances = find_nearest_by_pixels(some, others, 16)
     assert np.array_equal(rows, squared.argmin(axis=1))
     assert np.array_equal(distances, squared.min(axis=1))
 
@@ -42,18 +42,18 @@ def test_nearest_by_pixels_is_the_smallest_sum_of_squares(monkeypatch):
 def test_large_images_are_shrunk_for_the_search():
     some, others = images(6, 40), images(20, 40, seed=1)
     others[13] = some[4]
-    rows, distances = nearest_by_pixels(some, others, 8)
+    rows, distances = find_nearest_by_pixels(some, others, 8)
     assert (rows[4], distances[4]) == (13, 0)
     assert distances.max() <= 8 * 8 * 3 * 255**2
 
 
 def test_the_orientation_of_a_turned_copy_is_found():
     others, rng = images(12, seed=2), np.random.default_rng(3)
-    turns = rng.integers(0, TURNS, 12)
-    copies = np.concatenate([turned(others[[row]], turn) for row, turn in enumerate(turns)])
-    back = best_turns(copies, others, 16)
+    turns = rng.integers(0, ORIENTATIONS, 12)
+    copies = np.concatenate([reorient(others[[row]], turn) for row, turn in enumerate(turns)])
+    back = find_best_orientations(copies, others, 16)
     for row in range(12):
-        assert np.array_equal(turned(copies[[row]], back[row])[0], others[row])
+        assert np.array_equal(reorient(copies[[row]], back[row])[0], others[row])
 
 
 @pytest.mark.parametrize("side", [8, 28, 64])
@@ -87,13 +87,13 @@ def test_as_many_scales_are_used_as_fit():
         return float(multiscale_structural_similarity_index_measure(*torch_images, betas=betas[:count], data_range=1.0))
 
     for side in [*range(8, 70), 98, 99, 100, 175, 176, 177, 256, 300]:
-        count = scales(side)
+        count = count_scales(side)
         if count:
             assert np.isfinite(value(side, count)), side
         if count < 5:
             with pytest.raises((ValueError, RuntimeError)):
                 value(side, count + 1)
-    assert {side: scales(side) for side in (8, 10, 11, 16, 28, 64, 128, 256)} == {
+    assert {side: count_scales(side) for side in (8, 10, 11, 16, 28, 64, 128, 256)} == {
         **{8: 0, 10: 0, 11: 1, 16: 2},
         **{28: 2, 64: 3, 128: 4, 256: 5},
     }

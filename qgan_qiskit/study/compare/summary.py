@@ -92,8 +92,8 @@ def _floors(class_name: str, rows: list[Row]) -> dict[str, Any]:
     found: dict[str, set[tuple[float, int | None]]] = {}
     for row in rows:
         for figure in row["figures"]:
-            if figure["floor"] is not None:
-                found.setdefault(figure["name"], set()).add((figure["floor"], figure["floor_number"]))
+            if figure["baseline"] is not None:
+                found.setdefault(figure["name"], set()).add((figure["baseline"], figure["baseline_number"]))
     return {
         "class": class_name,
         "figures": {

@@ -28,7 +28,7 @@ from qgan_qiskit.config import RunConfig
 from qgan_qiskit.config.studies import GeometryConfig
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.errors import CircuitError, UsageError
-from qgan_qiskit.metrics import open_network
+from qgan_qiskit.metrics import load_inception
 from qgan_qiskit.metrics.inception import Inception, Output
 from qgan_qiskit.models import Generator
 from qgan_qiskit.models.base import QuantumGenerator
@@ -135,7 +135,7 @@ def _paths(
     generator: Generator, first_NZ: Tensor, second_NZ: Tensor, settings: GeometryConfig, arrays: Arrays
 ) -> dict[str, Any]:
     distances: dict[str, Distance] = {"pixels": pixel_distance}
-    opened = open_network(settings.evaluation)
+    opened = load_inception(settings.evaluation)
     if opened is not None:
         distances["inception"] = inception_distance(*opened)
     places_N = torch.rand(len(first_NZ), dtype=torch.float64, generator=seeded_generator(0, "path length"))
@@ -147,17 +147,21 @@ def _paths(
         arrays[f"paths_{name}"] = values_N
         result[name] = t_interval(values_N) | {"percentiles": _percentiles(values_N)}
     if opened is not None:
-        network, tap = opened
-        result["network"] = {"tap": int(tap), "resize": settings.evaluation.resize, "weights_digest": network.digest}
+        network, layer = opened
+        result["network"] = {
+            "feature_layer": int(layer),
+            "resize": settings.evaluation.resize,
+            "weights_digest": network.digest,
+        }
     return result
 
 
-def inception_distance(network: Inception, tap: Output) -> Distance:
+def inception_distance(network: Inception, layer: Output) -> Distance:
     """Return the mean squared difference of Inception's averaged features, (N, C, H, W) twice to (N,)."""
 
     def features(images_NCHW: Tensor) -> Tensor:
         images_NCHW = images_NCHW.expand(-1, 3, -1, -1)
-        return cast(Tensor, network(images_NCHW, [tap])[tap]).double()
+        return cast(Tensor, network(images_NCHW, [layer])[layer]).double()
 
     return lambda first, second: (features(first) - features(second)).square().mean(dim=1)
 
@@ -198,10 +202,10 @@ def check_network(settings: GeometryConfig) -> None:
 
     Raises:
         DataError: the weights cannot be used.
-        UsageError: a tap or filter without weights.
+        UsageError: a feature layer or filter without weights.
     """
     default = type(settings.evaluation)()
-    for name in ("tap", "resize"):
+    for name in ("feature_layer", "resize"):
         if settings.evaluation.fid_weights is None and getattr(settings.evaluation, name) != getattr(default, name):
-            raise UsageError(f"--{name} has no effect without --fid-weights: leave it out")
-    open_network(settings.evaluation)
+            raise UsageError(f"--{name.replace('_', '-')} has no effect without --fid-weights: leave it out")
+    load_inception(settings.evaluation)

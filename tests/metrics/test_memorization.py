@@ -6,11 +6,11 @@ from scipy.stats import mannwhitneyu
 
 from qgan_qiskit.metrics.features import FeatureSet
 from qgan_qiskit.metrics.memorization import (
-    CopySearch,
+    NearestTrainingSearch,
+    bootstrap_memorization_rates,
     memorization_p_value,
     memorization_rate,
-    resampled_memorization_rates,
-    turned,
+    reorient,
 )
 from qgan_qiskit.stats import Bootstrap
 
@@ -21,14 +21,14 @@ class PixelReader:
     def __init__(self):
         self.read_images = 0
 
-    def read(self, images):
+    def extract(self, images):
         self.read_images += len(images)
         return FeatureSet(
             images, images[:, ::2, ::3].reshape(len(images), -1).astype(float), np.zeros((len(images), 0))
         )
 
-    def read_real(self, images):
-        return self.read(images)
+    def extract_cached(self, images):
+        return self.extract(images)
 
 
 def images(number, seed, side=12):
@@ -37,19 +37,19 @@ def images(number, seed, side=12):
 
 def search(training, held_out=None):
     reader = PixelReader()
-    return CopySearch(reader, training, held_out), reader
+    return NearestTrainingSearch(reader, training, held_out), reader
 
 
 def test_copies_are_found_however_they_are_turned():
     training, rng = images(40, 0), np.random.default_rng(1)
     samples, turns = images(24, 2), rng.integers(0, 8, 24)
     for row in range(0, 24, 2):
-        samples[row] = turned(training[[row + 5]], turns[row])[0]
-    found = search(training)[0].find(PixelReader().read(samples))
+        samples[row] = reorient(training[[row + 5]], turns[row])[0]
+    found = search(training)[0].find(PixelReader().extract(samples))
     for row in range(24):
         if row % 2 == 0:
             assert (found.rows_N[row], found.distances_N[row]) == (row + 5, 0)
-            assert np.array_equal(turned(samples[[row]], found.turns_N[row])[0], training[row + 5])
+            assert np.array_equal(reorient(samples[[row]], found.orientations_N[row])[0], training[row + 5])
         else:
             assert found.distances_N[row] > 100
 
@@ -57,14 +57,16 @@ def test_copies_are_found_however_they_are_turned():
 def test_a_turned_image_is_taken_only_where_that_brings_it_nearer():
     training, samples = images(30, 0), images(15, 1)
     reader = PixelReader()
-    found = search(training)[0].find(reader.read(samples))
-    upright = np.linalg.norm(reader.read(samples).tap_NF[:, None] - reader.read(training).tap_NF, axis=2)
+    found = search(training)[0].find(reader.extract(samples))
+    upright = np.linalg.norm(
+        reader.extract(samples).features_NF[:, None] - reader.extract(training).features_NF, axis=2
+    )
     assert (found.distances_N <= upright.min(axis=1)).all()
     for row in range(15):
-        turned_features = reader.read(turned(samples[[row]], found.turns_N[row])).tap_NF[0]
-        expected = np.linalg.norm(turned_features - reader.read(training[found.rows_N[[row]]]).tap_NF[0])
+        turned_features = reader.extract(reorient(samples[[row]], found.orientations_N[row])).features_NF[0]
+        expected = np.linalg.norm(turned_features - reader.extract(training[found.rows_N[[row]]]).features_NF[0])
         assert found.distances_N[row] == pytest.approx(expected)
-    kept = found.turns_N == 0
+    kept = found.orientations_N == 0
     np.testing.assert_allclose(found.distances_N[kept], upright.min(axis=1)[kept])
 
 
@@ -80,12 +82,12 @@ def test_features_of_real_images_are_read_once():
 
 def test_the_picture_shows_the_closest_pairs_first():
     training, held_out, samples = images(20, 0), images(9, 1), images(10, 2)
-    samples[7] = turned(training[[3]], 5)[0]
+    samples[7] = reorient(training[[3]], 5)[0]
     samples[4] = np.clip(training[11].astype(int) + 2, 0, 255)
     for held, columns in ((held_out, 3), (None, 2)):
         looking, reader = search(training, held)
-        side = reader.read(samples)
-        pixels = np.asarray(looking.picture(side, looking.find(side), rows=2))
+        side = reader.extract(samples)
+        pixels = np.asarray(looking.draw_closest_pairs(side, looking.find(side), rows=2))
         # 12 pixels are drawn as 132; 6 between images; 16 for a line of text.
         assert pixels.shape == (16 + 6 + 2 * (132 + 16 + 6), 6 + columns * 138, 3)
 
@@ -137,6 +139,6 @@ def test_a_resampled_share_is_that_of_the_repeated_distances():
     rng = np.random.default_rng(2)
     sample, held_out = rng.normal(-1, 1, 30), rng.normal(size=250)
     counts = Bootstrap(6, 0).draw_counts("test", 30, 250)
-    for value, a, b in zip(resampled_memorization_rates(sample, held_out, *counts), *counts, strict=True):
+    for value, a, b in zip(bootstrap_memorization_rates(sample, held_out, *counts), *counts, strict=True):
         repeated = np.repeat(sample, a.astype(int)), np.repeat(held_out, b.astype(int))
         assert value == memorization_rate(*repeated)[0]

@@ -8,7 +8,7 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 from torchmetrics.image.fid import _compute_fid
 
 from qgan_qiskit.metrics import frechet_distance
-from qgan_qiskit.metrics.fid import resampled_frechet_distances
+from qgan_qiskit.metrics.fid import bootstrap_frechet_distances
 from qgan_qiskit.stats import Bootstrap
 
 
@@ -87,7 +87,7 @@ def test_a_resampled_distance_is_that_of_the_repeated_rows(rows, size):
     rng = np.random.default_rng(3)
     first, second = rng.normal(size=(rows, size)), rng.normal(size=(rows + 5, size))
     counts = Bootstrap(6, 0).draw_counts("test", len(first), len(second))
-    found = resampled_frechet_distances(first, second, *counts)
+    found = bootstrap_frechet_distances(first, second, *counts)
     for value, a, b in zip(found, *counts, strict=True):
         repeated = np.repeat(first, a.astype(int), axis=0), np.repeat(second, b.astype(int), axis=0)
         assert value == pytest.approx(frechet_distance(*repeated), rel=1e-9)
