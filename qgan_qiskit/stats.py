@@ -56,12 +56,8 @@ def geometric_mean_interval(values_N: np.ndarray) -> Interval | None:
 def jackknife_interval(rows_N: np.ndarray, statistic: Callable[[np.ndarray], float]) -> Interval:
     """Return a statistic of all rows and its interval by the delete-a-group jackknife (Wolter 2007, chapter 4).
 
-    Meant for statistics that are not means, such as the rank of a matrix of rows. A bootstrap would repeat rows, and
-    repeated rows lower a rank by themselves.
-
-    Args:
-        rows_N: at least two independent observations along the first axis.
-        statistic: a smooth function of such rows.
+    For smooth statistics of at least two independent rows that are not means, such as the rank of the matrix. A bootstrap
+    would repeat rows, and repeated rows lower a rank by themselves.
     """
     return jackknife_from_replicates(statistic(rows_N), [statistic(rows) for rows in leave_out_groups(rows_N)])
 
@@ -74,13 +70,9 @@ def leave_out_groups(rows_N: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def jackknife_from_replicates(value: float, replicates: Sequence[float]) -> Interval:
-    """Return a statistic and its interval from its value without each of g groups.
+    """Return a statistic's value and its interval from its values without each of g groups, at least two.
 
     The variance is (g - 1) / g * sum (replicate - mean)^2; the interval is Student's with g - 1 degrees of freedom.
-
-    Args:
-        value: the statistic of all rows.
-        replicates: the statistic without each group in turn; at least two.
     """
     groups, values = len(replicates), np.array(replicates)
     standard_error = np.sqrt((groups - 1) / groups * ((values - values.mean()) ** 2).sum())
@@ -190,17 +182,17 @@ class Bootstrap:
     def draw_counts(self, purpose: str, *sizes: int) -> list[np.ndarray] | None:
         """Return how often each image appears in each resample with replacement: float64 (R, N) per set.
 
-        Args:
-            purpose: key of the random numbers; each purpose gets its own.
-            sizes: number of images in each set.
-
-        Returns:
-            None without resamples, or if a set has fewer than ten images.
+        Each purpose gets its own random numbers. None without resamples, or if a set has fewer than ten images.
         """
         if not self.resamples or min(sizes) < MIN_BOOTSTRAP_SIZE:
             return None
         rng = _seeded_rng(self.seed, purpose)
         return [_draw_multinomial(rng, size, self.resamples).astype(np.float64) for size in sizes]
+
+    def resample(self, purpose: str, statistic: Callable[..., np.ndarray], *arrays_N: np.ndarray) -> np.ndarray | None:
+        """Return ``statistic(*arrays, *counts)``, a value per resample (R,), or None where :meth:`draw_counts` does."""
+        counts = self.draw_counts(purpose, *map(len, arrays_N))
+        return None if counts is None else statistic(*arrays_N, *counts)
 
 
 def normal_interval(
@@ -210,12 +202,6 @@ def normal_interval(
 
     Not the percentiles of the resamples: a resample repeats images and so is less diverse than the original set. Its
     distances to other sets are larger, and a percentile interval would often exclude the value itself.
-
-    Args:
-        value: the metric on the whole sets.
-        resampled_R: the metric on each resample.
-        lowest: lower bound of the metric.
-        highest: upper bound of the metric.
     """
     margin = 1.96 * float(np.std(resampled_R, ddof=1))
     return max(value - margin, lowest), min(value + margin, highest)
@@ -231,13 +217,7 @@ def draw_lesion_counts(labels_N: np.ndarray, lesions: Sequence[str], resamples: 
     """Return how often each image counts when whole lesions are resampled with replacement within each class.
 
     Images of one lesion resemble each other, so resampling single images would give too narrow an interval. Resampling
-    within classes keeps every class in every resample.
-
-    Args:
-        labels_N: class of each image.
-        lesions: lesion of each image; a lesion belongs to the class of its first image.
-        resamples: R.
-        seed: seed of the resampling.
+    within classes keeps every class in every resample; a lesion belongs to the class of its first image.
 
     Returns:
         float64 of shape (R, N).

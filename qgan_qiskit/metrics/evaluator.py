@@ -164,7 +164,9 @@ class Evaluator:
             return self._search.training[self._rows]
         real_NHWC = self._real_NHWC[self._rows]
         return (
-            FeatureSet.from_outputs(real_NHWC) if self._extractor is None else self._extractor.extract_cached(real_NHWC)
+            FeatureSet.from_outputs(real_NHWC)
+            if self._extractor is None
+            else self._extractor.extract(real_NHWC, cached=True)
         )
 
     @cached_property

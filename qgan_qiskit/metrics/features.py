@@ -98,15 +98,7 @@ class FeatureExtractor:
         progress: bool,
         cache: FeatureCache | None = None,
     ) -> None:
-        """Check that the weights give the outputs.
-
-        Args:
-            network: the network with its weights.
-            layer: width of the feature layer.
-            with_logits: whether class logits are needed as well.
-            device: where to compute.
-            progress: whether to show a progress bar on a terminal.
-            cache: stores the features of real images; None computes them each time.
+        """Check that the weights give the layer and, if needed, the class logits.
 
         Raises:
             DataError: the weights file lacks the layer or the logits.
@@ -116,22 +108,18 @@ class FeatureExtractor:
         self.network, self.layer = network.to(device), layer
         self._device, self._progress, self._cache = device, progress, cache
 
-    def extract(self, images_NHWC: np.ndarray) -> FeatureSet:
+    def extract(self, images_NHWC: np.ndarray, *, cached: bool = False) -> FeatureSet:
         """Return uint8 images of shape (N, H, W, 3), at least one, with their features.
 
-        Raises:
-            DataError: features that are not finite.
-        """
-        return FeatureSet.from_outputs(images_NHWC, *self._compute(images_NHWC))
-
-    def extract_cached(self, images_NHWC: np.ndarray) -> FeatureSet:
-        """Return the same as :meth:`extract`, from the cache if possible; for real images, which are measured repeatedly.
+        Args:
+            images_NHWC: the images.
+            cached: whether to use the cache, if there is one; for real images, which are measured repeatedly.
 
         Raises:
             DataError: features that are not finite.
         """
-        if self._cache is None:
-            return self.extract(images_NHWC)
+        if not cached or self._cache is None:
+            return FeatureSet.from_outputs(images_NHWC, *self._compute(images_NHWC))
         key = [self.network.digest, self.network.resize, self._outputs, self._device.type]
         outputs = self._cache.get_or_compute(images_NHWC, key, lambda: self._compute(images_NHWC))
         return FeatureSet.from_outputs(images_NHWC, *outputs)
@@ -201,11 +189,7 @@ class FeatureCache:
 
 
 def _load(path: Path, rows: int) -> list[np.ndarray]:
-    """Read a file; NumPy verifies the checksum (CRC-32) of each array.
-
-    Raises:
-        Exception: the file is missing or damaged.
-    """
+    """Read a file, or raise any exception if it is damaged; NumPy verifies the checksum (CRC-32) of each array."""
     with np.load(path, allow_pickle=False) as file:
         matrices = [file[name].astype(np.float64) for name in file.files]
     if not matrices or any(len(matrix) != rows for matrix in matrices):

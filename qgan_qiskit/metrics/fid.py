@@ -16,8 +16,7 @@ from qgan_qiskit.stats import Bootstrap
 def estimate_fid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the Fréchet Inception distance; both sets are resampled."""
     real_NF, fake_MF = real.features_NF, fake.features_NF
-    counts = bootstrap.draw_counts("fid", len(real_NF), len(fake_MF))
-    resampled = None if counts is None else bootstrap_frechet_distances(real_NF, fake_MF, *counts)
+    resampled = bootstrap.resample("fid", bootstrap_frechet_distances, real_NF, fake_MF)
     return [Estimate(f"FID, {real_NF.shape[1]}-d", frechet_distance(real_NF, fake_MF), "lower", resampled, lowest=0)]
 
 
@@ -27,10 +26,6 @@ def frechet_distance(first_NF: np.ndarray, second_MF: np.ndarray) -> float:
     torch-fidelity and torchmetrics take eigenvalues of the product of the covariances, which is slow and, with fewer images
     than features, sums the roots of rounding errors. The sum of those roots equals the sum of the singular values of the
     product of the centered feature matrices, which is exact to the last digits and used here.
-
-    Args:
-        first_NF: feature matrix with at least two rows; computed in float64.
-        second_MF: another one, with as many features.
 
     Raises:
         ValueError: fewer than two rows, unequal numbers of features, or values that are not finite.
@@ -46,14 +41,7 @@ def frechet_distance(first_NF: np.ndarray, second_MF: np.ndarray) -> float:
 def bootstrap_frechet_distances(
     first_NF: np.ndarray, second_MF: np.ndarray, first_RN: np.ndarray, second_RM: np.ndarray
 ) -> np.ndarray:
-    """Return the distances between resampled sets, (R,).
-
-    Args:
-        first_NF: features.
-        second_MF: features.
-        first_RN: how often each row of the first set is drawn.
-        second_RM: the same for the second set.
-    """
+    """Return the distances between sets resampled by the counts of their rows, (R,)."""
     pairs = zip(first_RN, second_RM, strict=True)
     return np.array([_weighted_distance(first_NF, second_MF, first, second) for first, second in pairs])
 

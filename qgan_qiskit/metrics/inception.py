@@ -30,10 +30,7 @@ Resize = Literal["bilinear", "bilinear-antialias", "bicubic-antialias"]
 FEATURE_LAYERS: tuple[Output, ...] = (64, 192, 768, 2048)
 OFFICIAL = "pt_inception-2015-12-05-6726825d.pth"
 _SIDE = 299
-
-
-def _average_pool(x_BCHW: Tensor) -> Tensor:
-    return avg_pool2d(x_BCHW, 3, stride=1, padding=1, count_include_pad=False)
+_average_pool = partial(avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
 
 
 class BlockA(inception.InceptionA):
@@ -64,6 +61,8 @@ class BlockC(inception.InceptionC):
 class BlockE(inception.InceptionE):
     """Mixed_7b."""
 
+    _pool = staticmethod(_average_pool)
+
     def _forward(self, x: Tensor) -> list[Tensor]:
         single, double = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         return [
@@ -73,15 +72,11 @@ class BlockE(inception.InceptionE):
             self.branch_pool(self._pool(x)),
         ]
 
-    def _pool(self, x_BCHW: Tensor) -> Tensor:
-        return _average_pool(x_BCHW)
-
 
 class MaxPoolBlockE(BlockE):
     """Mixed_7c."""
 
-    def _pool(self, x_BCHW: Tensor) -> Tensor:
-        return max_pool2d(x_BCHW, 3, stride=1, padding=1)
+    _pool = staticmethod(partial(max_pool2d, kernel_size=3, stride=1, padding=1))
 
 
 # The modules up to each output, after those of the previous one.

@@ -16,8 +16,7 @@ from qgan_qiskit.stats import Bootstrap
 def estimate_inception_score(_: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the inception score, which does not depend on real images."""
     logits = fake.logits_NK
-    counts = bootstrap.draw_counts("is", len(logits))
-    resampled = None if counts is None else bootstrap_inception_scores(logits, *counts)
+    resampled = bootstrap.resample("is", bootstrap_inception_scores, logits)
     return [Estimate("IS", inception_score(logits), "higher", resampled, lowest=1, highest=logits.shape[1])]
 
 
@@ -39,12 +38,7 @@ def inception_score(logits_NK: np.ndarray) -> float:
 
 
 def bootstrap_inception_scores(logits_NK: np.ndarray, counts_RN: np.ndarray) -> np.ndarray:
-    """Return the scores of resampled sets, (R,).
-
-    Args:
-        logits_NK: class logits.
-        counts_RN: how often each row is drawn.
-    """
+    """Return the scores of a set resampled by the counts of its rows, (R,)."""
     logits = torch.from_numpy(logits_NK.astype(np.float64))
     log_probabilities = logits.log_softmax(dim=1).numpy()
     probabilities = np.exp(log_probabilities)

@@ -19,8 +19,7 @@ _BLOCK = 1000
 def estimate_kid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the kernel Inception distance; both sets are resampled."""
     real_NF, fake_MF = real.features_NF, fake.features_NF
-    counts = bootstrap.draw_counts("kid", len(real_NF), len(fake_MF))
-    resampled = None if counts is None else bootstrap_kernel_distances(real_NF, fake_MF, *counts)
+    resampled = bootstrap.resample("kid", bootstrap_kernel_distances, real_NF, fake_MF)
     distance = kernel_distance(real_NF, fake_MF, bootstrap.seed)
     return [Estimate(f"KID, {real_NF.shape[1]}-d", distance, "lower", resampled)]
 
@@ -28,13 +27,8 @@ def estimate_kid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> li
 def kernel_distance(first_NF: np.ndarray, second_MF: np.ndarray, seed: int) -> float:
     """Return the unbiased estimate of the squared maximum mean discrepancy under the kernel (x·y / F + 1)^3.
 
-    As is usual, it is the mean over 100 random subsets of 1,000 images. Sets of at most 1,000 images are compared whole,
-    once. Being unbiased, it may be slightly negative.
-
-    Args:
-        first_NF: features, at least two rows.
-        second_MF: features, at least two rows.
-        seed: seed of the subsets.
+    As is usual, it is the mean over 100 random subsets of 1,000 images, which the seed decides. Sets of at most 1,000
+    images are compared whole, once. Being unbiased, it may be slightly negative.
 
     Raises:
         ValueError: fewer than two rows.
@@ -60,15 +54,9 @@ def kernel_distance(first_NF: np.ndarray, second_MF: np.ndarray, seed: int) -> f
 def bootstrap_kernel_distances(
     first_NF: np.ndarray, second_MF: np.ndarray, first_RN: np.ndarray, second_RM: np.ndarray
 ) -> np.ndarray:
-    """Return the distances between resampled sets, each compared whole, (R,).
+    """Return the distances between sets resampled by the counts of their rows, each compared whole, (R,).
 
     A repeated image is not compared with its own copies, which would raise the distance of every resample.
-
-    Args:
-        first_NF: features.
-        second_MF: features.
-        first_RN: how often each row of the first set is drawn.
-        second_RM: the same for the second set.
     """
 
     def mean_within(features: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -32,21 +32,16 @@ _SEARCH_SIDE = 32
 _MIN_SIDE, _GAP, _LINE = 128, 6, 16
 
 
-# --- statistics on distances ------------------------------------------------------------------------------------------
-
-
 def estimate_memorization(sample_N: np.ndarray, held_out_H: np.ndarray | None, bootstrap: Bootstrap) -> list[Estimate]:
     """Return the median distance to training images and, with held-out images, the memorization rate and p-value.
 
-    Args:
-        sample_N: distance of each sample to its nearest training image.
-        held_out_H: the same of held-out images, or None.
-        bootstrap: resamples both.
+    Both arrays hold distances to the nearest training image.
     """
-    counts = bootstrap.draw_counts("distances", len(sample_N))
-    medians = (
-        None if counts is None else np.array([np.median(np.repeat(sample_N, row.astype(int))) for row in counts[0]])
-    )
+
+    def bootstrap_medians(sample_N: np.ndarray, counts_RN: np.ndarray) -> np.ndarray:
+        return np.array([np.median(np.repeat(sample_N, counts_N)) for counts_N in counts_RN.astype(int)])
+
+    medians = bootstrap.resample("distances", bootstrap_medians, sample_N)
     held_out = None if held_out_H is None else float(np.median(held_out_H))
     value = float(np.median(sample_N))
     distance = Estimate("distance to training", value, "near the baseline", medians, lowest=0, baseline=held_out)
@@ -54,8 +49,7 @@ def estimate_memorization(sample_N: np.ndarray, held_out_H: np.ndarray | None, b
         return [distance]
     rate, expected = memorization_rate(sample_N, held_out_H)
     # The purpose keys the random numbers and stays as it is, so that intervals stay the same.
-    pair = bootstrap.draw_counts("copied share", len(sample_N), len(held_out_H))
-    rates = None if pair is None else bootstrap_memorization_rates(sample_N, held_out_H, *pair)
+    rates = bootstrap.resample("copied share", bootstrap_memorization_rates, sample_N, held_out_H)
     return [
         distance,
         Estimate("memorization rate", rate, "lower", rates, 0, 1, fraction_of=len(sample_N), baseline=expected),
@@ -85,14 +79,7 @@ def memorization_rate(sample_N: np.ndarray, held_out_H: np.ndarray) -> tuple[flo
 def bootstrap_memorization_rates(
     sample_N: np.ndarray, held_out_H: np.ndarray, sample_RN: np.ndarray, held_out_RH: np.ndarray
 ) -> np.ndarray:
-    """Return the rates of resampled sets, (R,).
-
-    Args:
-        sample_N: distances of samples.
-        held_out_H: distances of held-out images.
-        sample_RN: how often each sample is drawn.
-        held_out_RH: how often each held-out image is drawn.
-    """
+    """Return the rates of sets of distances resampled by their counts, (R,)."""
     pairs = zip(sample_RN.astype(int), held_out_RH.astype(int), strict=True)
     return np.array([memorization_rate(np.repeat(sample_N, a), np.repeat(held_out_H, b))[0] for a, b in pairs])
 
@@ -106,9 +93,6 @@ def memorization_p_value(sample_N: np.ndarray, held_out_H: np.ndarray) -> float:
     return float(mannwhitneyu(sample_N, held_out_H, alternative="less").pvalue)
 
 
-# --- nearest images by pixels -----------------------------------------------------------------------------------------
-
-
 def reorient(images_NHWC: np.ndarray, orientation: int) -> np.ndarray:
     """Return square images in orientation 0 to 7: bit 0 flips left-right, the upper bits then rotate in steps of 90 degrees."""
     flipped_NHWC = images_NHWC[:, :, ::-1] if orientation & 1 else images_NHWC
@@ -120,10 +104,7 @@ def find_nearest_by_pixels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return for each image the index of the nearest one of another set and the squared distance: (N,) int64, (N,).
 
-    Args:
-        images_NHWC: uint8.
-        others_MHWC: uint8, of the same size.
-        side: larger images are first averaged down to this many pixels.
+    uint8 images of one size; if that is more than ``side`` pixels, they are first averaged down to it.
     """
     others_MP = _shrink(others_MHWC, side)
     norms_M = np.einsum("mp,mp->m", others_MP, others_MP)
@@ -159,9 +140,6 @@ def _shrink(images_NHWC: np.ndarray, side: int) -> np.ndarray:
     return np.concatenate(blocks)
 
 
-# --- the search -------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class NearestImages:
     """The nearest training image of each image of a set.
@@ -183,24 +161,18 @@ class NearestTrainingSearch:
     def __init__(
         self, extractor: FeatureExtractor, training_THWC: np.ndarray, held_out_HHWC: np.ndarray | None
     ) -> None:
-        """Keep the images; features are computed once, when needed.
-
-        Args:
-            extractor: images -> features.
-            training_THWC: uint8 of shape (T, H, W, 3).
-            held_out_HHWC: real images that were not trained on, or None.
-        """
+        """Keep the images, uint8; features are computed once, when needed."""
         self._extractor, self._training_THWC, self._held_out_HHWC = extractor, training_THWC, held_out_HHWC
 
     @cached_property
     def training(self) -> FeatureSet:
         """The training images with their features."""
-        return self._extractor.extract_cached(self._training_THWC)
+        return self._extractor.extract(self._training_THWC, cached=True)
 
     @cached_property
     def held_out(self) -> FeatureSet | None:
         """The held-out images with their features."""
-        return None if self._held_out_HHWC is None else self._extractor.extract_cached(self._held_out_HHWC)
+        return None if self._held_out_HHWC is None else self._extractor.extract(self._held_out_HHWC, cached=True)
 
     @cached_property
     def held_out_distances(self) -> np.ndarray | None:
@@ -243,12 +215,7 @@ class NearestTrainingSearch:
 
 
 def _draw_grid(columns: dict[str, np.ndarray], captions: Sequence[str]) -> Image.Image:
-    """Return a picture with a titled column per set of images and a caption below each row.
-
-    Args:
-        columns: title -> uint8 images of shape (N, H, W, 3), all of one shape.
-        captions: N of them.
-    """
+    """Return a picture with a titled column per set of N images, all of one shape, and a caption below each row."""
     pixels = next(iter(columns.values())).shape[1]
     # An integer factor keeps pixels square.
     side = pixels * max(1, -(-_MIN_SIDE // pixels))

@@ -30,10 +30,10 @@ def estimate_precision_recall(real: FeatureSet, fake: FeatureSet, bootstrap: Boo
     estimates = []
     for name, values in precision_recall_density_coverage(real.features_NF, fake.features_NF).items():
         k = PRECISION_NEIGHBORS if name in ("precision", "recall") else DENSITY_NEIGHBORS
-        title, fraction = f"{name}, k = {k}", name != "density"
-        highest = 1 if fraction else math.inf
+        fraction = name != "density"
+        bounds = {"lowest": 0, "highest": 1 if fraction else math.inf}
         estimates.append(
-            estimate_mean(title, values, "higher", bootstrap, name, lowest=0, highest=highest, fraction=fraction)
+            estimate_mean(f"{name}, k = {k}", values, "higher", bootstrap, name, **bounds, fraction=fraction)
         )
     return estimates
 
@@ -50,10 +50,6 @@ def precision_recall_density_coverage(real_NF: np.ndarray, fake_MF: np.ndarray) 
 
     torch-fidelity and prdc return only the means, but intervals need the values of single images. As in the papers, an
     image on the boundary of a ball lies in it; prdc excludes it.
-
-    Args:
-        real_NF: features of real images.
-        fake_MF: features of generated ones.
 
     Raises:
         ValueError: fewer than six rows on a side.

@@ -30,7 +30,8 @@ def explain_missing_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise UsageError(f'{error.name} is not installed: pip install "qgan_qiskit[metrics]"') from None
+        library = str(error.name).partition(".")[0]
+        raise UsageError(f'{library} is not installed: pip install "qgan_qiskit[metrics]"') from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,20 +80,8 @@ def estimate_mean(
     highest: float,
     fraction: bool = False,
 ) -> Estimate:
-    """Return the estimate of a metric that is a mean over images.
-
-    Args:
-        name: column title.
-        values_N: one value per image.
-        better: which direction is better.
-        bootstrap: resamples the images.
-        purpose: key of the random numbers.
-        lowest: lower bound of the metric.
-        highest: upper bound of the metric.
-        fraction: whether the values are 0 or 1.
-    """
-    counts = bootstrap.draw_counts(purpose, len(values_N))
-    resampled = None if counts is None else counts[0] @ values_N / len(values_N)
+    """Return the estimate of a metric that is the mean of one value per image; of a fraction, these are 0 or 1."""
+    resampled = bootstrap.resample(purpose, lambda values_N, counts_RN: counts_RN @ values_N / len(values_N), values_N)
     of = len(values_N) if fraction else None
     return Estimate(name, float(values_N.mean()), better, resampled, lowest, highest, of)
 
