@@ -26,9 +26,6 @@ MIN_BOOTSTRAP_SIZE = 10
 Interval = dict[str, float]
 
 
-# --- intervals --------------------------------------------------------------------------------------------------------
-
-
 def t_interval(values_N: Sequence[float] | np.ndarray) -> Interval:
     """Return the mean and its interval by Student's t distribution.
 
@@ -94,28 +91,16 @@ def wilson_interval(fraction: float, number: int) -> tuple[float, float]:
     return max(center - margin, 0.0), min(center + margin, 1.0)
 
 
-# --- tests ------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class PairedTest:
-    """Whether two models differ, judged by their differences in the same cells.
-
-    Attributes:
-        pairs: number of pairs.
-        mean: mean difference, first minus second.
-        t_p: p-value of the two-sided paired t-test; None if all differences are equal, where it is undefined.
-        flip_p: p-value of the two-sided sign-flip permutation test of the mean.
-        flips: number of sign patterns behind ``flip_p``.
-        exact: whether these are all possible patterns.
-    """
+    """Whether two models differ, judged by their differences in the same cells. Both p-values are two-sided."""
 
     pairs: int
-    mean: float
-    t_p: float | None
-    flip_p: float
-    flips: int
-    exact: bool
+    mean: float  # mean difference, first minus second
+    t_p: float | None  # of the paired t-test; None if all differences are equal, where it is undefined
+    flip_p: float  # of the sign-flip permutation test of the mean
+    flips: int  # number of sign patterns behind flip_p
+    exact: bool  # whether these are all possible patterns
 
 
 def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest | None:
@@ -161,9 +146,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, (len(ascending) - rank) * p))
         corrected[index] = highest
     return corrected
-
-
-# --- bootstrap --------------------------------------------------------------------------------------------------------
 
 
 def shuffle_indices(number: int, seed: int, purpose: str) -> np.ndarray:

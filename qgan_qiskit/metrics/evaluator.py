@@ -15,7 +15,7 @@ from PIL import Image
 
 from qgan_qiskit.config import PIXEL_METRICS, EvaluationConfig, MetricName
 from qgan_qiskit.errors import DataError, UsageError
-from qgan_qiskit.metrics.features import FeatureCache, FeatureExtractor, FeatureSet, load_inception
+from qgan_qiskit.metrics.features import FeatureExtractor, FeatureSet, load_inception
 from qgan_qiskit.metrics.fid import estimate_fid
 from qgan_qiskit.metrics.inception import OFFICIAL, Inception
 from qgan_qiskit.metrics.inception_score import estimate_inception_score
@@ -99,11 +99,7 @@ class Evaluator:
         self._search: NearestTrainingSearch | None = None
         if loaded is not None and set(self.metrics) - set(PIXEL_METRICS):
             self._extractor = FeatureExtractor(
-                *loaded,
-                "is" in self.metrics,
-                device or torch.device("cpu"),
-                progress=progress,
-                cache=None if cache_dir is None else FeatureCache(cache_dir),
+                *loaded, "is" in self.metrics, device or torch.device("cpu"), progress=progress, cache_dir=cache_dir
             )
             if "memorization" in self.metrics:
                 self._search = NearestTrainingSearch(self._extractor, self._training_THWC, held_out_HHWC)
@@ -129,20 +125,20 @@ class Evaluator:
         results = []
         for metric in self.metrics:
             if metric == "memorization":
-                estimates = self._estimate_memorization(fake, bootstrap)
+                assert self._search is not None
+                nearest = self._search.find(fake)
+                self._last = fake, nearest
+                estimates = estimate_memorization(nearest.distances_N, self._search.held_out_distances, bootstrap)
                 baselines = [estimate.baseline for estimate in estimates]
             else:
                 estimates = _ESTIMATORS[metric](self._real[: self.sample_size], fake, bootstrap)
                 baselines = [*self._baselines.get(metric, [None] * len(estimates))]
-            for estimate, baseline in zip(estimates, baselines, strict=True):
-                results.append(self._make_result(metric, estimate, baseline, len(fake)))
+            pairs = zip(estimates, baselines, strict=True)
+            results += [self._make_result(metric, estimate, baseline, len(fake)) for estimate, baseline in pairs]
         return results
 
     def draw_closest_pairs(self, rows: int = 8) -> Image.Image:
-        """Return a picture of the samples measured last that come nearest to training images, beside these.
-
-        Args:
-            rows: number of pairs, the closest first.
+        """Return a picture of those samples of the last measurement that are nearest to training images, beside these.
 
         Raises:
             ValueError: nothing has been measured, or memorization is not among the metrics.
@@ -150,12 +146,6 @@ class Evaluator:
         if self._search is None or self._last is None:
             raise ValueError("the picture needs a measurement with memorization among its metrics")
         return self._search.draw_closest_pairs(*self._last, rows)
-
-    def _estimate_memorization(self, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
-        assert self._search is not None
-        nearest = self._search.find(fake)
-        self._last = fake, nearest
-        return estimate_memorization(nearest.distances_N, self._search.held_out_distances, bootstrap)
 
     @cached_property
     def _real(self) -> FeatureSet:

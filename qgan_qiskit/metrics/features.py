@@ -55,17 +55,11 @@ def load_inception(config: EvaluationConfig) -> tuple[Inception, Output] | None:
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """A set of images with their features.
+    """A set of images with their features."""
 
-    Attributes:
-        images_NHWC: uint8 of shape (N, H, W, 3).
-        features_NF: float64, pooled features at one layer; of shape (N, 0) without a network.
-        logits_NK: float64, class logits; of shape (N, 0) if not needed.
-    """
-
-    images_NHWC: np.ndarray
-    features_NF: np.ndarray
-    logits_NK: np.ndarray
+    images_NHWC: np.ndarray  # uint8 of shape (N, H, W, 3)
+    features_NF: np.ndarray  # float64, pooled features at one layer; of shape (N, 0) without a network
+    logits_NK: np.ndarray  # float64, class logits; of shape (N, 0) if not needed
 
     @classmethod
     def from_outputs(cls, images_NHWC: np.ndarray, *outputs: np.ndarray) -> FeatureSet:
@@ -81,12 +75,7 @@ class FeatureSet:
 
 
 class FeatureExtractor:
-    """Computes the features of sets of images with one network.
-
-    Attributes:
-        network: the network with its weights.
-        layer: width of the feature layer.
-    """
+    """Computes the features of sets of images at one layer of a network, and its class logits if needed."""
 
     def __init__(
         self,
@@ -95,10 +84,12 @@ class FeatureExtractor:
         with_logits: bool,
         device: torch.device,
         *,
-        progress: bool,
-        cache: FeatureCache | None = None,
+        progress: bool = False,
+        cache_dir: Path | None = None,
     ) -> None:
-        """Check that the weights give the layer and, if needed, the class logits.
+        """Check that the weights give these outputs.
+
+        ``progress`` shows a bar on a terminal, and ``cache_dir`` is the folder of cached features, if any.
 
         Raises:
             DataError: the weights file lacks the layer or the logits.
@@ -106,7 +97,8 @@ class FeatureExtractor:
         self._outputs: list[Output] = [layer, "logits"] if with_logits else [layer]
         network.require_outputs(self._outputs)
         self.network, self.layer = network.to(device), layer
-        self._device, self._progress, self._cache = device, progress, cache
+        self._device, self._progress = device, progress
+        self._cache = None if cache_dir is None else FeatureCache(cache_dir)
 
     def extract(self, images_NHWC: np.ndarray, *, cached: bool = False) -> FeatureSet:
         """Return uint8 images of shape (N, H, W, 3), at least one, with their features.

@@ -142,17 +142,11 @@ def _shrink(images_NHWC: np.ndarray, side: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class NearestImages:
-    """The nearest training image of each image of a set.
+    """The nearest training image of each image of a set."""
 
-    Attributes:
-        rows_N: its index in the training set.
-        distances_N: Euclidean distance in feature space.
-        orientations_N: orientation of the image (:func:`reorient`) that gives this distance.
-    """
-
-    rows_N: np.ndarray
-    distances_N: np.ndarray
-    orientations_N: np.ndarray
+    rows_N: np.ndarray  # its index in the training set
+    distances_N: np.ndarray  # Euclidean distance in feature space
+    orientations_N: np.ndarray  # orientation of the image (see reorient) that gives this distance
 
 
 class NearestTrainingSearch:

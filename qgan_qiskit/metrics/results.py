@@ -36,27 +36,16 @@ def explain_missing_extra() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """The value of one metric, with what its interval follows from.
+    """The value of one metric on the whole sets, with what its interval follows from."""
 
-    Attributes:
-        name: column title, such as ``"FID, 768-d"``.
-        value: the metric on the whole sets.
-        better: which direction is better.
-        resampled_R: the metric on each resample; None without resampling.
-        lowest: lower bound of the metric.
-        highest: upper bound of the metric.
-        fraction_of: number of images the value is a fraction of; None if it is not a fraction.
-        baseline: what new real images reach, unless that comes from two halves of the real images.
-    """
-
-    name: str
+    name: str  # column title, such as "FID, 768-d"
     value: float
     better: Better
-    resampled_R: np.ndarray | None = None
-    lowest: float = -math.inf
+    resampled_R: np.ndarray | None = None  # the metric on each resample; None without resampling
+    lowest: float = -math.inf  # bounds of the metric
     highest: float = math.inf
-    fraction_of: int | None = None
-    baseline: float | None = None
+    fraction_of: int | None = None  # number of images the value is a fraction of, if it is one
+    baseline: float | None = None  # what new real images reach, unless that comes from two halves of the real images
 
     def interval(self) -> tuple[float, float] | tuple[None, None]:
         """Return the 95 % interval, or (None, None) without resampling."""
@@ -88,39 +77,22 @@ def estimate_mean(
 
 @dataclass(frozen=True)
 class MetricResult:
-    """A metric's value and interval, its real-vs-real baseline, and the conditions two results must share to be compared.
+    """A metric's value and 95 % interval, its real-vs-real baseline, and the conditions that comparable results share."""
 
-    Attributes:
-        metric: the setting that asked for it, such as ``"fid"``.
-        name: column title, such as ``"FID, 768-d"``.
-        value: the metric.
-        low: lower end of the 95 % interval; None without resampling, or with too few images.
-        high: upper end.
-        baseline: the same metric of real images against other real images; None if there is none.
-        baseline_number: number of images on each side of the baseline.
-        better: ``"near the baseline"`` if both extremes are bad, as with a similarity: 1 would be a copy.
-        real_number: number of real images.
-        fake_number: number of generated images.
-        feature_layer: width of the Inception layer; None if pixels or class probabilities are compared.
-        resize: filter that brings images to Inception's size; None without a network.
-        weights_digest: SHA-256 of the weights file; None without a network.
-        seed: seed of the choice of images, pairs and resamples.
-    """
-
-    metric: str
-    name: str
+    metric: str  # the setting that asked for it, such as "fid"
+    name: str  # column title, such as "FID, 768-d"
     value: float
-    low: float | None
+    low: float | None  # None without resampling, or with too few images
     high: float | None
-    baseline: float | None
-    baseline_number: int | None
-    better: Better
+    baseline: float | None  # the same metric of real images against other real images
+    baseline_number: int | None  # images on each side of the baseline
+    better: Better  # "near the baseline" if both extremes are bad, as with a similarity: 1 would be a copy
     real_number: int
     fake_number: int
-    feature_layer: int | None
-    resize: str | None
-    weights_digest: str | None
-    seed: int
+    feature_layer: int | None  # width of the Inception layer; None if pixels or class probabilities are compared
+    resize: str | None  # filter to Inception's size; None without a network
+    weights_digest: str | None  # SHA-256 of the weights file; None without a network
+    seed: int  # of the choice of images, pairs and resamples
 
     def as_dict(self) -> dict[str, Any]:
         """Return the attributes, ready for JSON."""

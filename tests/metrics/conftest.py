@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch_fidelity import feature_extractor_inceptionv3 as theirs
 
+from qgan_qiskit.metrics import inception
+
 OUTPUTS = ("64", "192", "768", "2048", "logits_unbiased")
 # The first name of the layers that come behind each feature layer.
 BEHIND = {64: "Conv2d_3b", 192: "Mixed_5b", 768: "Mixed_7a", 2048: "fc"}
@@ -60,3 +62,9 @@ def small_weights(weights_up_to) -> Path:
 def their_network(whole_weights):
     """Return torch-fidelity's network on the same weights."""
     return theirs.FeatureExtractorInceptionV3("x", list(OUTPUTS), str(whole_weights))
+
+
+@pytest.fixture
+def small_inception(monkeypatch):
+    """Run the network on 79 pixels a side instead of 299, to be quick; test_inception.py has the full size."""
+    monkeypatch.setattr(inception, "_SIDE", 79)

@@ -1,4 +1,4 @@
-"""The Inception network against torch-fidelity's, layer by layer, and files that end early or are none."""
+"""The Inception network against torch-fidelity's, layer by layer; weights files that end early or are invalid."""
 
 import hashlib
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_every_output_equals_torch_fidelity(whole_weights, their_network):
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/weights")
-def test_genuine_weights_equal_torch_fidelity_as_far_as_they_go(their_network):
+def test_genuine_weights_equal_torch_fidelity(their_network):
     before = {name: value.clone() for name, value in their_network.state_dict().items()}
     try:
         their_network.load_state_dict(torch.load(REAL, weights_only=True), strict=False)
@@ -48,7 +48,7 @@ def test_genuine_weights_equal_torch_fidelity_as_far_as_they_go(their_network):
     assert network.digest == hashlib.sha256(REAL.read_bytes()).hexdigest()
 
 
-def test_a_file_is_read_as_far_as_it_goes_and_what_it_lacks_is_said(weights_up_to, whole_weights):
+def test_a_file_may_end_early_and_says_what_it_lacks(weights_up_to, whole_weights):
     whole = Inception(whole_weights)
     assert (whole.feature_layers, whole.has_logits, whole.limitation) == ((64, 192, 768, 2048), True, "")
     image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(2)) * 2 - 1
@@ -65,7 +65,7 @@ def test_a_file_is_read_as_far_as_it_goes_and_what_it_lacks_is_said(weights_up_t
             assert str(path) in str(error.value)
 
 
-def test_layers_behind_a_hole_are_not_used(whole_weights, tmp_path):
+def test_layers_after_a_missing_tensor_are_not_used(whole_weights, tmp_path):
     tensors = torch.load(whole_weights)
     del tensors["Mixed_5c.branch_pool.bn.bias"]
     torch.save(tensors, tmp_path / "hole.pth")
@@ -74,7 +74,7 @@ def test_layers_behind_a_hole_are_not_used(whole_weights, tmp_path):
     assert "no 'Mixed_5c.branch_pool.bn.bias'" in network.limitation
 
 
-def test_images_do_not_influence_each_other_and_no_random_numbers_are_drawn(small_weights):
+def test_images_are_independent_and_no_random_numbers_are_drawn(small_weights):
     state = torch.get_rng_state()
     network = Inception(small_weights)
     assert torch.equal(state, torch.get_rng_state())
@@ -83,7 +83,7 @@ def test_images_do_not_influence_each_other_and_no_random_numbers_are_drawn(smal
 
 
 @pytest.mark.parametrize("side", [8, 64, 299, 400])
-def test_resize_filters_are_those_of_pytorch_fid_and_pillow(side, small_weights):
+def test_resize_filters_equal_pytorch_fid_and_pillow(side, small_weights):
     images = pixels(3, side)
     levels = images.float() / 127.5 - 1
 
@@ -124,7 +124,7 @@ def bad_files(folder, tensors):
     (folder / "cut.pth").write_bytes((folder / "shape.pth").read_bytes()[:1000])
 
 
-def test_files_that_are_no_weights_are_refused(small_weights, tmp_path):
+def test_invalid_weights_are_refused(small_weights, tmp_path):
     bad_files(tmp_path, torch.load(small_weights))
     for name, words in {
         "nothing": "No such file",
@@ -146,15 +146,15 @@ def test_files_that_are_no_weights_are_refused(small_weights, tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_torchvisions_own_inception_is_told_apart(whole_weights, tmp_path):
-    """Its layers have the same names, its weights are others: a 'FID' with them is none."""
+def test_torchvisions_own_inception_is_refused(whole_weights, tmp_path):
+    """Its layers have the same names but other weights, with which a distance is no FID."""
     tensors = torch.load(whole_weights)
     torch.save({**tensors, "fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}, tmp_path / "tv.pth")
     with pytest.raises(DataError, match=r"\(1000, 2048\), not \(1008, 2048\).*not the FID's"):
         Inception(tmp_path / "tv.pth")
 
 
-def test_weights_that_give_no_numbers_are_refused(small_weights, tmp_path):
+def test_features_that_are_not_finite_are_refused(small_weights, tmp_path):
     tensors = torch.load(small_weights)
     tensors["Conv2d_2b_3x3.conv.weight"][3] = float("nan")
     torch.save(tensors, tmp_path / "nan.pth")

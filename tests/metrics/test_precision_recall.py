@@ -11,7 +11,7 @@ from qgan_qiskit.metrics import precision_recall
 from qgan_qiskit.metrics.precision_recall import find_nearest, precision_recall_density_coverage
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("block", [7, 500])
 def test_equal_prdc_and_torch_fidelity(seed, block, monkeypatch, capsys):
     monkeypatch.setattr(precision_recall, "_BLOCK", block)
