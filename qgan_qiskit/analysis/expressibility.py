@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from qgan_qiskit.stats import jackknife
+from qgan_qiskit.stats import jackknife_interval
 
 Binning = Literal["equal_width", "equal_probability"]
 BINNINGS: tuple[Binning, ...] = ("equal_width", "equal_probability")
@@ -88,7 +88,7 @@ def expressibility(fidelities_N: np.ndarray, dimension: int, bins: int, seed: in
     found: dict[str, Any] = {"samples": samples, "bins": bins}
     for binning in BINNINGS:
         figure = _figure(dimension, bins, binning)
-        found[binning] = jackknife(fidelities_N, figure) | {"largest": largest(dimension, bins, binning)}
+        found[binning] = jackknife_interval(fidelities_N, figure) | {"largest": largest(dimension, bins, binning)}
         for name, sets in references.items():
             found[binning][name] = float(np.mean([figure(each) for each in sets]))
     return found

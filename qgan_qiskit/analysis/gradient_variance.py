@@ -15,7 +15,7 @@ from scipy import stats
 
 from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.simulation import AdjointEstimatorGradient
-from qgan_qiskit.stats import jackknife
+from qgan_qiskit.stats import jackknife_interval
 
 _ROUNDING = 1e-28
 
@@ -75,7 +75,7 @@ def gradient_variance(gradients_NW: np.ndarray) -> dict[str, Any]:
     variances_W = _variances(gradients_NW)
     return {
         "samples": len(gradients_NW),
-        "variance": jackknife(gradients_NW, lambda rows: float(_variances(rows).mean())),
+        "variance": jackknife_interval(gradients_NW, lambda rows: float(_variances(rows).mean())),
         "first": float(variances_W[0]),
         "largest": float(variances_W.max()),
         "variances": variances_W.tolist(),

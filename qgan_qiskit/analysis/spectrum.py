@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from qgan_qiskit.stats import geometric, interval, jackknife, jackknife_of, without_each_group
+from qgan_qiskit.stats import (
+    geometric_mean_interval,
+    jackknife_from_replicates,
+    jackknife_interval,
+    leave_out_groups,
+    t_interval,
+)
 
 # Singular values below this share of the largest count as zero: a hundred times what single precision leaves of them.
 RANK_TOLERANCE = 1e-7
@@ -80,14 +86,16 @@ def summary(spectra_NS: np.ndarray) -> dict[str, Any]:
     found: dict[str, Any] = {
         "number": len(spectra_NS),
         "spectrum": {"mean": spectra_NS.mean(0).tolist(), "low": low_S.tolist(), "high": high_S.tolist()},
-        "largest": geometric(spectra_NS[:, 0]),
+        "largest": geometric_mean_interval(spectra_NS[:, 0]),
     }
     for name, figure in FIGURES.items():
         found[name] = {
-            "per_latent": interval(np.array([figure(values_S) for values_S in spectra_NS])),
-            "of_mean": jackknife(spectra_NS, partial(_of_mean, figure)),
+            "per_latent": t_interval(np.array([figure(values_S) for values_S in spectra_NS])),
+            "of_mean": jackknife_interval(spectra_NS, partial(_of_mean, figure)),
         }
-    found["condition_number"] = geometric(np.array([condition_number(values_S) for values_S in spectra_NS]))
+    found["condition_number"] = geometric_mean_interval(
+        np.array([condition_number(values_S) for values_S in spectra_NS])
+    )
     return found
 
 
@@ -106,9 +114,9 @@ def matrix_summary(rows_NF: np.ndarray) -> dict[str, Any]:
         "variance": float(rows_NF.var(axis=0, ddof=1).mean()),
         "first_share": float(values_S[0] ** 2 / max((values_S**2).sum(), 1e-300)),
     }
-    left_out = [centred_spectrum(rows) for rows in without_each_group(rows_NF)]
+    left_out = [centred_spectrum(rows) for rows in leave_out_groups(rows_NF)]
     for name, figure in FIGURES.items():
-        found[name] = jackknife_of(figure(values_S), [figure(values) for values in left_out])
+        found[name] = jackknife_from_replicates(figure(values_S), [figure(values) for values in left_out])
     return found
 
 

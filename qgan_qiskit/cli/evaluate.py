@@ -1,4 +1,4 @@
-"""``evaluate``: figures of trained runs in one table, with a JSON file and a picture of the closest pairs."""
+"""Command ``evaluate``: metrics of trained runs as a table, a JSON file, and a picture of near-duplicates."""
 
 from __future__ import annotations
 
@@ -18,21 +18,18 @@ from qgan_qiskit.errors import UsageError
 @click.option(
     "--metrics",
     "evaluation__metrics",
-    default=None,
     help=f"What to measure: all, or a list of {','.join(METRICS)}. [default: all that images and weights allow]",
 )
 @click.option(
     "--class",
     "data__class_name",
-    default=None,
     help="Class of the real images, by name (MEL), or 'all'. [default: that of the run]",
 )
 @click.option("--device", default="cpu", show_default=True, help="Where the Inception network runs: cpu, cuda, cuda:1.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=None,
-    help="JSON file for the figures of all runs; replaced if it is there. [default: evaluation.json in each run folder]",
+    help="JSON file for the results of all runs; an existing one is replaced. [default: evaluation.json in each run folder]",
 )
 @config_options(
     "data",
@@ -41,9 +38,10 @@ from qgan_qiskit.errors import UsageError
 )
 @config_options("evaluation", exclude=("metrics", "metrics_every"))
 def command(sources: tuple[Path, ...], device: str, output: Path | None, **options: Any) -> None:
-    """Measure samples of RUN, a run folder or a checkpoint in one, against real images: those of the run, or others.
+    """Measure samples of RUN, a run folder or a checkpoint in one, against the real images of the run, or others.
 
-    Several runs make one table. Their samples are those of the seeds 0 to N-1. Without --fid-weights only pixels are compared.
+    Runs on the same images share a table. The samples are those of seeds 0 to N-1. Without --fid-weights only pixel metrics
+    are measured.
     """
     changes = given(options)
     try:
@@ -54,6 +52,6 @@ def command(sources: tuple[Path, ...], device: str, output: Path | None, **optio
     lacking = [] if config.metrics == "all" else config.lacking_weights()
     if lacking:
         raise UsageError(f"--metrics {','.join(lacking)} needs --fid-weights, a file of Inception weights")
-    from qgan_qiskit.workflows.evaluate import evaluate, report
+    from qgan_qiskit.workflows.evaluate import evaluate, format_report
 
-    click.echo(report(evaluate(sources, changes.get("data", {}), config, output, device)))
+    click.echo(format_report(evaluate(sources, changes.get("data", {}), config, output, device)))

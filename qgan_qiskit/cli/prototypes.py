@@ -1,4 +1,4 @@
-"""``prototypes``: mean features of each class, for MediQ-GAN to start from."""
+"""Command ``prototypes``: mean features of each class, around which MediQ-GAN samples its latents."""
 
 from __future__ import annotations
 
@@ -17,28 +17,25 @@ from qgan_qiskit.errors import UsageError
 @click.option(
     "--backbone",
     type=click.Choice(("mobilenet_v2", "resnet18", "resnet50")),
-    default=None,
-    help="Network of torchvision whose pooled features are taken: 1280, 512 or 2048 numbers. [default: none]",
+    help="torchvision network whose pooled features are used: 1280, 512 or 2048 of them. [default: none]",
 )
-@click.option("--weights", default=None, metavar="FILE", help="Its weights, with torchvision's names. [default: none]")
+@click.option("--weights", metavar="FILE", help="Weights of the network, with torchvision's names. [default: none]")
 @click.option(
     "--normalization",
     type=click.Choice(("imagenet", "symmetric")),
     default="imagenet",
     show_default=True,
-    help="What the weights expect of pixels: ImageNet's mean and deviation, or -1 to 1.",
+    help="Pixel values that the weights expect: ImageNet's mean and deviation, or -1 to 1.",
 )
 @click.option(
     "--input-size",
     type=click.IntRange(16, 512),
-    default=None,
-    help="Side that images are brought to for the network. [default: their own]",
+    help="Side that images are resized to for the network. [default: their own]",
 )
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
-    default=None,
-    help="A mediq run, whose critic takes the network's place. [default: none]",
+    help="mediq run whose critic replaces the network. [default: none]",
 )
 @click.option(
     "--output",
@@ -47,32 +44,16 @@ from qgan_qiskit.errors import UsageError
     help="File for fit --prototype-file. [default: prototypes.npz]",
 )
 @config_options("data", exclude=("augment",))
-def command(
-    backbone: str | None,
-    weights: str | None,
-    normalization: str,
-    input_size: int | None,
-    run: Path | None,
-    output: Path,
-    **options: Any,
-) -> None:
-    """Write the mean features of each class of some images, which MediQ-GAN draws its latents around.
+def command(output: Path, **options: Any) -> None:
+    """Write the mean features of each class of a data source, around which MediQ-GAN samples its latents.
 
-    Features are those of a pretrained network, or of the critic of an earlier run.
+    The features are those of a pretrained network, or of the critic of an earlier run.
     """
+    own = {name: options.pop(name) for name in ("backbone", "weights", "normalization", "input_size", "run")}
     try:
         data = DataConfig.model_validate(given(options).get("data", {}))
     except ValidationError as error:
         raise UsageError(problem_line(error, options=True)) from None
     from qgan_qiskit.workflows.prototypes import make_prototypes
 
-    made = make_prototypes(
-        data,
-        output,
-        backbone=backbone,
-        weights=weights,
-        normalization=normalization,
-        input_size=input_size,
-        run=run,
-    )
-    click.echo(str(made))
+    click.echo(str(make_prototypes(data, output, **own)))

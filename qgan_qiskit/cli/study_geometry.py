@@ -17,7 +17,9 @@ from qgan_qiskit.config.studies import GeometryConfig
 from qgan_qiskit.errors import UsageError
 
 # Of measurements, only which Inception network reads images.
-_LEFT_OUT = tuple(name for name in EvaluationConfig.model_fields if name not in ("fid_weights", "tap", "resize"))
+_LEFT_OUT = tuple(
+    name for name in EvaluationConfig.model_fields if name not in ("fid_weights", "feature_layer", "resize")
+)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Settings of measurements."""
+"""Settings of how samples are measured against real images, during training and afterwards."""
 
 from __future__ import annotations
 
@@ -10,35 +10,33 @@ from qgan_qiskit.config.base import Settings, expanded
 
 MetricName = Literal["fid", "kid", "is", "ssim", "ms-ssim", "prdc", "memorization"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
-# They compare pixels; all others compare features.
+# These compare pixels; all others compare features.
 PIXEL_METRICS: tuple[MetricName, ...] = ("ssim", "ms-ssim")
 
 
 class EvaluationConfig(Settings):
-    """How samples are measured against real images, while training and afterwards."""
+    """Which metrics are measured, and how."""
 
     metrics: str = Field(
-        "none", description="What to measure while training: none, all, or a list of " + ",".join(METRICS) + "."
+        "none", description=f"What to measure during training: none, all, or a list of {','.join(METRICS)}."
     )
-    metrics_every: int = Field(500, ge=1, description="Steps between measurements (one is always made at the end).")
+    metrics_every: int = Field(500, ge=1, description="Steps between measurements; the last step is always measured.")
     metrics_number: int = Field(
-        1000, ge=2, le=1_000_000, description="Images on each side of a measurement; fewer where there are fewer."
+        1000, ge=2, le=1_000_000, description="Images on each side of a measurement, or all if there are fewer."
     )
     fid_weights: str | None = Field(
         None,
         description="File of Inception weights, such as pt_inception-2015-12-05-6726825d.pth; nothing is downloaded.",
     )
-    tap: Literal["64", "192", "768", "2048", "deepest"] = Field(
-        "deepest", description="Inception layer of the features, by its width; deepest: the last that the file holds."
+    feature_layer: Literal["64", "192", "768", "2048", "deepest"] = Field(
+        "deepest", description="Inception layer of the features, by width; deepest: the last one in the file."
     )
     resize: Literal["bilinear", "bilinear-antialias", "bicubic-antialias"] = Field(
-        "bilinear", description="Filter that brings images to Inception's 299x299."
+        "bilinear", description="Filter that resizes images to Inception's 299x299."
     )
-    bootstrap: int = Field(
-        100, ge=0, le=100_000, description="Resamplings behind each interval; 0 leaves the intervals out."
-    )
+    bootstrap: int = Field(100, ge=0, le=100_000, description="Resamples behind each interval; 0 for no intervals.")
     evaluation_seed: int = Field(
-        0, ge=0, lt=2**63, description="Seed of the choice of real images, subsets and resamplings."
+        0, ge=0, lt=2**63, description="Seed of the choice of real images, subsets and resamples."
     )
 
     @field_validator("metrics")
@@ -53,20 +51,20 @@ class EvaluationConfig(Settings):
     @classmethod
     def _check_bootstrap(cls, value: int) -> int:
         if value == 1:
-            raise ValueError("one resampling has no spread: take 0, or some hundred")
+            raise ValueError("one resample gives no interval: use 0, or a few hundred")
         return value
 
     def names(self) -> tuple[MetricName, ...]:
-        """Return the metrics asked for, in their fixed order."""
-        asked = METRICS if self.metrics == "all" else self.metrics.split(",")
-        return tuple(name for name in METRICS if name in asked)
+        """Return the requested metrics in their fixed order."""
+        requested = METRICS if self.metrics == "all" else self.metrics.split(",")
+        return tuple(name for name in METRICS if name in requested)
 
     def lacking_weights(self) -> tuple[MetricName, ...]:
-        """Return the metrics asked for that compare features, when no weights are named."""
+        """Return the requested metrics that compare features, if no weights are named."""
         return tuple(name for name in self.names() if name not in PIXEL_METRICS and self.fid_weights is None)
 
     def with_absolute_weights(self) -> Self:
-        """Return the settings with the absolute path of the weights, which hold in other folders, too."""
+        """Return the settings with the absolute path of the weights, which holds in other folders, too."""
         if self.fid_weights is None:
             return self
         return self.model_copy(update={"fid_weights": str(expanded(self.fid_weights).absolute())})

@@ -1,6 +1,6 @@
-"""The Fréchet distance between two sets of feature vectors: FID, once the features are Inception's.
+"""FID: the Fréchet distance between two sets of Inception features.
 
-Shape letters: N, M images · F features · R resamplings.
+Shape letters: N, M images · F features · R resamples.
 """
 
 from __future__ import annotations
@@ -8,18 +8,24 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
+from qgan_qiskit.metrics.features import FeatureSet
+from qgan_qiskit.metrics.results import Estimate
+from qgan_qiskit.stats import Bootstrap
+
+
+def estimate_fid(real: FeatureSet, fake: FeatureSet, bootstrap: Bootstrap) -> list[Estimate]:
+    """Return the Fréchet Inception distance; both sets are resampled."""
+    real_NF, fake_MF = real.features_NF, fake.features_NF
+    resampled = bootstrap.resample("fid", bootstrap_frechet_distances, real_NF, fake_MF)
+    return [Estimate(f"FID, {real_NF.shape[1]}-d", frechet_distance(real_NF, fake_MF), "lower", resampled, lowest=0)]
+
 
 def frechet_distance(first_NF: np.ndarray, second_MF: np.ndarray) -> float:
     """Return the squared Fréchet distance between Gaussians fitted to two sets (Heusel et al. 2017, equation 6).
 
-    Not the functions of torch-fidelity and torchmetrics: they take eigenvalues of the product of the covariances. With
-    fewer images than features most of these are rounding noise, whose roots add up, and they take longer than the bootstrap
-    can wait. The sum of their roots is the sum of the singular values of the product of the centered sets themselves. That
-    is exact to the last digits, and no larger than the sets.
-
-    Args:
-        first_NF: feature matrix with at least two rows; computed in float64.
-        second_MF: another one, with as many features.
+    torch-fidelity and torchmetrics take eigenvalues of the product of the covariances, which is slow and, with fewer images
+    than features, sums the roots of rounding errors. The sum of those roots equals the sum of the singular values of the
+    product of the centered feature matrices, which is exact to the last digits and used here.
 
     Raises:
         ValueError: fewer than two rows, unequal numbers of features, or values that are not finite.
@@ -32,34 +38,27 @@ def frechet_distance(first_NF: np.ndarray, second_MF: np.ndarray) -> float:
     return _weighted_distance(first_NF, second_MF, np.ones(len(first_NF)), np.ones(len(second_MF)))
 
 
-def resampled_frechet_distances(
+def bootstrap_frechet_distances(
     first_NF: np.ndarray, second_MF: np.ndarray, first_RN: np.ndarray, second_RM: np.ndarray
 ) -> np.ndarray:
-    """Return the distances between resampled sets, (R,).
-
-    Args:
-        first_NF: features.
-        second_MF: features.
-        first_RN: how often each row of the first set is drawn.
-        second_RM: the same for the second set.
-    """
+    """Return the distances between sets resampled by the counts of their rows, (R,)."""
     pairs = zip(first_RN, second_RM, strict=True)
     return np.array([_weighted_distance(first_NF, second_MF, first, second) for first, second in pairs])
 
 
 def _weighted_distance(first_NF: np.ndarray, second_MF: np.ndarray, first_N: np.ndarray, second_M: np.ndarray) -> float:
-    """Return the distance where each row counts as often as its weight says."""
-    first_mean, first_root = _moments(first_NF, first_N)
-    second_mean, second_root = _moments(second_MF, second_M)
+    """Return the distance between sets whose rows count as often as their weights say."""
+    first_mean, first_root = _compute_moments(first_NF, first_N)
+    second_mean, second_root = _compute_moments(second_MF, second_M)
     difference = first_mean - second_mean
     traces = np.sum(first_root**2) + np.sum(second_root**2)
     distance = difference @ difference + traces - 2 * scipy.linalg.svdvals(first_root @ second_root.T).sum()
-    # Equal sets may come out below 0 by a rounding error.
+    # For equal sets, rounding may give a value just below 0.
     return max(float(distance), 0.0)
 
 
-def _moments(features_NF: np.ndarray, weights_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean (F,), and a matrix (at most F rows, F) whose product with its transpose is the covariance."""
+def _compute_moments(features_NF: np.ndarray, weights_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted mean (F,) and a root of the covariance: a matrix X (at most F rows, F) with X^T X = covariance."""
     drawn = weights_N > 0
     features, weights = features_NF[drawn].astype(np.float64), weights_N[drawn]
     mean = weights @ features / weights.sum()

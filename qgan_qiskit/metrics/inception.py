@@ -1,16 +1,10 @@
-"""The blocks of the FID's Inception network where they differ from torchvision's: in how they pool.
+"""The Inception network of the FID, from a weights file that the user names; a file that ends early gives the layers it holds.
 
-The network of the original FID code (Heusel et al. 2017) is TensorFlow's of December 2015. Its average pools do not count
-their padding, and its last block pools by the maximum.
+Same arithmetic as the original FID code (Heusel et al. 2017), pytorch-fid and torch-fidelity: TensorFlow's network of
+December 2015, whose average pools exclude their padding and whose last block uses maximum pooling. Layers are named as in
+torchvision and pytorch-fid.
 
-Shape letters: B batch · C channels · H W height and width.
-
-The Inception network of the FID, from a weights file that the user names, as far as the file goes.
-
-Same arithmetic as the network of the original FID code (Heusel et al. 2017), of pytorch-fid and of torch-fidelity. Layers
-are named as in torchvision and pytorch-fid.
-
-Shape letters: N images · C H W image · F features · K classes.
+Shape letters: N images · B batch · C H W image · F features.
 """
 
 from __future__ import annotations
@@ -30,9 +24,13 @@ from torchvision.models.inception import BasicConv2d, InceptionB, InceptionD
 
 from qgan_qiskit.errors import DataError
 
+Output = Literal[64, 192, 768, 2048, "logits"]
+Resize = Literal["bilinear", "bilinear-antialias", "bicubic-antialias"]
 
-def _average(x_BCHW: Tensor) -> Tensor:
-    return avg_pool2d(x_BCHW, 3, stride=1, padding=1, count_include_pad=False)
+FEATURE_LAYERS: tuple[Output, ...] = (64, 192, 768, 2048)
+OFFICIAL = "pt_inception-2015-12-05-6726825d.pth"
+_SIDE = 299
+_average_pool = partial(avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
 
 
 class BlockA(inception.InceptionA):
@@ -43,7 +41,7 @@ class BlockA(inception.InceptionA):
             self.branch1x1(x),
             self.branch5x5_2(self.branch5x5_1(x)),
             self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
-            self.branch_pool(_average(x)),
+            self.branch_pool(_average_pool(x)),
         ]
 
 
@@ -51,48 +49,37 @@ class BlockC(inception.InceptionC):
     """Mixed_6b to Mixed_6e."""
 
     def _forward(self, x: Tensor) -> list[Tensor]:
-        seven_by_seven = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
+        double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
         return [
             self.branch1x1(x),
             self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
-            self.branch7x7dbl_5(self.branch7x7dbl_4(seven_by_seven)),
-            self.branch_pool(_average(x)),
+            self.branch7x7dbl_5(self.branch7x7dbl_4(double)),
+            self.branch_pool(_average_pool(x)),
         ]
 
 
 class BlockE(inception.InceptionE):
-    """Mixed_7b, with an average pool; Mixed_7c, with a maximum pool, is :class:`LastBlockE`."""
+    """Mixed_7b."""
+
+    _pool = staticmethod(_average_pool)
 
     def _forward(self, x: Tensor) -> list[Tensor]:
-        three = self.branch3x3_1(x)
-        double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
+        single, double = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         return [
             self.branch1x1(x),
-            self.branch3x3_2a(three),
-            self.branch3x3_2b(three),
-            self.branch3x3dbl_3a(double),
-            self.branch3x3dbl_3b(double),
+            *(self.branch3x3_2a(single), self.branch3x3_2b(single)),
+            *(self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)),
             self.branch_pool(self._pool(x)),
         ]
 
-    def _pool(self, x_BCHW: Tensor) -> Tensor:
-        return _average(x_BCHW)
 
-
-class LastBlockE(BlockE):
+class MaxPoolBlockE(BlockE):
     """Mixed_7c."""
 
-    def _pool(self, x_BCHW: Tensor) -> Tensor:
-        return max_pool2d(x_BCHW, 3, stride=1, padding=1)
+    _pool = staticmethod(partial(max_pool2d, kernel_size=3, stride=1, padding=1))
 
 
-Output = Literal[64, 192, 768, 2048, "logits"]
-Resize = Literal["bilinear", "bilinear-antialias", "bicubic-antialias"]
-
-FEATURE_LAYERS: tuple[Output, ...] = (64, 192, 768, 2048)
-OFFICIAL = "pt_inception-2015-12-05-6726825d.pth"
-_SIDE = 299
-# The layers up to each tap, behind those of the tap before.
+# The modules up to each output, after those of the previous one.
 _STAGES: dict[Output, dict[str, Callable[[], nn.Module]]] = {
     64: {
         "Conv2d_1a_3x3": partial(BasicConv2d, 3, 32, kernel_size=3, stride=2),
@@ -116,19 +103,19 @@ _STAGES: dict[Output, dict[str, Callable[[], nn.Module]]] = {
     2048: {
         "Mixed_7a": partial(InceptionD, 768),
         "Mixed_7b": partial(BlockE, 1280),
-        "Mixed_7c": partial(LastBlockE, 2048),
+        "Mixed_7c": partial(MaxPoolBlockE, 2048),
     },
     "logits": {"fc": partial(nn.Linear, 2048, 1008)},
 }
 
 
 class Inception(nn.Module):
-    """Images to averaged features at Inception's taps, and to class logits.
+    """Maps images to pooled features at Inception's feature layers, and to class logits.
 
     Attributes:
-        taps: widths of the taps that the file holds, rising; at least one.
-        has_logits: whether it holds the class layer, which the inception score needs.
-        lacks: a sentence on what the file does not hold; empty when it is whole.
+        feature_layers: widths of the layers that the file holds, ascending; at least one.
+        has_logits: whether the file holds the class layer, which the inception score needs.
+        limitation: a sentence on what the file lacks; empty if it is complete.
         digest: SHA-256 of the weights file, hexadecimal.
     """
 
@@ -136,37 +123,43 @@ class Inception(nn.Module):
         """Read the weights.
 
         Args:
-            weights: a file with the names of torchvision and pytorch-fid; it may end after any tap.
+            weights: a file with the names of torchvision and pytorch-fid; it may end after any feature layer.
             resize: filter that brings images to 299x299: torch's bilinear one without antialiasing, as in pytorch-fid, or
                 one with antialiasing (bicubic: that of Pillow and clean-fid).
 
         Raises:
-            DataError: the file is missing, not a tensor file, of another network, or lacks the first tap.
+            DataError: the file is missing, not a tensor file, of another network, or lacks the first feature layer.
         """
         super().__init__()
         self.path, self.resize = Path(weights), resize
-        tensors, self.digest = _read(self.path)
-        missing = ""
-        # Without storage first: initial weights would cost time and draw from torch's global generator.
-        with torch.device("meta"):
-            for layers in _STAGES.values():
-                stage = nn.ModuleDict({name: make() for name, make in layers.items()})
-                missing = next((name for name in _wanted(stage) if name not in tensors), "")
-                if missing:
-                    break
-                for name, layer in stage.items():
-                    self.add_module(name, layer)
-        self.taps = tuple(tap for tap in FEATURE_LAYERS if all(hasattr(self, name) for name in _STAGES[tap]))
+        tensors, self.digest = _read_tensors(self.path)
+        missing = self._build_stages(tensors)
+        self.feature_layers = tuple(
+            layer for layer in FEATURE_LAYERS if all(hasattr(self, name) for name in _STAGES[layer])
+        )
         self.has_logits = hasattr(self, "fc")
-        if not self.taps:
+        if not self.feature_layers:
             raise DataError(f"{weights}: lacks Inception tensors, such as '{missing}'; name another --fid-weights")
-        self.lacks = ""
+        self.limitation = ""
         if missing:
-            self.lacks = f"{self.path.name} ends at the {self.taps[-1]}-d tap: it has no '{missing}'"
-        self._fill(tensors)
+            self.limitation = f"{self.path.name} ends at feature layer {self.feature_layers[-1]}: it has no '{missing}'"
+        self._load(tensors)
         self.eval().requires_grad_(False)
 
-    def _fill(self, tensors: dict[str, Tensor]) -> None:
+    def _build_stages(self, tensors: dict[str, Any]) -> str:
+        """Add the modules whose tensors are all there, and return the first missing name; empty if there is none."""
+        # On the meta device: initial weights would cost time and draw from torch's global generator.
+        with torch.device("meta"):
+            for modules in _STAGES.values():
+                stage = nn.ModuleDict({name: make() for name, make in modules.items()})
+                for name in stage.state_dict():
+                    if name not in tensors and not name.endswith("num_batches_tracked"):
+                        return name
+                for name, module in stage.items():
+                    self.add_module(name, module)
+        return ""
+
+    def _load(self, tensors: dict[str, Any]) -> None:
         values = {}
         for name, parameter in self.state_dict().items():
             value = tensors.get(name, torch.tensor(0))
@@ -178,61 +171,58 @@ class Inception(nn.Module):
                 )
             values[name] = value.to(parameter.dtype)
         self.load_state_dict(values, assign=True)
-        # Half the time of the other layout on a processor.
+        # Twice as fast as the default layout on a CPU.
         self.to(memory_format=torch.channels_last)
 
-    def check(self, outputs: Collection[Output]) -> None:
+    def require_outputs(self, outputs: Collection[Output]) -> None:
         """Refuse outputs that the file cannot give.
 
         Raises:
             DataError: the file lacks one of them; the message says what it holds.
         """
         for output in outputs:
-            if output not in self.taps and not (output == "logits" and self.has_logits):
-                wanted = "class logits (for the inception score)" if output == "logits" else f"{output}-d tap"
-                held = ", ".join(str(tap) for tap in self.taps)
+            if output not in self.feature_layers and not (output == "logits" and self.has_logits):
+                lacking = "class logits (for the inception score)" if output == "logits" else f"feature layer {output}"
+                held = ", ".join(str(layer) for layer in self.feature_layers)
                 raise DataError(
-                    f"{self.path}: has no {wanted}, only taps {held}; name a whole --fid-weights such as {OFFICIAL}"
+                    f"{self.path}: has no {lacking}, only feature layers {held}; name a complete --fid-weights "
+                    f"such as {OFFICIAL}"
                 )
 
     @torch.no_grad()
     def forward(self, images_NCHW: Tensor, outputs: Collection[Output]) -> dict[Output, Tensor]:
-        """Return features (N, F), and logits (N, 1008) without their bias as the inception score takes them; float32.
+        """Return features (N, F), and logits (N, 1008) without bias as the inception score uses them; float32.
 
         Args:
             images_NCHW: RGB in [-1, 1], of any size.
-            outputs: taps, ``"logits"``, or several of these; layers behind the last are not run.
+            outputs: feature layers, ``"logits"``, or several of these; later layers are not run.
 
         Raises:
             DataError: the file lacks one of them.
         """
-        self.check(outputs)
+        self.require_outputs(outputs)
         # "bicubic-antialias" is a mode and a flag.
         mode, _, antialias = self.resize.partition("-")
         x = interpolate(images_NCHW, (_SIDE, _SIDE), mode=mode, align_corners=False, antialias=bool(antialias))
         # Bicubic filters overshoot.
         x = x.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
         found: dict[Output, Tensor] = {}
-        for output, layers in _STAGES.items():
+        for output, modules in _STAGES.items():
             if output == "logits":
                 found[output] = found[2048] @ self.get_parameter("fc.weight").T
             else:
-                for name in layers:
+                for name in modules:
                     x = self.get_submodule(name)(x)
                 if output in (64, 192):
                     x = max_pool2d(x, 3, stride=2)
                 found[output] = x.mean(dim=(2, 3))
-            if all(wanted in found for wanted in outputs):
+            if all(name in found for name in outputs):
                 break
-        return {wanted: found[wanted] for wanted in outputs}
+        return {name: found[name] for name in outputs}
 
 
-def _wanted(stage: nn.Module) -> list[str]:
-    """Return the tensors that a file must hold for some layers, by name."""
-    return [name for name in stage.state_dict() if not name.endswith("num_batches_tracked")]
-
-
-def _read(path: Path) -> tuple[dict[str, Any], str]:
+def _read_tensors(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the named tensors of a file and its SHA-256."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -240,7 +230,7 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     try:
         tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch raises whatever the bytes make its unpickler stumble over: KeyError, EOFError, UnpicklingError, ….
+        # Depending on the bytes, torch raises KeyError, EOFError, UnpicklingError and others.
         raise DataError(
             f"{path}: cannot be read as Inception weights ({type(error).__name__}); name another --fid-weights"
         ) from None

@@ -1,119 +1,153 @@
-"""One measured figure, with everything that another must share to be compared with it.
+"""What metrics return: an estimate, the measured result with the conditions it depends on, and a plain-text table of results.
 
-Figures of several sets of generated images as one table of plain text.
+Shape letters: N images · R resamples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Better = Literal["lower", "higher", "near the floor"]
+import numpy as np
+
+from qgan_qiskit.errors import UsageError
+from qgan_qiskit.stats import Bootstrap, normal_interval, wilson_interval
+
+Better = Literal["lower", "higher", "near the baseline"]
+BASELINE = "real-vs-real baseline"
+
+
+@contextmanager
+def explain_missing_extra() -> Iterator[None]:
+    """Turn a failed import of an optional library into an error that says how to install it.
+
+    Raises:
+        UsageError: the library is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = str(error.name).partition(".")[0]
+        raise UsageError(f'{library} is not installed: pip install "qgan_qiskit[metrics]"') from None
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """The value of one metric on the whole sets, with what its interval follows from."""
+
+    name: str  # column title, such as "FID, 768-d"
+    value: float
+    better: Better
+    resampled_R: np.ndarray | None = None  # the metric on each resample; None without resampling
+    lowest: float = -math.inf  # bounds of the metric
+    highest: float = math.inf
+    fraction_of: int | None = None  # number of images the value is a fraction of, if it is one
+    baseline: float | None = None  # what new real images reach, unless that comes from two halves of the real images
+
+    def interval(self) -> tuple[float, float] | tuple[None, None]:
+        """Return the 95 % interval, or (None, None) without resampling."""
+        if self.resampled_R is None:
+            return None, None
+        low, high = normal_interval(self.value, self.resampled_R, self.lowest, self.highest)
+        if self.fraction_of is not None:
+            wilson_low, wilson_high = wilson_interval(self.value, self.fraction_of)
+            low, high = min(low, wilson_low), max(high, wilson_high)
+        return low, high
+
+
+def estimate_mean(
+    name: str,
+    values_N: np.ndarray,
+    better: Better,
+    bootstrap: Bootstrap,
+    purpose: str,
+    *,
+    lowest: float,
+    highest: float,
+    fraction: bool = False,
+) -> Estimate:
+    """Return the estimate of a metric that is the mean of one value per image; of a fraction, these are 0 or 1."""
+    resampled = bootstrap.resample(purpose, lambda values_N, counts_RN: counts_RN @ values_N / len(values_N), values_N)
+    of = len(values_N) if fraction else None
+    return Estimate(name, float(values_N.mean()), better, resampled, lowest, highest, of)
 
 
 @dataclass(frozen=True)
 class MetricResult:
-    """A value, its interval, what real images reach, and how it was measured.
+    """A metric's value and 95 % interval, its real-vs-real baseline, and the conditions that comparable results share."""
 
-    Attributes:
-        metric: the setting that asked for it, such as ``"fid"``.
-        name: what it is called in a table, such as ``"FID, 768-d"``.
-        value: the figure.
-        low: lower end of its 95 % interval; None without resamplings, or with too few images for any.
-        high: upper end.
-        floor: the same figure of real images against other real images; None where there is none.
-        floor_number: images on each side of the floor.
-        better: ``"near the floor"`` where both ends are bad, as with a similarity: 1 would be a copy.
-        real_number: real images it was measured against.
-        fake_number: generated images.
-        tap: width of the Inception layer; None where pixels are compared, or class probabilities.
-        resize: filter to Inception's size; None where no network is used.
-        weights_digest: SHA-256 of the weights file; None where no network is used.
-        seed: of the choice of images, pairs and resamplings.
-    """
-
-    metric: str
-    name: str
+    metric: str  # the setting that asked for it, such as "fid"
+    name: str  # column title, such as "FID, 768-d"
     value: float
-    low: float | None
+    low: float | None  # None without resampling, or with too few images
     high: float | None
-    floor: float | None
-    floor_number: int | None
-    better: Better
+    baseline: float | None  # the same metric of real images against other real images
+    baseline_number: int | None  # images on each side of the baseline
+    better: Better  # "near the baseline" if both extremes are bad, as with a similarity: 1 would be a copy
     real_number: int
     fake_number: int
-    tap: int | None
-    resize: str | None
-    weights_digest: str | None
-    seed: int
+    feature_layer: int | None  # width of the Inception layer; None if pixels or class probabilities are compared
+    resize: str | None  # filter to Inception's size; None without a network
+    weights_digest: str | None  # SHA-256 of the weights file; None without a network
+    seed: int  # of the choice of images, pairs and resamples
 
     def as_dict(self) -> dict[str, Any]:
         """Return the attributes, ready for JSON."""
         return asdict(self)
 
 
-_FLOOR, _BETTER = "real against real", "better"
-
-
-def table_text(figures: Mapping[str, Sequence[MetricResult]], width: int = 120) -> str:
-    """Return rows of runs and columns of figures, with the floor, the better direction, and how all was measured.
+def format_table(results: Mapping[str, Sequence[MetricResult]], width: int = 120) -> str:
+    """Return one row per run and one column per metric, the baseline, the better direction, and the conditions.
 
     Args:
-        figures: label of a run -> its figures; the same ones for each.
-        width: characters of a line; a table that is wider is cut into several below each other.
+        results: label of a run -> its results; the same metrics for each.
+        width: characters per line; a wider table is split into blocks of columns.
     """
-    first = next(iter(figures.values()))
-    columns = [["", *figures, _FLOOR, _BETTER]]
-    for place, figure in enumerate(first):
-        cells = [_cell(row[place]) for row in figures.values()]
-        columns.append([figure.name, *cells, _number(figure.floor), figure.better])
-    return "\n\n".join([*_blocks(columns, width), _caption(first)])
+    first = next(iter(results.values()))
+    columns = [["", *results, BASELINE, "better"]]
+    for index, result in enumerate(first):
+        cells = [_format_cell(row[index]) for row in results.values()]
+        columns.append([result.name, *cells, _format_number(result.baseline), result.better])
+    return "\n\n".join([*_split_columns(columns, width), "\n".join(_describe_conditions(first))])
 
 
-def _blocks(columns: list[list[str]], width: int) -> list[str]:
-    """Return the table in as many blocks as its width takes, each with the labels."""
-    padded = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
-    labels, rest = padded[0], padded[1:]
-    blocks = []
+def _split_columns(columns: list[list[str]], width: int) -> Iterator[str]:
+    """Yield blocks of columns that fit the width, each with the row labels."""
+    labels, *rest = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
     while rest:
         count = 1
         while count < len(rest) and len(labels[0]) + sum(2 + len(c[0]) for c in rest[: count + 1]) <= width:
             count += 1
         rows = zip(labels, *rest[:count], strict=True)
-        blocks.append("\n".join("  ".join(row).rstrip() for row in rows))
+        yield "\n".join("  ".join(row).rstrip() for row in rows)
         rest = rest[count:]
-    return blocks
 
 
-def _cell(figure: MetricResult) -> str:
-    if figure.low is None or figure.high is None:
-        return _number(figure.value)
-    return f"{_number(figure.value)} [{_number(figure.low)}, {_number(figure.high)}]"
+def _format_cell(result: MetricResult) -> str:
+    if result.low is None or result.high is None:
+        return _format_number(result.value)
+    return f"{_format_number(result.value)} [{_format_number(result.low)}, {_format_number(result.high)}]"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _caption(figures: Sequence[MetricResult]) -> str:
-    """Return how the figures were measured; a figure whose number of real images is its own says so."""
-    usual = figures[0]
-    lines = [f"{usual.real_number:,} real and {usual.fake_number:,} generated images, seed {usual.seed}"]
-    networks = {(figure.resize, figure.weights_digest) for figure in figures if figure.weights_digest is not None}
-    taps = sorted({figure.tap for figure in figures if figure.tap is not None})
-    for resize, digest in networks:
-        tap = f"tap {taps[0]}, " if taps else ""
-        lines.append(f"Inception: {tap}{resize} to 299x299, weights {str(digest)[:12]}")
-    halves = {figure.floor_number for figure in figures if figure.floor_number is not None}
-    for number in halves:
-        lines.append(f"{_FLOOR}: {number:,} real images against {number:,} others")
-    searched = next((figure for figure in figures if figure.metric == "memorization"), None)
-    if searched is not None:
-        compared = (
-            "the floor is that of held-out images" if searched.floor is not None else "there are no held-out images"
-        )
-        lines.append(f"copies: nearest of all {searched.real_number:,} training images; {compared}")
-    if any(figure.low is not None for figure in figures):
-        lines.append("in brackets: 95 % intervals")
-    return "\n".join(lines)
+def _describe_conditions(results: Sequence[MetricResult]) -> Iterator[str]:
+    """Yield lines on the images, network, baseline and intervals behind the results of one run."""
+    first = results[0]
+    yield f"{first.real_number:,} real and {first.fake_number:,} generated images, seed {first.seed}"
+    layer = next((f"feature layer {r.feature_layer}, " for r in results if r.feature_layer is not None), "")
+    for resize, digest in {(r.resize, r.weights_digest) for r in results if r.weights_digest is not None}:
+        yield f"Inception: {layer}{resize} to 299x299, weights {str(digest)[:12]}"
+    for number in {result.baseline_number for result in results if result.baseline_number is not None}:
+        yield f"{BASELINE}: {number:,} real images against {number:,} others"
+    memorization = next((result for result in results if result.metric == "memorization"), None)
+    if memorization is not None:
+        held_out = "there are no held-out images" if memorization.baseline is None else "baseline: held-out images"
+        yield f"memorization: nearest of all {memorization.real_number:,} training images; {held_out}"
+    if any(result.low is not None for result in results):
+        yield "in brackets: 95 % intervals"

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from qgan_qiskit.stats import Spread
+from qgan_qiskit.stats import Interval
 
 NONE = "–"
 
@@ -25,23 +25,23 @@ def number_text(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def spread_text(spread: Spread | None, form: str = ".3g") -> str:
+def spread_text(interval: Interval | None, form: str = ".3g") -> str:
     """Return a figure with its interval, such as ``12.3 [11.9, 12.7]``.
 
     Args:
-        spread: the figure; None where there is none.
+        interval: the figure; None where there is none.
         form: number format.
     """
-    if spread is None:
+    if interval is None:
         return NONE
-    return f"{spread['mean']:{form}} [{spread['low']:{form}}, {spread['high']:{form}}]"
+    return f"{interval['mean']:{form}} [{interval['low']:{form}}, {interval['high']:{form}}]"
 
 
-def spread_columns(name: str, spread: Spread | None) -> dict[str, float]:
+def spread_columns(name: str, interval: Interval | None) -> dict[str, float]:
     """Return the three columns of a CSV file that a figure with its interval has."""
-    if spread is None:
+    if interval is None:
         return {}
-    return {name: spread["mean"], f"{name} low": spread["low"], f"{name} high": spread["high"]}
+    return {name: interval["mean"], f"{name} low": interval["low"], f"{name} high": interval["high"]}
 
 
 def csv_text(lines: Sequence[dict[str, Any]]) -> str:

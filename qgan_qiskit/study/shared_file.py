@@ -16,7 +16,7 @@ from qgan_qiskit.storage import FileLock
 from qgan_qiskit.study.cells import atomic_write
 
 NAME = "study.json"
-FORMAT = 1
+FORMAT = 2
 T = TypeVar("T")
 CellsT = TypeVar("CellsT", bound=Sized)
 

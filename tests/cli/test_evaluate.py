@@ -26,7 +26,7 @@ def _small_inception(monkeypatch):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Random weights up to the 64-d tap."""
+    """Random weights up to feature layer 64."""
     layers = {
         "Conv2d_1a_3x3": BasicConv2d(3, 32, kernel_size=3),
         "Conv2d_2a_3x3": BasicConv2d(32, 32, kernel_size=3),
@@ -45,14 +45,14 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory):
-    """Runs on all images, on a part of them, and of another class."""
+    """Runs on all images, on a split, on another class, and on grayscale images."""
     folder = tmp_path_factory.mktemp("runs")
-    shares = {"validation_fraction": 0.2, "test_fraction": 0.2}
+    fractions = {"validation_fraction": 0.2, "test_fraction": 0.2}
     return {
         name: fit(tiny(data=data, training={"seed": seed}), folder)[0]
         for name, data, seed in (
             ("all", {}, 0),
-            ("part", {"split": "train", **shares}, 0),
+            ("split", {"split": "train", **fractions}, 0),
             ("melanoma", {"class_name": "melanoma"}, 0),
             ("grayscale", {"color": "grayscale"}, 0),
         )
@@ -69,19 +69,19 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def figures_of(content, table=0, row=0):
-    return {figure["name"]: figure for figure in content["tables"][table]["runs"][row]["figures"]}
+def results_of(content, table=0, row=0):
+    return {result["name"]: result for result in content["tables"][table]["runs"][row]["results"]}
 
 
 def test_without_weights_pixels_are_compared_and_the_rest_is_noted(runs, main):
     status, out, err = main("evaluate", runs["all"])
     assert status == 0
     content = read(runs["all"] / "evaluation.json")
-    figures = figures_of(content)
-    assert list(figures) == PIXELS
+    results = results_of(content)
+    assert list(results) == PIXELS
     for name in PIXELS:
         assert name in out
-        assert f"{figures[name]['value']:.4g} [" in out
+        assert f"{results[name]['value']:.4g} [" in out
     assert "note: left out fid, kid, is, prdc, memorization: there are no --fid-weights" in err
     assert "pt_inception-2015-12-05-6726825d.pth" in err
     assert str(runs["all"] / "evaluation.json") in err
@@ -89,23 +89,23 @@ def test_without_weights_pixels_are_compared_and_the_rest_is_noted(runs, main):
 
 
 def test_with_weights_all_they_give_is_measured(runs, weights, main):
-    assert main("evaluate", runs["part"], "--fid-weights", weights, "--bootstrap", 10)[0] == 0
-    content = read(runs["part"] / "evaluation.json")
+    assert main("evaluate", runs["split"], "--fid-weights", weights, "--bootstrap", 10)[0] == 0
+    content = read(runs["split"] / "evaluation.json")
     table = content["tables"][0]
-    figures = figures_of(content)
-    copies = ["distance to training", "copied share", "copying p"]
-    assert list(figures) == [*FEATURES[:2], *PIXELS, *FEATURES[2:], *copies]
-    parts = read(runs["part"] / "data.json")["counts"]["nevus"]
-    assert table["real_images"] == parts
-    assert table["held_out_images"] == 32 - parts > 0
-    assert {figure["real_number"] for figure in figures.values()} == {parts}
-    assert {figure["fake_number"] for figure in figures.values()} == {parts}
-    assert (content["format"], content["settings"]["bootstrap"]) == (1, 10)
-    assert content["versions"] == read(runs["part"] / "versions.json")
-    picture = runs["part"] / table["runs"][0]["picture"]
+    results = results_of(content)
+    memorization = ["distance to training", "memorization rate", "memorization p"]
+    assert list(results) == [*FEATURES[:2], *PIXELS, *FEATURES[2:], *memorization]
+    number = read(runs["split"] / "data.json")["counts"]["nevus"]
+    assert table["real_images"] == number
+    assert table["held_out_images"] == 32 - number > 0
+    assert {result["real_number"] for result in results.values()} == {number}
+    assert {result["fake_number"] for result in results.values()} == {number}
+    assert (content["format"], content["settings"]["bootstrap"]) == (2, 10)
+    assert content["versions"] == read(runs["split"] / "versions.json")
+    picture = runs["split"] / table["runs"][0]["picture"]
     # Three columns: sample, training, held-out.
     assert Image.open(picture).size[0] == 6 + 3 * (128 + 6)
-    assert not list(runs["part"].rglob("*.staging"))
+    assert not list(runs["split"].rglob("*.staging"))
 
 
 def test_the_same_command_writes_the_same_bytes(runs, weights, main):
@@ -116,7 +116,7 @@ def test_the_same_command_writes_the_same_bytes(runs, weights, main):
         assert status == 0
         written.append((out, (runs["all"] / "evaluation.json").read_bytes()))
     assert written[0] == written[1]
-    first, last = (figures_of(json.loads(text)) for _, text in written[1:])
+    first, last = (results_of(json.loads(text)) for _, text in written[1:])
     assert first["FID, 64-d"]["value"] != last["FID, 64-d"]["value"]
 
 
@@ -141,11 +141,11 @@ def test_several_runs_make_a_table_per_set_of_images(runs, main, tmp_path, weigh
         [runs["all"].name, f"{runs['all'].name}/step-00000004"],
         [runs["melanoma"].name],
     ]
-    assert figures_of(content, 0, 0)["FID, 64-d"]["value"] != figures_of(content, 0, 1)["FID, 64-d"]["value"]
-    assert figures_of(content, 0, 0)["FID, 64-d"]["floor"] == figures_of(content, 0, 1)["FID, 64-d"]["floor"]
-    assert out.count("real against real ") == 2
-    assert "nevus, all part" in out
-    assert "melanoma, all part" in out
+    assert results_of(content, 0, 0)["FID, 64-d"]["value"] != results_of(content, 0, 1)["FID, 64-d"]["value"]
+    assert results_of(content, 0, 0)["FID, 64-d"]["baseline"] == results_of(content, 0, 1)["FID, 64-d"]["baseline"]
+    assert out.count("real-vs-real baseline ") == 2
+    assert "nevus, all images of" in out
+    assert "melanoma, all images of" in out
     pictures = [row["picture"] for table in content["tables"] for row in table["runs"]]
     assert len(set(pictures)) == 3
     assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(pictures)
@@ -154,28 +154,28 @@ def test_several_runs_make_a_table_per_set_of_images(runs, main, tmp_path, weigh
 
 
 def test_other_real_images(runs, weights, main):
-    """A part that was not trained on, and another class: copies are looked for among the run's own training images."""
+    """A split that was not trained on, and another class: memorization is about the run's own training images."""
     options = ("--fid-weights", weights, "--metrics", "fid,memorization")
-    assert main("evaluate", runs["part"], *options)[0] == 0
-    own = read(runs["part"] / "evaluation.json")
-    assert main("evaluate", runs["part"], *options, "--split", "test")[0] == 0
-    test = read(runs["part"] / "evaluation.json")
-    assert test["tables"][0]["data"]["part"] == "test"
+    assert main("evaluate", runs["split"], *options)[0] == 0
+    own = read(runs["split"] / "evaluation.json")
+    assert main("evaluate", runs["split"], *options, "--split", "test")[0] == 0
+    test = read(runs["split"] / "evaluation.json")
+    assert test["tables"][0]["data"]["split"] == "test"
     assert test["tables"][0]["digest"] != own["tables"][0]["digest"]
-    assert figures_of(test)["FID, 64-d"]["value"] != figures_of(own)["FID, 64-d"]["value"]
-    assert figures_of(test)["distance to training"]["real_number"] == own["tables"][0]["real_images"]
+    assert results_of(test)["FID, 64-d"]["value"] != results_of(own)["FID, 64-d"]["value"]
+    assert results_of(test)["distance to training"]["real_number"] == own["tables"][0]["real_images"]
     assert main("evaluate", runs["all"], *options, "--class", "melanoma")[0] == 0
     other = read(runs["all"] / "evaluation.json")
     assert other["tables"][0]["data"]["class_name"] == "melanoma"
-    assert figures_of(other)["distance to training"]["real_number"] == 32
+    assert results_of(other)["distance to training"]["real_number"] == 32
 
 
-def test_images_that_were_not_trained_on_are_not_searched_for_copies(runs, weights, main):
+def test_memorization_needs_the_training_images(runs, weights, main):
     data = read(runs["all"] / "data.json")
     (runs["all"] / "data.json").write_text(json.dumps({**data, "digest": "another"}))
     status, _, err = main("evaluate", runs["all"], "--fid-weights", weights)
     assert status == 0
-    assert f"the images that {runs['all'].name} was trained on are not found" in err
+    assert f"{runs['all'].name} are not found" in err
     assert "left out memorization" in err
     status, _, err = main("evaluate", runs["all"], "--fid-weights", weights, "--metrics", "memorization")
     assert status == 3
@@ -184,7 +184,7 @@ def test_images_that_were_not_trained_on_are_not_searched_for_copies(runs, weigh
 
 def test_runs_on_gray_images(runs, weights, main):
     assert main("evaluate", runs["grayscale"], "--fid-weights", weights)[0] == 0
-    values = [figure["value"] for figure in figures_of(read(runs["grayscale"] / "evaluation.json")).values()]
+    values = [result["value"] for result in results_of(read(runs["grayscale"] / "evaluation.json")).values()]
     assert np.isfinite(values).all()
 
 
@@ -199,11 +199,15 @@ BAD = {
     "fid without weights": (["{run}", "--metrics", "ssim,fid"], 2, "--metrics fid needs --fid-weights"),
     "weights that are not there": (["{run}", "--fid-weights", "nothing.pth"], 3, "nothing.pth: cannot be read"),
     "weights that are none": (["{run}", "--fid-weights", "{run}/config.json"], 3, "as Inception weights"),
-    "a tap the file lacks": (["{run}", "--fid-weights", "{weights}", "--tap", "2048"], 3, "no 2048-d tap"),
+    "a layer the file lacks": (
+        ["{run}", "--fid-weights", "{weights}", "--feature-layer", "2048"],
+        3,
+        "no feature layer 2048",
+    ),
     "a score the file lacks": (["{run}", "--fid-weights", "{weights}", "--metrics", "is"], 3, "no class logits"),
-    "a tap that is none": (["{run}", "--tap", "100"], 2, "--tap"),
+    "a layer that is none": (["{run}", "--feature-layer", "100"], 2, "--feature-layer"),
     "one image": (["{run}", "--metrics-number", "1"], 2, "--metrics-number"),
-    "one resampling": (["{run}", "--bootstrap", "1"], 2, "--bootstrap: one resampling"),
+    "one resample": (["{run}", "--bootstrap", "1"], 2, "--bootstrap: one resample"),
     "too few for prdc": (
         ["{run}", "--fid-weights", "{weights}", "--metrics", "prdc", "--limit", "5"],
         3,
@@ -211,8 +215,12 @@ BAD = {
     ),
     "a class that is none": (["{run}", "--class", "wart"], 3, "no class 'wart'"),
     "data that are not there": (["{run}", "--data", "nothing"], 3, "no data at"),
-    "an empty part": (["{run}", "--split", "test", "--test-fraction", "0"], 3, "test part"),
-    "shares that leave nothing": (["{run}", "--validation-fraction", "0.6", "--test-fraction", "0.6"], 2, "together"),
+    "an empty split": (["{run}", "--split", "test", "--test-fraction", "0"], 3, "--test-fraction"),
+    "fractions that leave nothing": (
+        ["{run}", "--validation-fraction", "0.6", "--test-fraction", "0.6"],
+        2,
+        "together",
+    ),
     "a folder as output": (["{run}", "--output", "{run}"], 2, "--output"),
     "an output in no folder": (["{run}", "--output", "no/folder.json"], 2, "there is no folder"),
     "a device that is none": (["{run}", "--device", "cuda:99"], 2, "--device cuda:99"),
@@ -289,7 +297,7 @@ except SystemExit:
 def test_a_class_that_is_called_all_is_measured_against_its_own_images(tmp_path):
     from qgan_qiskit.config import DataConfig
     from qgan_qiskit.data import read_images
-    from qgan_qiskit.workflows.evaluate import real_images
+    from qgan_qiskit.workflows.evaluate import read_real_images
 
     for label, number in (("all", 3), ("nv", 2)):
         (tmp_path / "source" / label).mkdir(parents=True)
@@ -297,6 +305,6 @@ def test_a_class_that_is_called_all_is_measured_against_its_own_images(tmp_path)
             pixels_HWC = np.random.default_rng(10 * number + k).integers(0, 255, (16, 16, 3)).astype(np.uint8)
             Image.fromarray(pixels_HWC).save(tmp_path / "source" / label / f"{k}.png")
     data = DataConfig(path=str(tmp_path / "source"), resolution=16, cache_dir=str(tmp_path / "cache"))
-    own = real_images(data.model_copy(update={"class_name": "all"}), 0)
+    own = read_real_images(data.model_copy(update={"class_name": "all"}), 0)
     assert own.names == tuple(f"all/{k}.png" for k in range(3))
     assert own.digest == read_images(data).select("all").digest

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch_fidelity import feature_extractor_inceptionv3 as theirs
 
+from qgan_qiskit.metrics import inception
+
 OUTPUTS = ("64", "192", "768", "2048", "logits_unbiased")
-# The first name of the layers that come behind each tap.
+# The first name of the layers that come behind each feature layer.
 BEHIND = {64: "Conv2d_3b", 192: "Mixed_5b", 768: "Mixed_7a", 2048: "fc"}
 
 
@@ -37,13 +39,13 @@ def whole_weights(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def weights_up_to(whole_weights, tmp_path_factory):
-    """Return a function: tap -> a file that ends there."""
+    """Return a function: feature layer -> a file that ends there."""
 
-    def make(tap: int) -> Path:
+    def make(layer: int) -> Path:
         tensors = torch.load(whole_weights)
         names = list(tensors)
-        end = next(place for place, name in enumerate(names) if name.startswith(BEHIND[tap]))
-        path = tmp_path_factory.mktemp("weights") / f"up_to_{tap}.pth"
+        end = next(index for index, name in enumerate(names) if name.startswith(BEHIND[layer]))
+        path = tmp_path_factory.mktemp("weights") / f"up_to_{layer}.pth"
         torch.save({name: tensors[name].clone() for name in names[:end]}, path)
         return path
 
@@ -52,7 +54,7 @@ def weights_up_to(whole_weights, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_weights(weights_up_to) -> Path:
-    """A file that ends at the 64-d tap: quick."""
+    """A file that ends at feature layer 64: quick."""
     return weights_up_to(64)
 
 
@@ -60,3 +62,9 @@ def small_weights(weights_up_to) -> Path:
 def their_network(whole_weights):
     """Return torch-fidelity's network on the same weights."""
     return theirs.FeatureExtractorInceptionV3("x", list(OUTPUTS), str(whole_weights))
+
+
+@pytest.fixture
+def small_inception(monkeypatch):
+    """Run the network on 79 pixels a side instead of 299, to be quick; test_inception.py has the full size."""
+    monkeypatch.setattr(inception, "_SIDE", 79)

@@ -1,4 +1,4 @@
-"""The Inception network against torch-fidelity's, layer by layer, and files that end early or are none."""
+"""The Inception network against torch-fidelity's, layer by layer; weights files that end early or are invalid."""
 
 import hashlib
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_every_output_equals_torch_fidelity(whole_weights, their_network):
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/weights")
-def test_genuine_weights_equal_torch_fidelity_as_far_as_they_go(their_network):
+def test_genuine_weights_equal_torch_fidelity(their_network):
     before = {name: value.clone() for name, value in their_network.state_dict().items()}
     try:
         their_network.load_state_dict(torch.load(REAL, weights_only=True), strict=False)
@@ -43,38 +43,38 @@ def test_genuine_weights_equal_torch_fidelity_as_far_as_they_go(their_network):
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     finally:
         their_network.load_state_dict(before)
-    assert (network.taps, network.has_logits) == ((64, 192, 768), False)
-    assert "768-d" in network.lacks
+    assert (network.feature_layers, network.has_logits) == ((64, 192, 768), False)
+    assert "layer 768" in network.limitation
     assert network.digest == hashlib.sha256(REAL.read_bytes()).hexdigest()
 
 
-def test_a_file_is_read_as_far_as_it_goes_and_what_it_lacks_is_said(weights_up_to, whole_weights):
+def test_a_file_may_end_early_and_says_what_it_lacks(weights_up_to, whole_weights):
     whole = Inception(whole_weights)
-    assert (whole.taps, whole.has_logits, whole.lacks) == ((64, 192, 768, 2048), True, "")
+    assert (whole.feature_layers, whole.has_logits, whole.limitation) == ((64, 192, 768, 2048), True, "")
     image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    for tap in whole.taps:
-        path = weights_up_to(tap)
+    for layer in whole.feature_layers:
+        path = weights_up_to(layer)
         network = Inception(path)
-        assert (network.taps[-1], network.has_logits) == (tap, False)
-        assert f"{path.name} ends at the {tap}-d tap" in network.lacks
-        assert torch.equal(network(image, [tap])[tap], whole(image, [tap])[tap])
-        for missing in {*whole.taps, "logits"} - {*network.taps}:
-            with pytest.raises(DataError, match="only taps 64") as error:
+        assert (network.feature_layers[-1], network.has_logits) == (layer, False)
+        assert f"{path.name} ends at feature layer {layer}" in network.limitation
+        assert torch.equal(network(image, [layer])[layer], whole(image, [layer])[layer])
+        for missing in {*whole.feature_layers, "logits"} - {*network.feature_layers}:
+            with pytest.raises(DataError, match="only feature layers 64") as error:
                 network(image, [missing])
             assert str(error.value).count("\n") == 0
             assert str(path) in str(error.value)
 
 
-def test_layers_behind_a_hole_are_not_used(whole_weights, tmp_path):
+def test_layers_after_a_missing_tensor_are_not_used(whole_weights, tmp_path):
     tensors = torch.load(whole_weights)
     del tensors["Mixed_5c.branch_pool.bn.bias"]
     torch.save(tensors, tmp_path / "hole.pth")
     network = Inception(tmp_path / "hole.pth")
-    assert network.taps == (64, 192)
-    assert "no 'Mixed_5c.branch_pool.bn.bias'" in network.lacks
+    assert network.feature_layers == (64, 192)
+    assert "no 'Mixed_5c.branch_pool.bn.bias'" in network.limitation
 
 
-def test_images_do_not_influence_each_other_and_no_random_numbers_are_drawn(small_weights):
+def test_images_are_independent_and_no_random_numbers_are_drawn(small_weights):
     state = torch.get_rng_state()
     network = Inception(small_weights)
     assert torch.equal(state, torch.get_rng_state())
@@ -83,7 +83,7 @@ def test_images_do_not_influence_each_other_and_no_random_numbers_are_drawn(smal
 
 
 @pytest.mark.parametrize("side", [8, 64, 299, 400])
-def test_resize_filters_are_those_of_pytorch_fid_and_pillow(side, small_weights):
+def test_resize_filters_equal_pytorch_fid_and_pillow(side, small_weights):
     images = pixels(3, side)
     levels = images.float() / 127.5 - 1
 
@@ -124,7 +124,7 @@ def bad_files(folder, tensors):
     (folder / "cut.pth").write_bytes((folder / "shape.pth").read_bytes()[:1000])
 
 
-def test_files_that_are_no_weights_are_refused(small_weights, tmp_path):
+def test_invalid_weights_are_refused(small_weights, tmp_path):
     bad_files(tmp_path, torch.load(small_weights))
     for name, words in {
         "nothing": "No such file",
@@ -146,18 +146,18 @@ def test_files_that_are_no_weights_are_refused(small_weights, tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_torchvisions_own_inception_is_told_apart(whole_weights, tmp_path):
-    """Its layers have the same names, its weights are others: a 'FID' with them is none."""
+def test_torchvisions_own_inception_is_refused(whole_weights, tmp_path):
+    """Its layers have the same names but other weights, with which a distance is no FID."""
     tensors = torch.load(whole_weights)
     torch.save({**tensors, "fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}, tmp_path / "tv.pth")
     with pytest.raises(DataError, match=r"\(1000, 2048\), not \(1008, 2048\).*not the FID's"):
         Inception(tmp_path / "tv.pth")
 
 
-def test_weights_that_give_no_numbers_are_refused(small_weights, tmp_path):
+def test_features_that_are_not_finite_are_refused(small_weights, tmp_path):
     tensors = torch.load(small_weights)
     tensors["Conv2d_2b_3x3.conv.weight"][3] = float("nan")
     torch.save(tensors, tmp_path / "nan.pth")
-    reader = FeatureExtractor(Inception(tmp_path / "nan.pth"), 64, False, torch.device("cpu"), progress=False)
+    extractor = FeatureExtractor(Inception(tmp_path / "nan.pth"), 64, False, torch.device("cpu"), progress=False)
     with pytest.raises(DataError, match="not finite"):
-        reader.read(np.zeros((2, 16, 16, 3), np.uint8))
+        extractor.extract(np.zeros((2, 16, 16, 3), np.uint8))

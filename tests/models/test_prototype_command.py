@@ -15,7 +15,7 @@ from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.models.mediq.prototypes import read_prototypes
 from qgan_qiskit.runs.load import open_discriminator
 from qgan_qiskit.workflows.fit import fit
-from qgan_qiskit.workflows.prototypes import class_means
+from qgan_qiskit.workflows.prototypes import compute_class_means
 
 MOBILENET = Path(__file__).parents[3] / "shared" / "weights" / "mobilenet_v2_imagenet_qat8_dequantized.pth"
 MADE = ["--synthetic-per-class", "10", "--resolution", "16", "--class", "nevus,melanoma"]
@@ -31,7 +31,7 @@ def test_means_are_those_of_each_class():
     labels_N = random.integers(0, 3, 150)
     images_NHWC = random.integers(0, 256, (150, 4, 4, 3), dtype=np.uint8)
     names = tuple(str(n) for n in range(150))
-    found = class_means(ImageSet(images_NHWC, labels_N, ("a", "b", "c"), names, names), lambda x: x.flatten(1))
+    found = compute_class_means(ImageSet(images_NHWC, labels_N, ("a", "b", "c"), names, names), lambda x: x.flatten(1))
     flat = to_unit(images_NHWC).flatten(1).numpy()
     np.testing.assert_allclose(found, [flat[labels_N == label].mean(0) for label in range(3)], atol=1e-6)
 
@@ -46,7 +46,7 @@ def test_features_of_a_weights_file(options, main, tmp_path, image_cache):
         "symmetric", "--input-size", "32", "--output", output,
     )  # fmt: skip
     assert (status, out.strip()) == (0, str(output)), err
-    assert "2 prototypes of 512 numbers from 20 images" in err
+    assert "2 prototypes of 512 features from 20 images" in err
     vectors = read_prototypes(output, ("melanoma", "nevus"))
     from qgan_qiskit.config import DataConfig
 

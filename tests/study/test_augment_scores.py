@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from qgan_qiskit.stats import percentiles, resampled_lesions
+from qgan_qiskit.stats import draw_lesion_counts, percentile_interval
 from qgan_qiskit.study.augment.scores import confusion, scores, weighted_scores
 
 # Confusion matrix (rows: true) -> accuracy, balanced accuracy and macro recall, macro precision, worked out by hand.
@@ -91,21 +91,21 @@ def test_lesions_are_drawn_whole_and_class_by_class(seed, classes, lesions):
     names = [f"lesion {number}" for number in np.repeat(np.arange(len(class_of)), sizes)]
     order = numbers.permutation(len(labels))
     labels, names = labels[order], [names[place] for place in order]
-    weights = resampled_lesions(labels, names, 20, seed)
+    weights = draw_lesion_counts(labels, names, 20, seed)
     assert weights.shape == (20, len(labels))
     first = {name: place for place, name in reversed(list(enumerate(names)))}
     assert all(np.array_equal(weights[:, place], weights[:, first[name]]) for place, name in enumerate(names))
     for label in range(classes):
         of_class = [place for name, place in first.items() if labels[place] == label]
         assert (weights[:, of_class].sum(axis=1) == len(of_class)).all()
-    assert np.array_equal(weights, resampled_lesions(labels, names, 20, seed))
+    assert np.array_equal(weights, draw_lesion_counts(labels, names, 20, seed))
 
 
 def test_the_interval_over_lesions_has_the_width_of_independent_lesions():
     """200 lesions of five equal images each: as wide as for 200 images, not for 1,000."""
     right = np.arange(200) % 4 > 0
     labels = np.zeros(1000, int)
-    weights = resampled_lesions(labels, [str(number // 5) for number in range(1000)], 4000)
-    low, high = percentiles((weights * np.repeat(right, 5)).sum(axis=1) / weights.sum(axis=1))
+    weights = draw_lesion_counts(labels, [str(number // 5) for number in range(1000)], 4000)
+    low, high = percentile_interval((weights * np.repeat(right, 5)).sum(axis=1) / weights.sum(axis=1))
     half = 1.96 * np.sqrt(0.75 * 0.25 / 200)
     assert (low, high) == pytest.approx((0.75 - half, 0.75 + half), abs=0.006)

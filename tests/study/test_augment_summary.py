@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from qgan_qiskit.stats import resampled_lesions
+from qgan_qiskit.stats import draw_lesion_counts
 from qgan_qiskit.study.augment.conditions import Condition
 from qgan_qiskit.study.augment.scores import SCORES, scores
 from qgan_qiskit.study.augment.summary import (
@@ -43,7 +43,7 @@ def study(skills, seeds=(0, 1, 2, 3, 4)):
     """Rows by condition and seed, and the test part."""
     made = [cell(condition, seed, skill) for condition, skill in skills.items() for seed in seeds]
     kept = {(condition_of(row), row["seed"]): probabilities for row, probabilities in made}
-    weights = resampled_lesions(LABELS, LESIONS, 200)
+    weights = draw_lesion_counts(LABELS, LESIONS, 200)
     test = TestPart(LABELS, weights, lambda row: kept[condition_of(row), row["seed"]])
     return by_condition(row for row, _ in made), test
 

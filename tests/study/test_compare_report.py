@@ -31,9 +31,9 @@ FLOOR = {"MEL": 0.11, "NV": 0.07}
 
 def figure(metric, name, value, floor):
     return {
-        "metric": metric, "name": name, "value": value, "low": value - 0.1, "high": value + 0.2, "floor": floor,
-        "floor_number": 500, "better": "lower" if metric == "fid" else "higher", "real_number": 1000, "fake_number": 1000,
-        "tap": 768, "resize": "bilinear", "weights_digest": "ab" * 32, "seed": 0,
+        "metric": metric, "name": name, "value": value, "low": value - 0.1, "high": value + 0.2, "baseline": floor,
+        "baseline_number": 500, "better": "lower" if metric == "fid" else "higher", "real_number": 1000, "fake_number": 1000,
+        "feature_layer": 768, "resize": "bilinear", "weights_digest": "ab" * 32, "seed": 0,
     }  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def test_markdown(written):
     assert f"| 0.600 ± {half:.3f} | " in mel
     assert "| hybridq+baseline | 1,500 (0; 600 in their place) | 1,280 | 1 | 0.450 [0.350, 0.650] ² |" in mel
     assert "| mosaiq | 1,500 (0) | 1,280 | 2 (1 diverged) | 8.00 [7.90, 8.20] ² |" in mel
-    assert "| *real against real* | – | – | – | 0.110 (n = 500) | – | – |" in mel
+    assert "| *real-vs-real baseline* | – | – | – | 0.110 (n = 500) | – | – |" in mel
     # The paper's values stand in a column of their own, which says so, and only where the paper has any.
     assert "| the paper's FID: another scale ¹ |" in mel
     for cell in ("*14.93* |", "*21.23* |", "*36.22* ³ |"):
@@ -178,7 +178,7 @@ def test_machine_readable_files(written, rows):
         assert (line["model"], line["class"], int(line["seed"])) == (one["model"], one["class"], one["seed"])
         if one["figures"]:
             assert float(line["FID, 768-d"]) == one["figures"][0]["value"]
-            assert float(line["FID, 768-d floor"]) == FLOOR[one["class"]]
+            assert float(line["FID, 768-d baseline"]) == FLOOR[one["class"]]
         else:
             assert (line["FID, 768-d"], line["diverged"] != "") == ("", True)
 

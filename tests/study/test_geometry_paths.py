@@ -58,7 +58,7 @@ def test_for_small_steps_it_is_what_the_jacobian_says(name):
 
 def test_a_distance_of_features_takes_gray_and_color():
     class Network:
-        """Twice the mean of each channel, as the only tap."""
+        """Twice the mean of each channel, as the only feature layer."""
 
         def __call__(self, images, outputs):
             assert images.shape[1] == 3

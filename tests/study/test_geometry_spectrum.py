@@ -19,7 +19,7 @@ from qgan_qiskit.analysis.spectrum import (
     participation_ratio,
     summary,
 )
-from qgan_qiskit.stats import geometric, interval, jackknife
+from qgan_qiskit.stats import geometric_mean_interval, jackknife_interval, t_interval
 
 
 def spectrum(matrix):
@@ -117,7 +117,7 @@ def test_features_that_do_not_vary_have_collapsed():
 def test_the_jackknife_of_a_mean_is_students_interval():
     """With a row in each group it is the interval of the mean exactly."""
     values = np.random.default_rng(1).normal(5, 2, 20)
-    assert jackknife(values, lambda rows: float(rows.mean())) == pytest.approx(interval(values))
+    assert jackknife_interval(values, lambda rows: float(rows.mean())) == pytest.approx(t_interval(values))
 
 
 def test_intervals_of_a_nonlinear_figure_cover_the_truth():
@@ -125,7 +125,7 @@ def test_intervals_of_a_nonlinear_figure_cover_the_truth():
     random = np.random.default_rng(2)
     held = 0
     for _ in range(100):
-        found = jackknife(
+        found = jackknife_interval(
             random.standard_normal((400, 2)) * [2, 1], lambda rows: float(rows[:, 0].var() / rows[:, 1].var())
         )
         held += found["low"] <= 4 <= found["high"]
@@ -135,11 +135,11 @@ def test_intervals_of_a_nonlinear_figure_cover_the_truth():
 def test_the_jackknife_of_a_matrix_is_that_of_its_rows():
     rows = np.random.default_rng(4).standard_normal((50, 4)) * [4, 2, 1, 0.5]
     found = matrix_summary(rows)["effective_rank"]
-    assert found == pytest.approx(jackknife(rows, lambda some: effective_rank(centred_spectrum(some))))
+    assert found == pytest.approx(jackknife_interval(rows, lambda some: effective_rank(centred_spectrum(some))))
 
 
 def test_too_few_values_have_no_interval():
     with pytest.raises(ValueError, match="two values"):
-        interval(np.array([1.0]))
-    assert geometric(np.array([0.0, np.nan, 2.0])) is None
-    assert geometric(np.array([1.0, 0.0, 4.0]))["mean"] == pytest.approx(2)
+        t_interval(np.array([1.0]))
+    assert geometric_mean_interval(np.array([0.0, np.nan, 2.0])) is None
+    assert geometric_mean_interval(np.array([1.0, 0.0, 4.0]))["mean"] == pytest.approx(2)

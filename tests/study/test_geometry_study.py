@@ -34,7 +34,7 @@ def runs(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Return a file of random Inception weights up to the first tap."""
+    """Return a file of random Inception weights up to the first feature layer."""
     torch.manual_seed(0)
     layers = torch.nn.ModuleDict({name: make() for name, make in _STAGES[64].items()})
     path = tmp_path_factory.mktemp("weights") / "random.pth"
@@ -164,7 +164,7 @@ def test_inception_features_and_checkpoints(runs, weights, main, tmp_path):
     assert early["label"].endswith(f"/{checkpoint.name}")
     for row in (newest, early):
         assert row["paths"]["inception"]["mean"] > 0
-        assert row["paths"]["network"]["tap"] == 64
+        assert row["paths"]["network"]["feature_layer"] == 64
     assert "Inception features" in (tmp_path / "study" / "table.md").read_text()
     status, _, err = main("study", "geometry", runs["dcgan"], *SIZES, "--outdir", tmp_path / "study")
     assert status == 2
@@ -192,7 +192,7 @@ def test_a_conditional_model_stays_in_one_class_on_the_way(tiny, main, tmp_path)
         "range": (["--number", "1"], "--number"),
         "step": (["--path-step", "0"], "--path-step"),
         "frames": (["--frames", "1"], "--frames"),
-        "pointless": (["--tap", "64"], "--tap has no effect without --fid-weights"),
+        "pointless": (["--feature-layer", "64"], "--feature-layer has no effect without --fid-weights"),
         "cluster": (["--executor", "dask"], "--scheduler"),
     }.values(),
 )
@@ -221,7 +221,7 @@ def test_runs_that_are_not_there_are_refused_in_one_line(runs, main, tmp_path):
 
 
 def test_the_folder_of_another_study_is_left_alone(runs, main, tmp_path):
-    (tmp_path / "study.json").write_text('{"format": 1, "settings": {}}')
+    (tmp_path / "study.json").write_text('{"format": 2, "settings": {}}')
     status, _, err = main(*asked(runs, "dcgan"), "--outdir", tmp_path)
     assert status == 4
     assert "not of a study of geometry" in err

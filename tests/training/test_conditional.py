@@ -150,8 +150,8 @@ def test_evaluate_measures_each_class(config, main, tmp_path):
     [run] = fit(config, tmp_path)
     status, text, err = main("evaluate", run, "--metrics", "ssim,ms-ssim", "--metrics-number", "12")
     assert status == 0, err
-    assert "melanoma, all part of synthetic lesions" in text
-    assert "nevus, all part of synthetic lesions" in text
+    assert "melanoma, all images of synthetic lesions" in text
+    assert "nevus, all images of synthetic lesions" in text
     content = json.loads((run / "evaluation.json").read_text())
     assert [table["runs"][0]["run"] for table in content["tables"]] == [
         f"{run.name}/melanoma",

@@ -67,10 +67,10 @@ def _panel(
         if values:
             color = _BASELINE_COLORS[kind]
             axes.axhline(float(np.mean(values)), color=color, lw=1.3, ls="--", label=kind)
-            interval = t_interval(values)
-            if interval is not None:
-                axes.axhspan(interval.low, interval.high, color=color, alpha=0.07, lw=0)
-                for end in (interval.low, interval.high):
+            if len(values) > 1:
+                interval = t_interval(values)
+                axes.axhspan(interval["low"], interval["high"], color=color, alpha=0.07, lw=0)
+                for end in (interval["low"], interval["high"]):
                     axes.axhline(end, color=color, lw=0.7, ls=":")
     # Side by side, so that bars at one alpha do not hide each other.
     shift = 0.012
@@ -83,7 +83,7 @@ def _panel(
         color = f"C{number}"
         x = [alpha + offset for alpha, _ in points]
         means = [float(np.mean(values)) for _, values in points]
-        bars = [0.0 if (i := t_interval(values)) is None else i.high - i.mean for _, values in points]
+        bars = [0.0 if len(values) < 2 else (i := t_interval(values))["high"] - i["mean"] for _, values in points]
         axes.errorbar(x, means, bars, color=color, marker=_MARKERS[number % len(_MARKERS)], ms=5, capsize=3, label=name)
         for place, (_, values) in zip(x, points, strict=True):
             axes.plot([place] * len(values), values, ".", color=color, alpha=0.35, ms=4)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from qgan_qiskit.errors import CheckpointError, StorageError
-from qgan_qiskit.stats import resampled_lesions
+from qgan_qiskit.stats import draw_lesion_counts
 from qgan_qiskit.study.augment.cell import predictions_of
 from qgan_qiskit.study.augment.conditions import BASELINES, Condition
 from qgan_qiskit.study.augment.curve import curve_picture
@@ -73,7 +73,7 @@ def write_report(study: Study) -> list[Path]:
     cells = some_finished(study.folder, finished_cells(study))
     parts = _parts(study)
     labels_N = np.array(parts["test"]["labels"])
-    weights_RN = resampled_lesions(labels_N, parts["test"]["lesions"], study.settings.bootstrap)
+    weights_RN = draw_lesion_counts(labels_N, parts["test"]["lesions"], study.settings.bootstrap)
     test = TestPart(labels_N, weights_RN, lambda row: predictions_of(study.folder / "cells" / row["cell"], row)["test"])
     estimates = {
         condition: {

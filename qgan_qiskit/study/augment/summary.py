@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qgan_qiskit.stats import holm, paired_test, percentiles, t_interval
+from qgan_qiskit.stats import holm, paired_test, percentile_interval, t_interval
 from qgan_qiskit.study.augment.conditions import BASELINES, Condition
 from qgan_qiskit.study.augment.scores import SCORES, weighted_scores
 from qgan_qiskit.study.cells import Row
@@ -136,7 +136,7 @@ class TestPart:
     def estimate(self, rows: Mapping[int, Row], score: str) -> Estimate:
         """Return a condition's score with both intervals."""
         resampled_R = np.mean([self._of(row)[score] for row in rows.values()], axis=0)
-        return _estimate([row["test"][score] for row in rows.values()], percentiles(resampled_R))
+        return _estimate([row["test"][score] for row in rows.values()], percentile_interval(resampled_R))
 
     def compare(
         self, cells: Mapping[Condition, Mapping[int, Row]], pairs: Sequence[tuple[Condition, Condition]]
@@ -169,7 +169,7 @@ class TestPart:
             condition=first,
             baseline=second,
             score=score,
-            difference=_estimate(differences, percentiles(resampled_R)),
+            difference=_estimate(differences, percentile_interval(resampled_R)),
             t_p=None if test is None else test.t_p,
             flip_p=None if test is None else test.flip_p,
             smallest_p=min(1.0, 2 / 2 ** len(seeds)),
@@ -228,10 +228,9 @@ def answers(comparisons: Iterable[Comparison]) -> list[str]:
 
 
 def _estimate(values: Sequence[float], over_lesions: tuple[float, float] | None) -> Estimate:
-    found = t_interval(values)
-    return Estimate(
-        float(np.mean(values)), len(values), None if found is None else (found.low, found.high), over_lesions
-    )
+    interval = t_interval(values) if len(values) > 1 else None
+    over_seeds = None if interval is None else (interval["low"], interval["high"])
+    return Estimate(float(np.mean(values)), len(values), over_seeds, over_lesions)
 
 
 def as_json(one: Any) -> Any:

@@ -18,7 +18,7 @@ from qgan_qiskit.analysis.expressibility import expressibility
 from qgan_qiskit.analysis.gradient_variance import gradient_variance, gradients, observables_of
 from qgan_qiskit.analysis.state_fidelity import fidelities
 from qgan_qiskit.circuits import CircuitSpec, circuit_resources
-from qgan_qiskit.stats import interval
+from qgan_qiskit.stats import t_interval
 from qgan_qiskit.study.cells import Row, run_once
 from qgan_qiskit.study.circuits.plan import Cell
 
@@ -65,7 +65,7 @@ def _measured(cell: Cell, _folder: Path) -> Row:
         "expressibility": expressibility(fidelities(circuit, *pair), dimension, settings.bins, seed),
         "entangling": {
             "samples": settings.samples,
-            **interval(entanglement_N),
+            **t_interval(entanglement_N),
             "haar": haar_entangling(dimension),
             "haar_real": haar_entangling(dimension, real=True),
         },

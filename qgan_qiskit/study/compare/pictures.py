@@ -69,9 +69,9 @@ def _panel(axes: Axes, class_name: str, models: list[str], rows: Sequence[Row]) 
         axes.fill_between(
             epochs, [min(v) for v in values], [max(v) for v in values], color=f"C{number}", alpha=0.15, lw=0
         )
-    floors = {figure["floor"] for figure in figures if figure["floor"] is not None}
+    floors = {figure["baseline"] for figure in figures if figure["baseline"] is not None}
     if floors:
-        axes.axhline(float(np.mean(list(floors))), color="black", lw=1, ls="--", label="real against real")
+        axes.axhline(float(np.mean(list(floors))), color="black", lw=1, ls="--", label="real-vs-real baseline")
     numbers = sorted({figure["fake_number"] for figure in figures})
     axes.set_title(f"{class_name} (n = {', '.join(f'{number:,}' for number in numbers)})", fontsize=10)
     axes.set_xlabel("epochs (images seen / images of the class)")

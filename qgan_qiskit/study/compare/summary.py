@@ -75,9 +75,8 @@ def _mean(rows: list[Row], name: str) -> dict[str, Any]:
     """Return the mean of a figure with its interval: over the seeds, or with one seed over resampled images."""
     values = {row["seed"]: value for row in rows if (value := value_of(row, name)) is not None}
     mean = {"seeds": list(values), "values": list(values.values())}
-    interval = t_interval(mean["values"])
-    if interval is not None:
-        return mean | asdict(interval) | {"interval": "t over seeds"}
+    if len(values) > 1:
+        return mean | t_interval(mean["values"]) | {"interval": "t over seeds"}
     if not values:
         return mean | {"mean": None, "low": None, "high": None, "interval": None}
     (measured,) = [
@@ -93,8 +92,8 @@ def _floors(class_name: str, rows: list[Row]) -> dict[str, Any]:
     found: dict[str, set[tuple[float, int | None]]] = {}
     for row in rows:
         for figure in row["figures"]:
-            if figure["floor"] is not None:
-                found.setdefault(figure["name"], set()).add((figure["floor"], figure["floor_number"]))
+            if figure["baseline"] is not None:
+                found.setdefault(figure["name"], set()).add((figure["baseline"], figure["baseline_number"]))
     return {
         "class": class_name,
         "figures": {

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from qgan_qiskit.stats import MOST_EXACT
+from qgan_qiskit.stats import MAX_EXACT_PAIRS
 from qgan_qiskit.study.cells import Row
 from qgan_qiskit.study.compare.folder import Study
 from qgan_qiskit.study.compare.paper import MOSAIQ_ROW_TWICE, SOURCE
@@ -20,14 +20,14 @@ _PLAIN_COLUMNS = (
 
 
 def csv_table(rows: Iterable[Row]) -> str:
-    """Return a line per finished cell; each figure has four columns: value, interval and floor."""
+    """Return a line per finished cell; each figure has four columns: value, interval and baseline."""
     lines = []
     for row in rows:
         line = {column: row[column] for column in _PLAIN_COLUMNS}
         line |= {f"parameters_{part}": number for part, number in row["parameters"].items()}
         for figure in row["figures"]:
             line[figure["name"]] = figure["value"]
-            line |= {f"{figure['name']} {end}": figure[end] for end in ("low", "high", "floor")}
+            line |= {f"{figure['name']} {end}": figure[end] for end in ("low", "high", "baseline")}
         lines.append(line)
     return csv_text(lines)
 
@@ -55,7 +55,7 @@ def _class_table(class_name: str, summary: Summary, rows: Sequence[Row]) -> str:
         body.append(cells)
     floors = next(floors["figures"] for floors in summary["floors"] if floors["class"] == class_name)
     if floors:
-        body.append(["*real against real*", NONE, NONE, NONE, *(_floor(floors.get(name)) for name in figures)])
+        body.append(["*real-vs-real baseline*", NONE, NONE, NONE, *(_floor(floors.get(name)) for name in figures)])
         body[-1] += [NONE] if printed else []
     count = " or ".join(f"{number:,}" for number in images)
     return f"## {class_name}: {count} real images\n\n{table(head, body)}"
@@ -150,13 +150,13 @@ def _notes(study: Study, rows: Sequence[Row], summary: Summary) -> Iterable[str]
         )
         yield (
             "⁴ p-values, two-sided, of the differences of logarithms: paired t-test, and test of all sign flips (never below "
-            f"2 / 2^pairs; drawn at random beyond {MOST_EXACT} pairs). Holm corrects for the number of lines. Seeds of one "
+            f"2 / 2^pairs; drawn at random beyond {MAX_EXACT_PAIRS} pairs). Holm corrects for the number of lines. Seeds of one "
             "class share its real images, so pairs are less independent than the tests assume. `results.json` has the same "
             "for plain differences."
         )
     if any(floors["figures"] for floors in summary["floors"]):
         yield (
-            "*real against real*: two disjoint random sets of the real images, n on each side. Distances are the larger, the "
+            "*real-vs-real baseline*: two disjoint random sets of the real images, n on each side. Distances are the larger, the "
             "fewer the images: where n is below that of the models, the line is too high."
         )
     yield from _remarks(rows)
@@ -179,16 +179,16 @@ def _sides(study: Study, figures: list[dict[str, Any]]) -> str:
 
 
 def _inception(figures: list[dict[str, Any]]) -> Iterable[str]:
-    for tap, resize, digest in sorted(
-        {(f["tap"], f["resize"], f["weights_digest"]) for f in figures if f["tap"] is not None}
+    for layer, resize, digest in sorted(
+        {(f["feature_layer"], f["resize"], f["weights_digest"]) for f in figures if f["feature_layer"] is not None}
     ):
         yield (
-            f"Inception features of {tap} numbers, images brought to 299x299 by {resize}, weights of SHA-256 "
+            f"Inception features of {layer} numbers, images brought to 299x299 by {resize}, weights of SHA-256 "
             f"`{digest[:16]}…`."
             + (
                 ""
-                if tap == 2048
-                else f" Features of {tap} numbers give distances on another scale than those of 2048, which most papers print."
+                if layer == 2048
+                else f" Features of {layer} numbers give distances on another scale than those of 2048, which most papers print."
             )
         )
 

@@ -135,12 +135,12 @@ def _work(cell: Cell, wait: bool, folder: Path) -> Row:
         generator, config = open_generator(run)
         if cell.joint:
             keep_to_class(generator, config, cell.class_name)
-        fake_NHWC = generated(generator, max(evaluator.number, SHOWN))
+        fake_NHWC = generated(generator, max(evaluator.sample_size, SHOWN))
         _write_row_of_images(
             folder / SAMPLES, fake_NHWC[:SHOWN], {"model": config.model.name, "class": cell.class_name}
         )
-        logger.info(f"{cell}: measuring {evaluator.number} generated images")
-        figures = [figure.as_dict() for figure in evaluator.measure(fake_NHWC[: evaluator.number])]
+        logger.info(f"{cell}: measuring {evaluator.sample_size} generated images")
+        figures = [figure.as_dict() for figure in evaluator.measure(fake_NHWC[: evaluator.sample_size])]
     _write_row_of_images(folder / REALS, _spread_out(images))
     seconds, complete = total(cell.run_folder / _TIMES)
     return _row(cell, images, diverged, figures, (seconds * cell.share, complete))

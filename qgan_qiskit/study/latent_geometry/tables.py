@@ -170,7 +170,7 @@ def _notes(study: StudyFile[GeometryConfig], rows: Sequence[Row]) -> str:
         network = row["paths"].get("network")
         if network is not None:
             notes.append(
-                f"{row['label']}: Inception tap {network['tap']}, {network['resize']} to 299x299, weights of SHA-256 "
+                f"{row['label']}: Inception layer {network['feature_layer']}, {network['resize']} to 299x299, weights of SHA-256 "
                 f"`{network['weights_digest'][:16]}…`."
             )
     notes += [f"Made by `{command}`." for command in study.commands]

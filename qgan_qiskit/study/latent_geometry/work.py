@@ -29,7 +29,7 @@ from qgan_qiskit.config import RunConfig
 from qgan_qiskit.config.studies import GeometryConfig
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.errors import CircuitError, UsageError
-from qgan_qiskit.metrics import open_network
+from qgan_qiskit.metrics import load_inception
 from qgan_qiskit.metrics.inception import Inception, Output
 from qgan_qiskit.models import Generator
 from qgan_qiskit.models.base import QuantumGenerator
@@ -38,7 +38,7 @@ from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import latents
-from qgan_qiskit.stats import geometric, interval
+from qgan_qiskit.stats import geometric_mean_interval, t_interval
 from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.latent_geometry.plan import Cell
 
@@ -137,7 +137,7 @@ def _paths(
     generator: Generator, first_NZ: Tensor, second_NZ: Tensor, settings: GeometryConfig, arrays: Arrays
 ) -> dict[str, Any]:
     distances: dict[str, Distance] = {"pixels": pixel_distance}
-    opened = open_network(settings.evaluation)
+    opened = load_inception(settings.evaluation)
     if opened is not None:
         distances["inception"] = inception_distance(*opened)
     places_N = torch.rand(len(first_NZ), dtype=torch.float64, generator=seeded_generator(0, "path length"))
@@ -147,19 +147,23 @@ def _paths(
     result: dict[str, Any] = {"number": len(first_NZ), "step": settings.path_step}
     for name, values_N in (found | per_latent).items():
         arrays[f"paths_{name}"] = values_N
-        result[name] = interval(values_N) | {"percentiles": _percentiles(values_N)}
+        result[name] = t_interval(values_N) | {"percentiles": _percentiles(values_N)}
     if opened is not None:
-        network, tap = opened
-        result["network"] = {"tap": int(tap), "resize": settings.evaluation.resize, "weights_digest": network.digest}
+        network, layer = opened
+        result["network"] = {
+            "feature_layer": int(layer),
+            "resize": settings.evaluation.resize,
+            "weights_digest": network.digest,
+        }
     return result
 
 
-def inception_distance(network: Inception, tap: Output) -> Distance:
+def inception_distance(network: Inception, layer: Output) -> Distance:
     """Return the mean squared difference of Inception's averaged features, (N, C, H, W) twice to (N,)."""
 
     def features(images_NCHW: Tensor) -> Tensor:
         images_NCHW = images_NCHW.expand(-1, 3, -1, -1)
-        return cast(Tensor, network(images_NCHW, [tap])[tap]).double()
+        return cast(Tensor, network(images_NCHW, [layer])[layer]).double()
 
     return lambda first, second: (features(first) - features(second)).square().mean(dim=1)
 
@@ -173,10 +177,10 @@ def _fidelities(generator: Generator, first_NZ: Tensor, second_NZ: Tensor, array
     together_N = fidelities_NP.prod(axis=1)
     return {
         "number": len(fidelities_NP),
-        "sub_generator": interval(fidelities_NP.mean(axis=1)) | {"percentiles": _percentiles(fidelities_NP)},
+        "sub_generator": t_interval(fidelities_NP.mean(axis=1)) | {"percentiles": _percentiles(fidelities_NP)},
         "sub_generators": fidelities_NP.mean(axis=0).tolist(),
-        "together": geometric(together_N),
-        "trace_distance": interval(np.sqrt(1 - fidelities_NP).mean(axis=1)),
+        "together": geometric_mean_interval(together_N),
+        "trace_distance": t_interval(np.sqrt(1 - fidelities_NP).mean(axis=1)),
     }
 
 
@@ -200,10 +204,10 @@ def check_network(settings: GeometryConfig) -> None:
 
     Raises:
         DataError: the weights cannot be used.
-        UsageError: a tap or filter without weights.
+        UsageError: a feature layer or filter without weights.
     """
     default = type(settings.evaluation)()
-    for name in ("tap", "resize"):
+    for name in ("feature_layer", "resize"):
         if settings.evaluation.fid_weights is None and getattr(settings.evaluation, name) != getattr(default, name):
-            raise UsageError(f"--{name} has no effect without --fid-weights: leave it out")
-    open_network(settings.evaluation)
+            raise UsageError(f"--{name.replace('_', '-')} has no effect without --fid-weights: leave it out")
+    load_inception(settings.evaluation)

@@ -12,7 +12,7 @@ from qgan_qiskit.study.noise.plan import Study
 
 
 def csv_table(rows: Sequence[Row]) -> str:
-    """Return a line per condition; each figure has four columns: value, interval and floor."""
+    """Return a line per condition; each figure has four columns: value, interval and baseline."""
     lines = []
     for row in rows:
         line: dict[str, Any] = {name: row[name] for name in ("condition", "shots", "number", "seconds")}
@@ -24,7 +24,7 @@ def csv_table(rows: Sequence[Row]) -> str:
             for figure in row.get(kind, []):
                 line[figure["name"] + suffix] = figure["value"]
                 if not suffix:
-                    line |= {f"{figure['name']} {end}": figure[end] for end in ("low", "high", "floor")}
+                    line |= {f"{figure['name']} {end}": figure[end] for end in ("low", "high", "baseline")}
         for part in ("features", "images"):
             for name, value in row.get(part, {}).items():
                 if not isinstance(value, list):
@@ -54,9 +54,9 @@ def _figures(rows: Sequence[Row]) -> str:
                 found = [figure for figure in row.get(kind, []) if figure["name"] == name]
                 cells.append(_value(found[0], interval=kind == "figures") if found else NONE)
         body.append(cells)
-    floors = {figure["name"]: figure["floor"] for row in rows for figure in row["figures"]}
+    floors = {figure["name"]: figure["baseline"] for row in rows for figure in row["figures"]}
     if any(floor is not None for floor in floors.values()):
-        cells = ["*real against real*", NONE]
+        cells = ["*real-vs-real baseline*", NONE]
         for name in names:
             cells += [NONE if floors[name] is None else number_text(floors[name]), NONE, NONE]
         body.append(cells)
@@ -117,7 +117,7 @@ def _notes(study: Study, rows: Sequence[Row]) -> str:
     if figures:
         first = figures[0]
         notes.append(
-            f"Inception: tap {first['tap']}, {first['resize']} to 299x299, weights of SHA-256 "
+            f"Inception: feature layer {first['feature_layer']}, {first['resize']} to 299x299, weights of SHA-256 "
             f"`{first['weights_digest'][:16]}…`, {first['real_number']:,} real images."
         )
     notes += [f"Made by `{command}`." for command in study.commands]

@@ -30,7 +30,7 @@ from qgan_qiskit.runs.sample import latents
 from qgan_qiskit.simulation.estimator import expectation_values
 from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.noise.plan import Cell, Study
-from qgan_qiskit.workflows.evaluate import real_images
+from qgan_qiskit.workflows.evaluate import read_real_images
 from qgan_qiskit.workflows.inference import decoded
 
 READINGS, SAMPLES = "readings.npz", "samples.png"
@@ -72,7 +72,7 @@ def evaluator_of(study: Study) -> Evaluator:
     Raises:
         DataError: images or weights cannot be used.
     """
-    real = real_images(study.data, 0)
+    real = read_real_images(study.data, 0)
     config = study.settings.evaluation
     lacking = config.lacking_weights()
     metrics = ",".join(name for name in config.names() if name not in lacking) or "none"
@@ -152,6 +152,6 @@ def _measured(cell: Cell, folder: Path) -> Row:
 
 
 def _figures(evaluator: Evaluator, images_NCHW: Tensor) -> list[dict[str, Any]]:
-    if not evaluator.names:
+    if not evaluator.metrics:
         return []
     return [asdict(figure) for figure in evaluator.measure(to_uint8(images_NCHW))]

@@ -1,4 +1,4 @@
-"""The Fréchet distance against closed forms, torch-fidelity, torchmetrics and the matrix root; its resamplings."""
+"""The Fréchet distance against closed forms, torch-fidelity, torchmetrics and the matrix square root; its resamples."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 from torchmetrics.image.fid import _compute_fid
 
 from qgan_qiskit.metrics import frechet_distance
-from qgan_qiskit.metrics.fid import resampled_frechet_distances
+from qgan_qiskit.metrics.fid import bootstrap_frechet_distances
 from qgan_qiskit.stats import Bootstrap
 
 
@@ -22,7 +22,7 @@ def sets(seed):
     return first, second
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_equals_torch_fidelity_torchmetrics_and_the_matrix_root(seed):
     first, second = sets(seed)
     moments = [(np.mean(x, axis=0), np.atleast_2d(np.cov(x, rowvar=False))) for x in (first, second)]
@@ -50,7 +50,7 @@ def test_known_values():
 
 @pytest.mark.parametrize(("rows", "size"), [(2, 1), (2, 50), (50, 50), (60, 700), (900, 64)])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_a_set_is_at_no_distance_from_itself(rows, size, scale):
+def test_a_set_has_distance_0_from_itself(rows, size, scale):
     """Also with fewer images than features, where the eigenvalues of the covariances are rounding noise."""
     a = scale * np.random.default_rng(rows).gamma(0.5, size=(rows, size))
     assert 0 <= frechet_distance(a, a) < 1e-6
@@ -58,12 +58,14 @@ def test_a_set_is_at_no_distance_from_itself(rows, size, scale):
     assert 0 <= frechet_distance(a, shuffled) < 1e-6
 
 
-def test_fewer_rows_than_features_equal_the_same_sets_in_fewer_features():
-    """Turning the feature space changes no distance: 20 rows in 30 features are 20 rows in their own few."""
+def test_rotated_features_keep_the_distance():
+    """Also with fewer rows than features: 20 rows embedded in 60 features are as far apart as in their own 8."""
     rng = np.random.default_rng(1)
     flat, other = rng.normal(size=(20, 8)), rng.normal(1, 2, size=(25, 8))
-    turned = scipy.linalg.qr(rng.normal(size=(60, 8)), mode="economic")[0]
-    assert frechet_distance(flat @ turned.T, other @ turned.T) == pytest.approx(frechet_distance(flat, other), rel=1e-9)
+    rotation = scipy.linalg.qr(rng.normal(size=(60, 8)), mode="economic")[0]
+    assert frechet_distance(flat @ rotation.T, other @ rotation.T) == pytest.approx(
+        frechet_distance(flat, other), rel=1e-9
+    )
 
 
 def test_constant_sets_have_a_distance():
@@ -72,7 +74,7 @@ def test_constant_sets_have_a_distance():
     assert frechet_distance(constant, 3 * constant) == pytest.approx(12)
 
 
-def test_bad_input_is_refused():
+def test_invalid_input_is_refused():
     for bad in (np.zeros((0, 3)), np.zeros((1, 3)), np.full((4, 3), np.nan), np.full((4, 3), np.inf)):
         with pytest.raises(ValueError, match="two rows"):
             frechet_distance(bad, np.zeros((4, 3)))
@@ -83,11 +85,11 @@ def test_bad_input_is_refused():
 
 
 @pytest.mark.parametrize(("rows", "size"), [(30, 5), (12, 40)])
-def test_a_resampled_distance_is_that_of_the_repeated_rows(rows, size):
+def test_resamples_equal_repeated_rows(rows, size):
     rng = np.random.default_rng(3)
     first, second = rng.normal(size=(rows, size)), rng.normal(size=(rows + 5, size))
-    counts = Bootstrap(6, 0).draws("test", len(first), len(second))
-    found = resampled_frechet_distances(first, second, *counts)
+    counts = Bootstrap(6, 0).draw_counts("test", len(first), len(second))
+    found = bootstrap_frechet_distances(first, second, *counts)
     for value, a, b in zip(found, *counts, strict=True):
         repeated = np.repeat(first, a.astype(int), axis=0), np.repeat(second, b.astype(int), axis=0)
         assert value == pytest.approx(frechet_distance(*repeated), rel=1e-9)

@@ -1,4 +1,6 @@
-"""Nearest images by pixels, the eight orientations, SSIM and MS-SSIM against definitions and torchmetrics."""
+"""SSIM and MS-SSIM against their definitions and torchmetrics."""
+
+import sys
 
 import numpy as np
 import pytest
@@ -8,9 +10,8 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from qgan_qiskit.metrics import memorization as pixels
-from qgan_qiskit.metrics.memorization import TURNS, best_turns, nearest_by_pixels, turned
-from qgan_qiskit.metrics.ssim import ms_ssim, scales, ssim
+from qgan_qiskit.errors import UsageError
+from qgan_qiskit.metrics.ssim import count_scales, ms_ssim, ssim
 
 
 def images(number, side=16, seed=0):
@@ -21,43 +22,8 @@ def images(number, side=16, seed=0):
     return np.clip(coarse[:, :side, :side] + fine, 0, 255).astype(np.uint8)
 
 
-def test_the_eight_orientations_are_eight_and_keep_the_pixels():
-    image = images(1)
-    found = [turned(image, turn) for turn in range(TURNS)]
-    assert np.array_equal(found[0], image)
-    assert np.array_equal(found[1], image[:, :, ::-1])
-    assert len({each.tobytes() for each in found}) == 8
-    assert all(np.array_equal(np.sort(each, axis=None), np.sort(image, axis=None)) for each in found)
-
-
-def test_nearest_by_pixels_is_the_smallest_sum_of_squares(monkeypatch):
-    monkeypatch.setattr(pixels, "_BLOCK", 3)
-    some, others = images(10), images(23, seed=1)
-    squared = ((some[:, None].astype(int) - others[None]) ** 2).sum(axis=(2, 3, 4))
-    rows, distances = nearest_by_pixels(some, others, 16)
-    assert np.array_equal(rows, squared.argmin(axis=1))
-    assert np.array_equal(distances, squared.min(axis=1))
-
-
-def test_large_images_are_shrunk_for_the_search():
-    some, others = images(6, 40), images(20, 40, seed=1)
-    others[13] = some[4]
-    rows, distances = nearest_by_pixels(some, others, 8)
-    assert (rows[4], distances[4]) == (13, 0)
-    assert distances.max() <= 8 * 8 * 3 * 255**2
-
-
-def test_the_orientation_of_a_turned_copy_is_found():
-    others, rng = images(12, seed=2), np.random.default_rng(3)
-    turns = rng.integers(0, TURNS, 12)
-    copies = np.concatenate([turned(others[[row]], turn) for row, turn in enumerate(turns)])
-    back = best_turns(copies, others, 16)
-    for row in range(12):
-        assert np.array_equal(turned(copies[[row]], back[row])[0], others[row])
-
-
 @pytest.mark.parametrize("side", [8, 28, 64])
-def test_ssim_is_that_of_each_pair(side):
+def test_ssim_of_each_pair_equals_torchmetrics(side):
     first, second = images(19, side), images(19, side, seed=5)
     second[0] = first[0]
     found = ssim(first, second)
@@ -70,7 +36,7 @@ def test_ssim_is_that_of_each_pair(side):
     assert ssim(first[:1], second[:1]).shape == (1,)
 
 
-def test_ssim_of_constant_images_is_the_term_of_luminance():
+def test_ssim_of_constant_images_is_its_luminance_term():
     # Wang et al. 2004, equation 6 with K1 = 0.01.
     a, b, c = 100 / 255, 200 / 255, 0.01**2
     constant = [np.full((2, 16, 16, 3), level, np.uint8) for level in (100, 200)]
@@ -87,19 +53,17 @@ def test_as_many_scales_are_used_as_fit():
         return float(multiscale_structural_similarity_index_measure(*torch_images, betas=betas[:count], data_range=1.0))
 
     for side in [*range(8, 70), 98, 99, 100, 175, 176, 177, 256, 300]:
-        count = scales(side)
+        count = count_scales(side)
         if count:
             assert np.isfinite(value(side, count)), side
         if count < 5:
             with pytest.raises((ValueError, RuntimeError)):
                 value(side, count + 1)
-    assert {side: scales(side) for side in (8, 10, 11, 16, 28, 64, 128, 256)} == {
-        **{8: 0, 10: 0, 11: 1, 16: 2},
-        **{28: 2, 64: 3, 128: 4, 256: 5},
-    }
+    scales = {8: 0, 10: 0, 11: 1, 16: 2, 28: 2, 64: 3, 128: 4, 256: 5}
+    assert {side: count_scales(side) for side in scales} == scales
 
 
-def test_ms_ssim_at_full_size_is_that_of_torchmetrics():
+def test_ms_ssim_at_full_size_equals_torchmetrics():
     first, second = images(2, 180), images(2, 180, seed=6)
     a, b = (torch.from_numpy(i / np.float32(255)).permute(0, 3, 1, 2) for i in (first, second))
     expected = multiscale_structural_similarity_index_measure(a, b, data_range=1.0, reduction="none")
@@ -113,3 +77,10 @@ def test_ms_ssim_of_small_images(side):
     assert (ms_ssim(first, images(3, side, seed=7)) < 0.7).all()
     with pytest.raises(ValueError, match="11 pixels"):
         ms_ssim(first[:, :8, :8], first[:, :8, :8])
+
+
+@pytest.mark.parametrize("metric", [ssim, ms_ssim])
+def test_a_missing_library_names_the_extra(metric, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchmetrics.functional.image", None)
+    with pytest.raises(UsageError, match=r"torchmetrics.*qgan_qiskit\[metrics\]"):
+        metric(images(2), images(2))

@@ -1,4 +1,4 @@
-"""Features of real images come from the cache exactly as they were computed, and never where anything differs."""
+"""Cached features of real images equal computed ones, and are not used if anything they depend on differs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from qgan_qiskit.config import EvaluationConfig
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.metrics.inception import Inception
 
+pytestmark = pytest.mark.usefixtures("small_inception")
+
 
 def images(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
@@ -19,7 +21,7 @@ def images(count: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture
 def seen(monkeypatch) -> list[int]:
-    """Numbers of images that the network looked at, a batch each."""
+    """The size of each batch that went through the network."""
     counts: list[int] = []
     forward = Inception.forward
 
@@ -33,33 +35,33 @@ def seen(monkeypatch) -> list[int]:
 
 @pytest.fixture
 def measure(small_weights, tmp_path):
-    """Return a function: real images, settings -> figures of 12 generated images, with a cache in tmp_path/cache."""
+    """Return a function: real images, settings -> results of 12 generated images, with a cache in tmp_path/cache."""
 
     def measured(real: np.ndarray, folder: str = "cache", held_out: np.ndarray | None = None, **settings):
         config = EvaluationConfig(
             **{"metrics": "fid,memorization", "bootstrap": 0, "fid_weights": str(small_weights), **settings}
         )
         evaluator = Evaluator(config, real, held_out, cache_dir=tmp_path / folder)
-        return [figure.as_dict() for figure in evaluator.measure(images(12, seed=9))]
+        return [result.as_dict() for result in evaluator.measure(images(12, seed=9))]
 
     return measured
 
 
-def test_second_measurement_looks_at_generated_images_alone_and_says_the_same(measure, seen):
+def test_second_measurement_computes_generated_images_alone(measure, seen):
     real, held_out = images(20), images(10, seed=1)
-    first, looks = measure(real, held_out=held_out), sum(seen)
+    first, computed = measure(real, held_out=held_out), sum(seen)
     seen.clear()
     assert measure(real, held_out=held_out) == first
-    assert sum(seen) == looks - 30
+    assert sum(seen) == computed - 30
 
 
-def test_generated_images_are_not_kept(measure, tmp_path):
+def test_generated_images_are_not_cached(measure, tmp_path):
     measure(images(20), held_out=images(10, seed=1))
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 @pytest.mark.parametrize("change", ["one pixel", "filter", "weights", "order"])
-def test_anything_else_is_computed_anew(change, measure, seen, tmp_path, weights_up_to):
+def test_anything_else_is_computed_again(change, measure, seen, tmp_path, weights_up_to):
     real, settings = images(20), {}
     measure(real)
     if change == "one pixel":
@@ -69,19 +71,19 @@ def test_anything_else_is_computed_anew(change, measure, seen, tmp_path, weights
     elif change == "filter":
         settings["resize"] = "bicubic-antialias"
     else:
-        settings = {"fid_weights": str(weights_up_to(192)), "tap": "64"}
+        settings = {"fid_weights": str(weights_up_to(192)), "feature_layer": "64"}
     fresh = measure(real, folder="other", **settings)
-    looks = sum(seen)
+    computed = sum(seen)
     seen.clear()
     measure(real, folder="other", **settings)
-    assert sum(seen) < looks
+    assert sum(seen) < computed
     seen.clear()
     assert measure(real, **settings) == fresh
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty", "text", "rows"])
-def test_damaged_file_is_made_again(damage, measure, tmp_path):
+def test_damaged_file_is_replaced(damage, measure, tmp_path):
     first = measure(images(20))
     (path,) = (tmp_path / "cache").iterdir()
     data = bytearray(path.read_bytes())
@@ -95,12 +97,12 @@ def test_damaged_file_is_made_again(damage, measure, tmp_path):
     assert path.read_bytes() != bytes(data) if damage == "bit" else path.stat().st_size > 1000
 
 
-def test_folder_that_cannot_be_is_as_good_as_none(measure, tmp_path):
+def test_folder_that_cannot_be_made(measure, tmp_path):
     (tmp_path / "file").write_text("no folder")
     assert measure(images(20), folder="file/cache") == measure(images(20))
 
 
-def test_files_long_unread_go_when_another_is_written(measure, tmp_path):
+def test_files_long_unread_are_removed(measure, tmp_path):
     measure(images(20))
     (old,) = (tmp_path / "cache").iterdir()
     os.utime(old, (0, time.time() - 100 * 86_400))
@@ -109,7 +111,7 @@ def test_files_long_unread_go_when_another_is_written(measure, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_reading_keeps_a_file_young(measure, tmp_path):
+def test_reading_renews_a_file(measure, tmp_path):
     measure(images(20))
     (path,) = (tmp_path / "cache").iterdir()
     os.utime(path, (0, time.time() - 100 * 86_400))
