@@ -119,7 +119,7 @@ def class_means(images: ImageSet, features: Callable[[Tensor], Tensor], channels
 
 def _images(data: DataConfig) -> ImageSet:
     images = read_images(data.model_copy(update={"class_name": None}), 0)
-    return images.select_several(data.class_list() or images.classes)
+    return images.select_classes(data.class_list() or images.classes)
 
 
 def _backbone(

@@ -211,7 +211,7 @@ BAD = {
     ),
     "a class that is none": (["{run}", "--class", "wart"], 3, "no class 'wart'"),
     "data that are not there": (["{run}", "--data", "nothing"], 3, "no data at"),
-    "an empty part": (["{run}", "--split", "test", "--test-fraction", "0"], 3, "test part"),
+    "an empty part": (["{run}", "--split", "test", "--test-fraction", "0"], 3, "test split"),
     "shares that leave nothing": (["{run}", "--validation-fraction", "0.6", "--test-fraction", "0.6"], 2, "together"),
     "a folder as output": (["{run}", "--output", "{run}"], 2, "--output"),
     "an output in no folder": (["{run}", "--output", "no/folder.json"], 2, "there is no folder"),

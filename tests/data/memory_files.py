@@ -18,5 +18,5 @@ class MemoryFiles(Files):
     def read(self, name: str) -> bytes:
         return self.content[name]
 
-    def stamp(self) -> list[str]:
+    def fingerprint(self) -> list[str]:
         return self.names

@@ -7,6 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from qgan_qiskit.data.decoding import decode_image
+
 
 def picture(seed: int = 0, size: tuple[int, int] = (16, 16)) -> Image.Image:
     """Return a random RGB picture (width, height)."""
@@ -19,3 +21,8 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
+
+
+def decode(content: bytes, resolution: int, fit: str = "crop") -> np.ndarray:
+    """Return the pixels that the library makes of one image file."""
+    return decode_image(content, resolution, fit)[0]

@@ -59,7 +59,7 @@ def test_an_epoch_uses_each_image_at_most_once(count, batch, seed, epoch):
     batches = Batches(made(count), batch, seed, "none")
     assert batches.steps_per_epoch == count // batch
     first = epoch * batches.steps_per_epoch
-    rows = np.concatenate([batches.rows(first + step) for step in range(batches.steps_per_epoch)])
+    rows = np.concatenate([batches.indices(first + step) for step in range(batches.steps_per_epoch)])
     assert len(rows) == len(set(rows.tolist())) == count // batch * batch and set(rows.tolist()) <= set(range(count))
 
 
@@ -75,14 +75,14 @@ def test_any_step_can_be_asked_for_on_its_own(augment):
 
 
 def test_epochs_seeds_and_sizes_give_different_orders():
-    orders = [Batches(made(60), 60, seed, "none").rows(epoch).tolist() for seed in range(5) for epoch in range(5)]
+    orders = [Batches(made(60), 60, seed, "none").indices(epoch).tolist() for seed in range(5) for epoch in range(5)]
     assert len({tuple(order) for order in orders}) == 25
 
 
 def test_the_order_is_uniform():
     # 3,000 epochs of 6 images: each image is first about 500 times; 5 sigma of the binomial is 102.
     batches = Batches(made(6), 6, 11, "none")
-    first = np.bincount([batches.rows(epoch)[0] for epoch in range(3000)], minlength=6)
+    first = np.bincount([batches.indices(epoch)[0] for epoch in range(3000)], minlength=6)
     assert np.abs(first - 500).max() < 102
 
 
@@ -99,7 +99,7 @@ def test_augmentation_draws_each_turn_equally_often_and_nothing_else(augment, al
     batches = Batches(images, 40, 3, augment)
     drawn = np.zeros(len(allowed), int)
     for step in range(40):
-        for image_HWC, row in zip(to_uint8(batches.batch(step)), batches.rows(step), strict=True):
+        for image_HWC, row in zip(to_uint8(batches.batch(step)), batches.indices(step), strict=True):
             (turn,) = [
                 n for n, turned in enumerate(allowed) if np.array_equal(turned(images.images_NHWC[row]), image_HWC)
             ]

@@ -14,8 +14,9 @@ from PIL import Image
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, make_synthetic_lesions, read_images
-from qgan_qiskit.data.duplicates import SIDE, find_duplicates, joined, notes_on
-from qgan_qiskit.data.splits import part_of, unit_of
+from qgan_qiskit.data.dataset import split_unit
+from qgan_qiskit.data.duplicates import SIDE, describe_duplicates, find_duplicates, merge_units
+from qgan_qiskit.data.splits import assign_split
 from qgan_qiskit.errors import DataError
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -73,7 +74,7 @@ def test_flat_and_black_images_are_duplicates_only_when_equal():
     assert pairs.tolist() == [[0, 1], [3, 4]]
 
 
-def test_images_of_one_scene_are_not_all_joined(tree, settings):
+def test_images_of_one_scene_are_not_all_merge_units(tree, settings):
     """A fixed camera: the same background with another small spot in each; two files are equal."""
     rng = np.random.default_rng(0)
     scene = rng.integers(30, 220, (32, 32, 3))
@@ -123,7 +124,7 @@ def merged_by_hand(units: list[str], pairs: list[tuple[int, int]]) -> list[set[i
 def test_groups_are_the_connected_components(data, units):
     rows = st.integers(0, len(units) - 1)
     pairs = data.draw(st.lists(st.tuples(rows, rows), max_size=6))
-    found = joined(units, np.array(pairs, np.int64).reshape(-1, 2))
+    found = merge_units(units, np.array(pairs, np.int64).reshape(-1, 2))
     by_unit = defaultdict(set)
     for row, unit in enumerate(found):
         by_unit[unit].add(row)
@@ -177,7 +178,7 @@ def test_images_without_duplicates_stay_where_they_were(source, settings, tree, 
     config = DataConfig(test_fraction=0.4, validation_fraction=0.2)
     for part in ("train", "validation", "test"):
         images = read_images(settings(root, split=part, test_fraction=0.4, validation_fraction=0.2))
-        expected = {name for name in alone if part_of(unit_of(name, ""), config) == part}
+        expected = {name for name in alone if assign_split(split_unit(name, ""), config) == part}
         assert set(images.names) - {"a/second.png"} == expected
         assert ("a/second.png" in images.names) == ("a/0.png" in images.names)
 
@@ -197,7 +198,7 @@ def test_equal_pixels_with_two_labels_are_named(tree, settings, png):
     notes = read_images(settings(root)).notes
     assert "2 images have exactly the pixels of another and are kept, such as a/2.png and a/1.png" in notes
     assert (
-        "1 of these are of another class than their double, such as b/3.png (b) and a/1.png (a): check their labels"
+        "1 of these are of another class than their duplicate, such as b/3.png (b) and a/1.png (a): check their labels"
         in notes
     )
 
@@ -205,13 +206,16 @@ def test_equal_pixels_with_two_labels_are_named(tree, settings, png):
 def test_duplicates_across_splits_of_the_source_are_counted():
     images = ImageSet(np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64), ("a",), tuple("wxyz"), ("",) * 4)
     pairs = np.array([[0, 1], [0, 2], [1, 3]])
-    notes = notes_on(images, pairs, [f"image {name}" for name in "wxyz"], ["train", "train", "test", ""])
+    notes = describe_duplicates(images, pairs, [f"image {name}" for name in "wxyz"], ["train", "train", "test", ""])
     assert (
         notes[-1]
         == "1 pairs of images show the same picture in different splits of the source, such as w (train) and y (test)"
     )
-    assert "the source's own splits are kept as they are" in notes[0]
-    assert len(notes_on(images, pairs, list("wxyz"))) == 1 and notes_on(images, pairs[:0], list("wxyz")) == ()
+    assert "the source's own splits are used unchanged" in notes[0]
+    assert (
+        len(describe_duplicates(images, pairs, list("wxyz"))) == 1
+        and describe_duplicates(images, pairs[:0], list("wxyz")) == ()
+    )
 
 
 def test_a_part_of_unreadable_images_is_refused(tree, settings):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from qgan_qiskit.data import class_names, read_images
 from qgan_qiskit.data.files import FolderFiles
-from qgan_qiskit.data.source import list_images
+from qgan_qiskit.data.layouts import list_images
 
 
 class Everything(FolderFiles):

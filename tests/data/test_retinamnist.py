@@ -40,7 +40,7 @@ def test_the_training_images_come_back_exactly(retina, settings):
     assert images.names[7] == "train_images[7]" and set(images.groups) == {""}
     whole = sum(SPLITS.values()) if side == 28 else sum(SPLITS.values()) // 10
     own = "by the source's own splits (test, train, validation)"
-    assert images.notes == (f"train part: {len(images):,} of {whole:,} images, {own}",)
+    assert images.notes == (f"train split: {len(images):,} of {whole:,} images, {own}",)
     again = read_images(config)
     assert isinstance(read_images(config.model_copy(update={"split": "all"})).images_NHWC, np.memmap)
     assert again.digest == images.digest

@@ -73,9 +73,9 @@ ZIPS = {
     ),
     "twice": (_twice, "appears twice"),
     "twice in disguise": (lambda p: _zip(p, [*GOOD, ("a//./1.png", PNG)]), "appears twice"),
-    "empty file": (lambda p: p.write_bytes(b""), "not a whole .zip"),
-    "text": (lambda p: p.write_text("not a zip"), "not a whole .zip"),
-    "truncated": (lambda p: p.write_bytes(_zip(p, GOOD).read_bytes()[:-30]), "not a whole .zip"),
+    "empty file": (lambda p: p.write_bytes(b""), "not a complete .zip"),
+    "text": (lambda p: p.write_text("not a zip"), "not a complete .zip"),
+    "truncated": (lambda p: p.write_bytes(_zip(p, GOOD).read_bytes()[:-30]), "not a complete .zip"),
     "no entries": (lambda p: _zip(p, []), "found no files"),
     "no images": (lambda p: _zip(p, [("read me.txt", b"hello")]), "such as read me.txt"),
     "nested": (lambda p: _zip(p, [("inner.zip", b"PK")]), "unpack inner.zip"),
@@ -169,7 +169,7 @@ NPZ = {
         lambda p: _npz(p, images=IMAGES, labels=np.array(list("ababcc"), object)),
         "labels: cannot be loaded (it holds Python objects)",
     ),
-    "pickle": (_pickled, "not a whole .npz"),
+    "pickle": (_pickled, "not a complete .npz"),
     "no train split": (lambda p: _npz(p, test_images=IMAGES, test_labels=LABELS), "no array 'train_images'"),
     "no labels": (lambda p: _npz(p, images=IMAGES), "no array 'labels' (found images)"),
     "nothing": (lambda p: _npz(p), "found nothing"),
@@ -189,9 +189,9 @@ NPZ = {
     "many labels each": (lambda p: _npz(p, images=IMAGES, labels=np.zeros((6, 3), int)), "not (6, 3)"),
     "truncated": (
         lambda p: p.write_bytes(_npz(p, images=IMAGES, labels=LABELS).read_bytes()[:-50]),
-        "not a whole .npz",
+        "not a complete .npz",
     ),
-    "empty": (lambda p: p.write_bytes(b""), "not a whole .npz"),
+    "empty": (lambda p: p.write_bytes(b""), "not a complete .npz"),
     "bomb": (lambda p: _npz(p, images=np.zeros((6, 512, 512, 3), np.uint8), labels=LABELS), "over 1,000 times"),
     "header promises more": (_header_of_more, "images: cannot be loaded"),
 }
@@ -228,7 +228,7 @@ def test_medmnist_layout_reads_the_training_split_only(tmp_path, settings):
     np.testing.assert_array_equal(images.images_NHWC, IMAGES)
     assert images.classes == ("0", "1", "4") and images.labels_N.tolist() == [0, 1, 0, 1, 2, 2]
     assert images.names[5] == "train_images[5]" and images.groups == ("",) * 6
-    assert images.notes[0] == "train part: 6 of 8 images, by the source's own splits (train, validation)"
+    assert images.notes[0] == "train split: 6 of 8 images, by the source's own splits (train, validation)"
     # The two validation images are training images too, which no division of ours would do.
     assert images.notes[1].startswith("2 pairs of images show the same picture")
     four = read_images(settings(path, class_name="4", limit=2))

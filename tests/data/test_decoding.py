@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import encoded, picture
+from pictures import decode, encoded, picture
 from PIL import Image
 
 from qgan_qiskit.data import read_images
-from qgan_qiskit.data.decoding import MAX_PIXELS, decode
+from qgan_qiskit.data.decoding import MAX_PIXELS
 from qgan_qiskit.data.files import UnreadableError
 from qgan_qiskit.errors import DataError
 

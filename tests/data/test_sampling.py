@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qgan_qiskit.data import read_images
-from qgan_qiskit.data.dataset import draw_of_each, unit_of
+from qgan_qiskit.data.dataset import sample_rows, split_unit
 
 SETS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "L1", "L2", "L3", "L4"])), min_size=1, max_size=40)
 
@@ -19,7 +19,7 @@ def drawn(rows, limit: int, seed: int) -> set[str]:
     """Return the names that are drawn of (number, label, group)."""
     names = [f"folder/{number}.png" for number, _, _ in rows]
     labels = np.array([label for _, label, _ in rows], np.int64)
-    kept = draw_of_each(labels, names, [group for _, _, group in rows], limit, seed)
+    kept = sample_rows(labels, names, [group for _, _, group in rows], limit, seed)
     assert kept.dtype == np.int64 and kept.tolist() == sorted(set(kept.tolist()))
     return {names[row] for row in kept}
 
@@ -39,8 +39,8 @@ def test_numbers_nesting_lesions_and_independence(rows, limit, seed, data):
         assert drawn(own, limit, seed) == {name for name in found if class_of[name] == label}
         # At most one lesion is there in part.
         split = 0
-        for unit in {unit_of(str(number), group) for number, _, group in own}:
-            members = {f"folder/{number}.png" for number, _, group in own if unit_of(str(number), group) == unit}
+        for unit in {split_unit(str(number), group) for number, _, group in own}:
+            members = {f"folder/{number}.png" for number, _, group in own if split_unit(str(number), group) == unit}
             split += bool(members & found) and not members <= found
         assert split <= 1
 
@@ -49,7 +49,7 @@ def test_every_image_is_about_as_likely():
     names = [f"{row}.png" for row in range(100)]
     counts = np.zeros(100)
     for seed in range(400):
-        counts[draw_of_each(np.zeros(100, np.int64), names, [""] * 100, 25, seed)] += 1
+        counts[sample_rows(np.zeros(100, np.int64), names, [""] * 100, 25, seed)] += 1
     assert counts.sum() == 400 * 25
     # Five standard deviations of the binomial.
     assert np.abs(counts - 100).max() <= 5 * np.sqrt(400 * 0.25 * 0.75)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, class_names, read_images
-from qgan_qiskit.data.splits import part_of, select_split, unit_of
+from qgan_qiskit.data.dataset import split_unit
+from qgan_qiskit.data.splits import assign_split, select_split
 from qgan_qiskit.errors import DataError
 
 PARTS = ("train", "validation", "test")
@@ -59,7 +60,7 @@ def test_the_part_of_an_image_does_not_depend_on_the_others_or_on_its_class(rows
     whole = names_of(images, **fields)
     kept = np.array(data.draw(st.lists(st.sampled_from(range(len(rows))), unique=True, min_size=1)))
     labels = np.array(data.draw(st.lists(st.integers(0, 1), min_size=len(kept), max_size=len(kept))), np.int64)
-    fewer = names_of(images.rows(kept, labels, images.classes), **fields)
+    fewer = names_of(images.take(kept, labels, images.classes), **fields)
     present = {images.names[row] for row in kept}
     assert fewer == {part: names & present for part, names in whole.items()}
 
@@ -67,20 +68,20 @@ def test_the_part_of_an_image_does_not_depend_on_the_others_or_on_its_class(rows
 @given(seed=st.integers(0, 2**63 - 1), shares=SHARES)
 def test_shares_are_about_right_and_a_larger_one_only_adds(seed, shares):
     config = DataConfig(split_seed=seed, validation_fraction=shares[0], test_fraction=shares[1])
-    parts = {f"lesion {number}": part_of(f"lesion {number}", config) for number in range(2000)}
+    parts = {f"lesion {number}": assign_split(f"lesion {number}", config) for number in range(2000)}
     counts = Counter(parts.values())
     for part, share in (("validation", shares[0]), ("test", shares[1])):
         # Five standard deviations of the binomial.
         assert abs(counts[part] - 2000 * share) <= 5 * np.sqrt(2000 * share * (1 - share)) + 1e-9
         larger = config.model_copy(update={f"{part}_share": share + 0.01})
         for unit, before in parts.items():
-            after = part_of(unit, larger)
+            after = assign_split(unit, larger)
             assert after == before or (after, before) == (part, "train")
 
 
 def test_seeds_divide_differently():
     divisions = [
-        tuple(part_of(f"lesion {number}", DataConfig(split_seed=seed, test_fraction=0.4)) for number in range(50))
+        tuple(assign_split(f"lesion {number}", DataConfig(split_seed=seed, test_fraction=0.4)) for number in range(50))
         for seed in range(20)
     ]
     assert len(set(divisions)) == 20
@@ -88,20 +89,20 @@ def test_seeds_divide_differently():
 
 def test_without_shares_everything_is_for_training():
     config = DataConfig(validation_fraction=0, test_fraction=0)
-    assert {part_of(f"lesion {number}", config) for number in range(5000)} == {"train"}
+    assert {assign_split(f"lesion {number}", config) for number in range(5000)} == {"train"}
 
 
 def test_the_division_is_that_of_earlier_versions():
     """Whoever changes the hash moves images from training to test. By sha256sum: f0c0…, 6905…, 3fea…, 4c33…, 24f9…, 09a1…"""
     config = DataConfig(validation_fraction=0.2, test_fraction=0.2)
-    found = [part_of(f"lesion HAM_000000{number}", config) for number in range(6)]
+    found = [assign_split(f"lesion HAM_000000{number}", config) for number in range(6)]
     assert found == ["validation", "train", "train", "train", "test", "test"]
 
 
 def test_an_unknown_lesion_is_named_by_its_image_without_folders_and_ending():
-    assert unit_of("one/two/ISIC_1.jpg", "") == unit_of("ISIC_1.png", "") == "image ISIC_1"
-    assert unit_of("one/two/ISIC_1.jpg", "HAM_1") == "lesion HAM_1"
-    assert unit_of("HAM_1.jpg", "") != unit_of("other.jpg", "HAM_1")
+    assert split_unit("one/two/ISIC_1.jpg", "") == split_unit("ISIC_1.png", "") == "image ISIC_1"
+    assert split_unit("one/two/ISIC_1.jpg", "HAM_1") == "lesion HAM_1"
+    assert split_unit("HAM_1.jpg", "") != split_unit("other.jpg", "HAM_1")
 
 
 def test_notes_say_how_many_and_classes_without_images_are_left_out():
@@ -110,8 +111,8 @@ def test_notes_say_how_many_and_classes_without_images_are_left_out():
     config = DataConfig(split="test", test_fraction=0.2)
     part = select_split(images, config)
     assert part.notes == (
-        f"test part: {len(part)} of 40 images, {len(part)} of 40 lesions (split seed 0)",
-        "class b has no images in the test part",
+        f"test split: {len(part)} of 40 images, {len(part)} of 40 lesions (split seed 0)",
+        "class b has no images in the test split",
     )
     assert part.classes == ("a",)
     assert part.images_NHWC[:, 0, 0, 0].tolist() == [int(name[7:-4]) for name in part.names]
@@ -123,10 +124,10 @@ def test_notes_say_how_many_and_classes_without_images_are_left_out():
 def test_an_empty_part_is_refused_with_the_remedy():
     images = made([0, 1, 1], ["L", "L", ""])
     with pytest.raises(
-        DataError, match=r"none of the 3 images \(2 lesions\) of class a, b .* test part: raise --test-fraction"
+        DataError, match=r"none of the 3 images \(2 lesions\) of class a, b .* test split: raise --test-fraction"
     ):
         select_split(images, DataConfig(split="test", test_fraction=0))
-    with pytest.raises(DataError, match="validation part: set another --split-seed, or give more images"):
+    with pytest.raises(DataError, match="validation split: set another --split-seed, or give more images"):
         select_split(images, DataConfig(split="validation", validation_fraction=1e-9))
 
 
@@ -139,7 +140,7 @@ def test_parts_of_a_folder_are_decoded_once_and_limited_after_the_choice(source,
     shares = {"validation_fraction": 0.3, "test_fraction": 0.3}
     whole = read_images(settings(source))
     read_images(settings(source, split="train", **shares))  # compares small pictures of all
-    monkeypatch.setattr("qgan_qiskit.data.source.decode_all", None)  # whoever decodes again, fails
+    monkeypatch.setattr("qgan_qiskit.data.source.decode_listing", None)  # whoever decodes again, fails
     parts = {part: read_images(settings(source, split=part, **shares)) for part in PARTS}
     assert sorted(name for images in parts.values() for name in images.names) == sorted(whole.names)
     pixels = dict(zip(whole.names, whole.images_NHWC, strict=True))
@@ -148,7 +149,7 @@ def test_parts_of_a_folder_are_decoded_once_and_limited_after_the_choice(source,
             np.testing.assert_array_equal(image_HWC, pixels[name])
         limited = read_images(settings(source, split=part, limit=2, **shares))
         assert limited.names == images.limit(2).names
-    assert parts["test"].notes[-2].startswith("test part: ")
+    assert parts["test"].notes[-2].startswith("test split: ")
 
 
 def test_one_class_has_the_same_division_as_all_classes(source, settings):
@@ -182,7 +183,7 @@ def test_isic_is_divided_by_its_lesions(shared):
     table = (shared / "isic2019_64" / "collections.csv").read_text().splitlines()
     rows = [line.split(",") for line in table[1:]]
     config = DataConfig(validation_fraction=0.05, test_fraction=0.05)
-    part_of_image = {image: part_of(unit_of(image, lesion), config) for image, _, lesion, _ in rows}
+    part_of_image = {image: assign_split(split_unit(image, lesion), config) for image, _, lesion, _ in rows}
     parts_of_lesion: dict[str, set[str]] = {}
     for image, _, lesion, _ in rows:
         if lesion:

@@ -49,7 +49,7 @@ def test_limit_keeps_so_many_of_each_class_in_order(labels, limit):
 )
 def test_several_classes_are_numbered_in_the_order_asked_for(labels, order, count):
     whole, wanted = made(labels), order[:count]
-    part = whole.select_several(wanted)
+    part = whole.select_classes(wanted)
     assert [name.lower() for name in part.classes] == [name.lower() for name in wanted]
     kept = [row for row, label in enumerate(labels) if whole.classes[label].lower() in map(str.lower, wanted)]
     assert part.names == tuple(f"image {row}" for row in kept)

@@ -17,9 +17,8 @@ from pictures import picture
 from PIL import Image
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import class_names, read_images, resolved_split
-from qgan_qiskit.data.layouts.class_folders import list_folders
-from qgan_qiskit.data.split_names import split_of
+from qgan_qiskit.data import class_names, read_images, resolve_split
+from qgan_qiskit.data.layouts.class_folders import list_class_folders, parse_split
 from qgan_qiskit.errors import DataError, UsageError
 
 
@@ -138,7 +137,7 @@ def test_each_image_has_the_class_group_and_split_of_its_table(kind, zipped, tre
     }
     assert found == truth
     own = {split for _, _, split in truth.values()} - {""}
-    assert resolved_split(settings(path)) == ("train" if own else "all")
+    assert resolve_split(settings(path)) == ("train" if own else "all")
     trained = read_images(settings(path))
     assert set(trained.names) == {name for name, (_, _, split) in truth.items() if split in ("", "train")}
     for name, image_HWC in zip(images.names, images.images_NHWC, strict=True):
@@ -168,7 +167,7 @@ def test_splits_of_any_spelling_depth_and_order_are_splits(seed):
             folder = "/".join(reversed(parts) if class_first else parts)
             for k in range(2):
                 truth[f"{outer}{folder}/{split}{k}.png"] = (label, split)
-    listing = list_folders(SimpleNamespace(root=Path("/data/source"), names=sorted(truth)), DataConfig())
+    listing = list_class_folders(SimpleNamespace(root=Path("/data/source"), names=sorted(truth)), DataConfig())
     for name, label, split in zip(listing.names, listing.labels, listing.splits, strict=True):
         assert (label if classes else None, split) == truth[name]
     assert len(listing.names) == len(truth)
@@ -178,7 +177,7 @@ def test_splits_of_any_spelling_depth_and_order_are_splits(seed):
     "name", ["mel", "nevus", "trained", "attest", "contest", "normal", "evaluated nevus", "0", "IV"]
 )
 def test_names_of_classes_are_no_splits(name):
-    assert split_of(name) is None
+    assert parse_split(name) is None
 
 
 AMBIGUOUS = {
@@ -337,7 +336,7 @@ def test_classes_may_have_photos_in_their_names_and_folders_below_are_noted(tree
     only = {f"{name}.png": png(k) for k, name in enumerate(names[:2])}
     images = read_images(settings(tree({f"two/{name}": content for name, content in only.items()}, "other")))
     assert images.counts() == {"Acne Photos": 1, "Nail Photos": 1}
-    assert any("such as Acne Photos/a, are not told apart" in note for note in images.notes)
+    assert any("such as Acne Photos/a" in note for note in images.notes)
 
 
 BAD_TABLES = {
@@ -398,7 +397,7 @@ def test_own_folders_win_over_a_table_that_was_not_asked_for(case, beside, tree,
     (root / ("" if beside else "mine") / "HAM10000_metadata.csv").write_text(text)
     images = read_images(settings(root / "mine"))
     assert images.counts() == counts
-    (note,) = (note for note in images.notes if "the folders won" in note)
+    (note,) = (note for note in images.notes if "the folders are used" in note)
     assert "HAM10000_metadata.csv" in note and "--layout ham10000" in note
     assert set(read_images(settings(root / "mine", layout="ham10000")).classes) <= {"MEL", "NV", "BCC"}
 

@@ -16,7 +16,7 @@ from pictures import picture
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import class_names, read_images
-from qgan_qiskit.data.layouts.class_folders import list_folders
+from qgan_qiskit.data.layouts.class_folders import list_class_folders
 from qgan_qiskit.errors import DataError
 
 ISIC_HEADER = "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK"
@@ -221,11 +221,11 @@ def test_folder_layouts(case, tree, settings, png):
 
 def test_files_that_are_no_images_are_noted(tree, settings, png):
     images = read_images(settings(tree({"a/1.png": png(1), "a/notes.txt": "x", "a/list.csv": "y"})))
-    assert "left out 2 files without an image ending, such as a/list.csv" in images.notes
+    assert "left out 2 files without an image suffix, such as a/list.csv" in images.notes
 
 
 def test_an_empty_folder_says_what_was_looked_for(tree, settings):
-    with pytest.raises(DataError, match=r"no images under .*source: looked for ISIC_2019.* and found no files$"):
+    with pytest.raises(DataError, match=r"no images under .*source: looked for.* found no files$"):
         read_images(settings(tree({})))
 
 
@@ -263,7 +263,7 @@ def test_limit_decodes_no_more_than_it_takes(tree, settings, png):
 def test_whatever_the_folders_each_listed_image_exists_once_and_its_label_is_on_its_path(names):
     files = SimpleNamespace(root=Path("/data/source"), names=sorted("/".join([*parts, "i.png"]) for parts in names))
     try:
-        listing = list_folders(files, DataConfig())
+        listing = list_class_folders(files, DataConfig())
     except DataError as error:
         assert "--layout folders" in str(error) and "\n" not in str(error)
         return
