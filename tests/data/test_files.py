@@ -62,10 +62,7 @@ ZIPS = {
     "drive": (lambda p: _zip(p, [*GOOD, ("C:\\evil.png", PNG)]), "leads out"),
     "link": (lambda p: _zip(p, [*GOOD, (_special("a/l.png", stat.S_IFLNK), b"/etc/passwd")]), "is a link"),
     "device": (lambda p: _zip(p, [*GOOD, (_special("a/d.png", stat.S_IFCHR), b"")]), "is a link or another special"),
-    "encrypted": (
-        lambda p: _patched(_zip(p, GOOD), (LOCAL, 6, b"\1\0"), (CENTRAL, 8, b"\1\0")),
-        "is encrypted",
-    ),
+    "encrypted": (lambda p: _patched(_zip(p, GOOD), (LOCAL, 6, b"\1\0"), (CENTRAL, 8, b"\1\0")), "is encrypted"),
     "bomb": (lambda p: _zip(p, [*GOOD, ("a/b.png", bytes(5 * 2**20))]), "over 1,000 times"),
     "huge": (
         lambda p: _patched(_zip(p, GOOD), (CENTRAL, 24, struct.pack("<I", 257 * 2**20))),

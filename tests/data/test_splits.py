@@ -161,11 +161,7 @@ def test_one_class_has_the_same_division_as_all_classes(source, settings):
 
 def test_every_source_has_parts(settings, tmp_path):
     rng = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "a.npz",
-        images=rng.integers(0, 256, (60, 16, 16), dtype=np.uint8),
-        labels=np.arange(60) % 2,
-    )
+    np.savez(tmp_path / "a.npz", images=rng.integers(0, 256, (60, 16, 16), dtype=np.uint8), labels=np.arange(60) % 2)
     for path in (str(tmp_path / "a.npz"), "sklearn:digits", None):
         fields = {"synthetic_per_class": 30, "validation_fraction": 0.3, "test_fraction": 0.3}
         config = settings(path, **fields) if path else settings("", **fields).model_copy(update={"path": None})
