@@ -80,15 +80,10 @@ def cache_images(folder: Path, source: Any, state: Any, make: Callable[[], Image
 
 
 def cache_pairs(folder: Path, key: Any, find: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return the pairs of rows that ``find`` finds, from the cache if they are there.
+    """Return the pairs of rows (P, 2) that ``find`` finds, from the cache if they are there.
 
-    Args:
-        folder: the cache; if it cannot be written to, that is no error.
-        key: JSON data that determines the pairs, including the images' content.
-        find: finds them.
-
-    Returns:
-        int64 of shape (P, 2).
+    ``key`` is JSON data that determines the pairs, including the images' content. If the cache cannot be written to, that is no
+    error.
     """
     path = folder / f"{_hash([FORMAT, key])[:48]}.json"
     with contextlib.suppress(OSError, ValueError, _DamagedError):
@@ -144,13 +139,7 @@ def _read_checked(path: Path) -> Any:
 
 
 def _load(entry: Path) -> ImageSet:
-    """Map an entry into memory after checking all of it.
-
-    Raises:
-        FileNotFoundError: there is no entry, or one of its files is missing.
-        DataError: the images do not fit into memory.
-        Exception: the content is not what was stored.
-    """
+    """Map an entry into memory after checking all of it; raises nearly anything if it is missing or damaged."""
     index = _read_checked(entry / "index.json")
     check_memory_for_images(*index["shape"][:2])
     images_NHWC = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
@@ -164,11 +153,7 @@ def _load(entry: Path) -> ImageSet:
 
 
 def _store(entry: Path, images: ImageSet) -> None:
-    """Publish an entry; the first of two writers wins and the other's work is dropped.
-
-    Raises:
-        OSError: the folder cannot be written to, or the disk is full.
-    """
+    """Publish an entry, or raise OSError; the first of two writers wins and the other's work is dropped."""
     entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if shutil.disk_usage(entry.parent).free < images.images_NHWC.nbytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

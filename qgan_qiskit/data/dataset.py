@@ -69,19 +69,11 @@ class ImageSet:
         return {name: int(number) for name, number in zip(self.classes, numbers, strict=True)}
 
     def select(self, class_name: str) -> ImageSet:
-        """Return the images of one class (in any case), which becomes the only one in ``classes``.
-
-        Raises:
-            DataError: no such class; the message lists the classes.
-        """
+        """Return the images of one class (in any case), which becomes the only one; raise DataError if there is none."""
         return self.select_classes([class_name])
 
     def select_classes(self, class_names: Sequence[str]) -> ImageSet:
-        """Return the images of some classes (in any case), which are numbered in the order given.
-
-        Raises:
-            DataError: no such class; the message lists the classes.
-        """
+        """Return the images of some classes (in any case), numbered in the order given; raise DataError for an unknown one."""
         indices = [class_index(self.classes, name) for name in class_names]
         if indices == list(range(len(self.classes))):
             return self
@@ -129,11 +121,7 @@ class ImageSet:
         )
 
     def to_grayscale(self) -> ImageSet:
-        """Return the same images with all three channels equal to their luma (ITU-R 601-2, rounded).
-
-        Raises:
-            DataError: the copy does not fit into memory.
-        """
+        """Return the same images with all three channels equal to their luma (ITU-R 601-2, rounded)."""
         check_memory_for_images(len(self), self.images_NHWC.shape[1])
         gray_NHWC = np.empty_like(self.images_NHWC)
         for image_HWC, gray_HWC in zip(self.images_NHWC, gray_NHWC, strict=True):
@@ -196,11 +184,7 @@ def means_all(class_name: str | None, classes: Sequence[str]) -> bool:
 
 
 def class_index(classes: Sequence[str], class_name: str) -> int:
-    """Return the index of ``class_name`` (in any case) in ``classes``.
-
-    Raises:
-        DataError: no such class; the message lists the classes.
-    """
+    """Return the index of ``class_name`` (in any case) in ``classes``; raise DataError listing them if it is not there."""
     folded = [name.casefold() for name in classes]
     if class_name.casefold() not in folded:
         raise DataError(f"no class '{class_name}' in the data: choose one of {', '.join(classes)}, or 'all'")

@@ -137,7 +137,7 @@ def _decode_files(files: Files, listing: Listing, config: DataConfig) -> ImageSe
     lost = [name for name in listing.classes if name not in kept.classes]
     notes += [f"left out class {printable(name)}: none of its images can be read" for name in lost]
     found = [formats[row] for row in good]
-    notes += [*_note_shapes(found, config.fit), *_note_depths(found), *_note_equal_pixels(images_NHWC, kept)]
+    notes += [*_note_formats(found, config.fit), *_note_equal_pixels(images_NHWC, kept)]
     return _to_image_set(kept.with_notes(*notes), images_NHWC)
 
 
@@ -173,14 +173,10 @@ def _join_bad(names: list[str], bad: list[tuple[int, str]]) -> str:
     return ", ".join(f"{printable(names[row])} ({reason})" for row, reason in bad[:_MAX_NAMES]) + more
 
 
-def _note_shapes(formats: Sequence[PixelFormat], fit: Fit) -> list[str]:
+def _note_formats(formats: Sequence[PixelFormat], fit: Fit) -> list[str]:
     others = sum(not each.square for each in formats)
     what = {"crop": "cropped to their central squares", "pad": "padded with black", "stretch": "stretched to squares"}
-    return [f"{others:,} images are not square and were {what[fit]} (--fit {fit})"] if others else []
-
-
-def _note_depths(formats: Sequence[PixelFormat]) -> list[str]:
-    notes = []
+    notes = [f"{others:,} images are not square and were {what[fit]} (--fit {fit})"] if others else []
     for (depth, declared), number in sorted(Counter((each.depth, each.declared) for each in formats).items()):
         if depth:
             why = "as the files declare" if declared else "the fewest usual bits that hold all of them"

@@ -1,4 +1,4 @@
-"""The files of a source: a folder or a zip archive as a flat mapping of names to bytes, and a filter on its images.
+"""The files of a source: a folder or a zip archive as a flat mapping of names to bytes, and which images to leave out.
 
 Data-set layouts see only names and bytes, so each works in a folder and a zip alike. A zip is read in memory, never
 unpacked, and rejected as a whole when one entry looks hostile.
@@ -12,6 +12,7 @@ import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from copy import copy
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -39,18 +40,16 @@ class Files(ABC):
     Attributes:
         root: the folder or archive.
         names: all files except hidden ones, sorted.
+        use_parent_tables: whether layouts may look for a label table in the folder that contains the source.
     """
 
     root: Path
     names: list[str]
+    use_parent_tables = True
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """Return the content of one file; safe to call from several threads.
-
-        Raises:
-            UnreadableError: with the reason.
-        """
+        """Return the content of one file, or raise UnreadableError with the reason; safe to call from several threads."""
 
     @abstractmethod
     def fingerprint(self) -> Any:
@@ -61,8 +60,8 @@ class Files(ABC):
 
     @property
     def parent_folder(self) -> Path:
-        """Folder that contains the source; a label table may lie there too."""
-        return self.root.parent
+        """Folder that contains the source; the source itself when tables there are to be ignored."""
+        return self.root.parent if self.use_parent_tables else self.root
 
 
 class FolderFiles(Files):
@@ -79,8 +78,8 @@ class FolderFiles(Files):
         try:
             self._scan(str(self.root), "", frozenset())
         except OSError as error:
-            folder = printable(str(error.filename))
-            raise DataError(f"cannot list the folder {folder}: {error.strerror}; check its permissions") from error
+            reason = f"{printable(str(error.filename))}: {error.strerror}; check its permissions"
+            raise DataError(f"cannot list the folder {reason}") from error
         self.names = sorted(self._states)
 
     def _scan(self, folder: str, prefix: str, ancestors: frozenset[tuple[int, int]]) -> None:
@@ -161,59 +160,35 @@ class ZipFiles(Files):
         return file_state(self.root)
 
 
-class FilteredFiles(Files):
-    """A source without masks, thumbnails, and images excluded by ``--include`` and ``--exclude``.
+def exclude_images(files: Files, config: DataConfig) -> tuple[Files, tuple[str, ...]]:
+    """Return the files without masks, thumbnails, and images that ``--include`` and ``--exclude`` leave out, and notes on them.
 
     A pattern is a case-insensitive glob, matched against an image's name within the source, each of its folders and its
     file name. An image that matches an include pattern is kept even if it looks like a mask or a thumbnail.
 
-    Args:
-        files: the whole source.
-        config: ``include`` and ``exclude`` apply.
-
-    Attributes:
-        notes: a sentence for each kind of image that is left out.
-        use_parent_tables: whether layouts may look for a label table in the folder that contains the source.
-
     Raises:
         DataError: the patterns leave no image, or one of them matches nothing.
     """
-
-    def __init__(self, files: Files, config: DataConfig) -> None:
-        self.root, self._files, self.use_parent_tables = files.root, files, True
-        images = [name for name in files.names if is_image(name)]
-        _check_patterns(images, self.root, config)
-        photographs = {stem(name).casefold() for name in images}
-        left_out: dict[str, list[str]] = {}
-        for name in images:
-            reason = _reason_to_exclude(name, photographs, config)
-            if reason is not None:
-                left_out.setdefault(reason, []).append(name)
-        dropped = {name for names in left_out.values() for name in names}
-        if images and len(dropped) == len(images):
-            reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in left_out.items())
-            raise DataError(
-                f"all {len(images):,} images of {printable(str(self.root))} are left out ({reasons}): keep some with --include"
-            )
-        self.names = [name for name in files.names if name not in dropped]
-        self.notes = tuple(
-            f"left out {len(names):,} {reason}, such as {printable(names[0])}"
-            + ("" if reason.startswith("images") else "; --include PATTERN keeps them")
-            for reason, names in left_out.items()
-        )
-
-    def read(self, name: str) -> bytes:
-        """Return the content of one file (see the base class)."""
-        return self._files.read(name)
-
-    def fingerprint(self) -> Any:
-        """Return that of the whole source."""
-        return self._files.fingerprint()
-
-    @property
-    def parent_folder(self) -> Path:
-        """Folder that contains the source; the source itself when tables there are to be ignored."""
-        return self._files.parent_folder if self.use_parent_tables else self.root
+    images = [name for name in files.names if is_image(name)]
+    _check_patterns(images, files.root, config)
+    photographs = {stem(name).casefold() for name in images}
+    left_out: dict[str, list[str]] = {}
+    for name in images:
+        reason = _reason_to_exclude(name, photographs, config)
+        if reason is not None:
+            left_out.setdefault(reason, []).append(name)
+    dropped = {name for names in left_out.values() for name in names}
+    if images and len(dropped) == len(images):
+        root = printable(str(files.root))
+        reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in left_out.items())
+        raise DataError(f"all {len(images):,} images of {root} are left out ({reasons}): keep some with --include")
+    kept = copy(files)
+    kept.names = [name for name in files.names if name not in dropped]
+    return kept, tuple(
+        f"left out {len(names):,} {reason}, such as {printable(names[0])}"
+        + ("" if reason.startswith("images") else "; --include PATTERN keeps them")
+        for reason, names in left_out.items()
+    )
 
 
 _MASK_SUFFIX = re.compile(
@@ -296,28 +271,18 @@ def file_state(path: Path) -> Any:
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip (or npz) archive.
-
-    Raises:
-        DataError: missing, unreadable, truncated or not a zip.
-    """
+    """Open a zip (or npz) archive; raise DataError if it is missing, unreadable, truncated or not a zip."""
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        kind = path.suffix.lower() or "zip"
-        raise DataError(
-            f"{printable(str(path))} is not a complete {kind} archive ({error}): download it again"
-        ) from error
+        reason = f"not a complete {path.suffix.lower() or 'zip'} archive ({error}): download it again"
+        raise DataError(f"{printable(str(path))} is {reason}") from error
     except OSError as error:
         raise DataError(f"cannot open {printable(str(path))}: {error.strerror or error}") from error
 
 
 def check_entry_size(path: Path, entry: zipfile.ZipInfo, max_bytes: int) -> None:
-    """Reject an entry that unpacks to more than ``max_bytes`` or to over 1000 times its packed size.
-
-    Raises:
-        DataError: naming archive and entry.
-    """
+    """Raise DataError for an entry that unpacks to more than ``max_bytes`` or to over 1000 times its packed size."""
     if entry.file_size > max_bytes:
         raise _entry_error(path, entry, f"unpacks to {entry.file_size:,} bytes, more than {max_bytes:,}")
     if entry.file_size > _RATIO_EXEMPT_BYTES and entry.file_size > _MAX_RATIO * max(entry.compress_size, 1):

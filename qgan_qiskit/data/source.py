@@ -73,21 +73,13 @@ def read_images(config: DataConfig, seed: int = 0) -> ImageSet:
 
 
 def class_names(config: DataConfig) -> tuple[str, ...]:
-    """Return the names of all classes of the source without decoding an image.
-
-    Raises:
-        DataError: no layout fits, an inconsistent table or a hostile archive.
-    """
+    """Return the names of all classes of the source without decoding an image; raises DataError as :func:`read_images`."""
     with _open(config) as source:
         return source.class_names()
 
 
 def resolve_split(config: DataConfig) -> str:
-    """Return ``config.split``, or where it is None ``train`` for a source with splits of its own and ``all`` for others.
-
-    Raises:
-        DataError: as :func:`class_names`.
-    """
+    """Return ``config.split``, or where it is None ``train`` for a source with splits of its own and ``all`` for others."""
     if config.split is not None:
         return config.split
     with _open(config) as source:
@@ -98,7 +90,7 @@ def summarize_listing(config: DataConfig) -> list[str]:
     """Return lines about a source before an image is decoded, notes first; none for images that are not listed.
 
     Raises:
-        DataError: as :func:`class_names`; also that there is no such class.
+        DataError: as :func:`read_images`, except about the images themselves.
     """
     if config.path is None or config.path == DIGITS:
         return []
@@ -165,11 +157,7 @@ def _merge_duplicates(source: _Source, config: DataConfig) -> tuple[dict[str, st
 class _Source:
     """A source that settings name, opened: its files are scanned once and listed once.
 
-    Args:
-        config: names the source and how to list it.
-        seed: of synthetic lesions.
-        path: of a folder or file, None for others.
-        files: of a folder or zip, None for others.
+    ``path`` is None for synthetic lesions and the digits, ``files`` also for an npz.
     """
 
     def __init__(self, config: DataConfig, seed: int, path: Path | None, files: Files | None) -> None:
@@ -242,12 +230,7 @@ def _digest(key: Any) -> str:
 
 @contextmanager
 def _open(config: DataConfig, seed: int = 0) -> Iterator[_Source]:
-    """Open the source that settings name, and close it in the end.
-
-    Raises:
-        DataError: there is nothing of that name, or nothing that can be read.
-        UsageError: a setting has no effect on the source.
-    """
+    """Open the source that settings name, and close it in the end."""
     _check_settings(config)
     if config.path is None or config.path == DIGITS:
         yield _Source(config, seed, None, None)
@@ -278,11 +261,7 @@ def _check_settings(config: DataConfig) -> None:
 
 
 def _existing_path(text: str) -> Path:
-    """Return the absolute path of a source.
-
-    Raises:
-        DataError: there is nothing of that name.
-    """
+    """Return the absolute path of a source, or raise DataError if there is nothing of that name."""
     path = expanded(text)
     try:
         if not path.exists():

@@ -1,16 +1,13 @@
 """Values of 10, 12 and 14 bits in files of 16, against arithmetic on the numbers that were written."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from data_sources import MemoryFiles, decode, encoded
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_files import MemoryFiles
-from pictures import decode, encoded
 from PIL import Image
 
 from qgan_qiskit.config import DataConfig

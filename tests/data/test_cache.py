@@ -1,13 +1,11 @@
 """The cache gives what decoding gives, notices every change, heals every damage and is never in the way."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from pictures import encoded, picture
+from data_sources import encoded, picture
 from PIL import Image
 
 from qgan_qiskit.config import DataConfig

@@ -1,16 +1,14 @@
 """CIFAR-10's binary version: every pixel, label and name as another reading of the bytes has them; damage is refused."""
 
-from __future__ import annotations
-
 import json
 import random
 import zipfile
 
 import numpy as np
 import pytest
+from data_sources import MemoryFiles
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_files import MemoryFiles
 from PIL import Image
 
 from qgan_qiskit.config import DataConfig
@@ -124,7 +122,7 @@ def damaged(files: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
 def test_random_damage_is_refused_or_gives_the_images_that_the_bytes_hold():
     rng = random.Random(7)
     outcomes = {"refused": 0, "read": 0}
-    for case in range(300):
+    for case in range(100):
         files = damaged(whole(2, seed=case), rng)
         expected = parsed(files)
         try:
@@ -138,7 +136,7 @@ def test_random_damage_is_refused_or_gives_the_images_that_the_bytes_hold():
             assert expected is not None, f"case {case} was not refused"
             assert_equal(images, expected)
             outcomes["read"] += 1
-    assert min(outcomes.values()) > 50, outcomes
+    assert min(outcomes.values()) > 15, outcomes
 
 
 BAD = {
@@ -221,7 +219,7 @@ def test_the_folder_the_one_above_and_a_zip_are_the_same(tree, settings, tmp_pat
 def test_of_several_copies_the_least_deep_one_is_read():
     near, far = whole(2, seed=1), whole(3, seed=2)
     del near["data_batch_1.bin"]
-    files = {f"the_folder_of_the_batches/{name}": content for name, content in near.items()}
+    files = {f"folder_of_the_batches/{name}": content for name, content in near.items()}
     files |= {f"a/b/{name}": content for name, content in far.items()}
     assert_equal(read_cifar(MemoryFiles(files), DataConfig(resolution=32)), parsed(near))
 
@@ -252,15 +250,15 @@ def test_classes_limits_and_sizes(tree, settings):
         np.testing.assert_array_equal(image_HWC[..., 0], np.asarray(pictures[name].convert("L")))
 
 
-def test_parts_are_the_batches_own(tree, settings):
+def test_splits_are_the_batches_own(tree, settings):
     files = whole(30)
     root = tree(files)
     names = [name for name, _, _ in parsed(files)]
     own = {"train": [n for n in names if n.startswith("data")], "test": [n for n in names if n.startswith("test")]}
-    for part, expected in own.items():
-        images = read_images(settings(root, split=part))
+    for split, expected in own.items():
+        images = read_images(settings(root, split=split))
         assert list(images.names) == expected
-        assert read_images(settings(root, split=part, class_name="dog")).names == images.select("dog").names
+        assert read_images(settings(root, split=split, class_name="dog")).names == images.select("dog").names
     assert list(read_images(settings(root)).names) == own["train"]
     with pytest.raises(DataError, match=r"own splits \(test, train\), and the validation split .* has no image"):
         read_images(settings(root, split="validation"))

@@ -1,7 +1,5 @@
 """Images that do not fit into memory: one line with numbers and the remedy, before anything is taken."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """The readers on the real label tables and images, compared with another way of counting them."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 from collections import Counter

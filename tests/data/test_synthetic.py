@@ -1,7 +1,5 @@
 """Synthetic lesions: the same bytes for the same seed, independent of their neighbors, and three classes that differ."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys
@@ -36,7 +34,7 @@ def test_another_process_makes_the_same_bytes_and_another_seed_others():
 
 @pytest.mark.parametrize("resolution", [16, 64, 96])
 def test_any_resolution_shows_the_same_composition(resolution):
-    # The same random draws at another size: the coarse picture must agree.
+    # The same random numbers at another size: the coarse image must agree.
     small = make_synthetic_lesions(2, 16, seed=3).images_NHWC.astype(float)
     step = resolution // 16
     large = make_synthetic_lesions(2, resolution, seed=3).images_NHWC.astype(float)
@@ -81,7 +79,7 @@ def test_skin_surrounds_a_darker_lesion():
     assert skin[0] > skin[1] > skin[2] > 80  # reddish, not gray, not dark
 
 
-def test_reading_without_a_path_makes_lesions_and_caches_them(tmp_path):
+def test_reading_without_a_path_generates_lesions_and_caches_them(tmp_path):
     config = DataConfig(resolution=16, synthetic_per_class=8, cache_dir=str(tmp_path))
     images = read_images(config, seed=4)
     assert images.counts() == dict.fromkeys(SYNTHETIC_CLASSES, 8) and class_names(config) == SYNTHETIC_CLASSES

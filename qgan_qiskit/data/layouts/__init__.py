@@ -11,7 +11,7 @@ import functools
 import re
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data.files import Files, FilteredFiles, printable
+from qgan_qiskit.data.files import Files, exclude_images, printable
 from qgan_qiskit.data.layouts import arrays, clinical, isic, label_table
 from qgan_qiskit.data.layouts.class_folders import (
     AmbiguousError,
@@ -67,8 +67,8 @@ def list_images(files: Files, config: DataConfig) -> Listing:
         DataError: no layout fits, or the one that fits is inconsistent.
         UsageError: an unknown layout, or a column of a table that is not read.
     """
-    filtered = FilteredFiles(files, config)
-    layout, listing = _list_named(filtered, config) or _detect(filtered, config)
+    files, notes = exclude_images(files, config)
+    layout, listing = _list_named(files, config) or _detect(files, config)
     usable = COLUMN_SETTINGS if config.table is not None else layout.columns if layout is not None else ()
     for column in COLUMN_SETTINGS:
         if getattr(config, column) is not None and column not in usable:
@@ -76,10 +76,10 @@ def list_images(files: Files, config: DataConfig) -> Listing:
                 f"--{column.replace('_', '-')} {printable(getattr(config, column))} names a column of a table, but the images "
                 f"were listed without it ({listing.layout}): name the table with --table too"
             )
-    return listing.drop_trivial_splits().with_notes(*filtered.notes)
+    return listing.drop_trivial_splits().with_notes(*notes)
 
 
-def _list_named(files: FilteredFiles, config: DataConfig) -> tuple[Layout | None, Listing] | None:
+def _list_named(files: Files, config: DataConfig) -> tuple[Layout | None, Listing] | None:
     """List by the layout that settings name, None where they leave it open."""
     if config.table is not None:
         return None, list_table(files, config)
@@ -98,7 +98,7 @@ def _list_named(files: FilteredFiles, config: DataConfig) -> tuple[Layout | None
     return layout, listing
 
 
-def _detect(files: FilteredFiles, config: DataConfig) -> tuple[Layout | None, Listing]:
+def _detect(files: Files, config: DataConfig) -> tuple[Layout | None, Listing]:
     """List by what the source looks like; class folders that a user made take precedence over a table not asked for."""
     folders: Listing | None = None
     refusal: DataError | None = None
@@ -131,7 +131,7 @@ def _detect(files: FilteredFiles, config: DataConfig) -> tuple[Layout | None, Li
     raise refusal
 
 
-def _find_layout(files: FilteredFiles, config: DataConfig) -> str | None:
+def _find_layout(files: Files, config: DataConfig) -> str | None:
     """Return the name of the known data set that would list the source, None if none would."""
     for layout in LAYOUTS:
         try:

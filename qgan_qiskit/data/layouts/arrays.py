@@ -14,8 +14,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data.files import Files, UnreadableError, basename, check_entry_size, open_zip, printable
+from qgan_qiskit.data.files import Files, basename, check_entry_size, open_zip, printable
 from qgan_qiskit.data.layouts.listing import Layout, Listing
+from qgan_qiskit.data.layouts.tables import load
 from qgan_qiskit.errors import DataError
 
 _MAX_ARRAY_BYTES = 64 * 2**30
@@ -64,25 +65,22 @@ def _npz_prefixes(path: Path) -> list[str]:
     for key in [f"{prefix}{kind}" for prefix in prefixes for kind in ("images", "labels")]:
         if key not in keys:
             found = printable(", ".join(keys) or "nothing")
-            raise DataError(
-                f"{printable(str(path))} has no array '{key}' (found {found}): save train_images and train_labels, or "
-                "images and labels"
-            )
+            remedy = "save train_images and train_labels, or images and labels"
+            raise _npz_error(path, f"no array '{key}' (found {found}): {remedy}")
         if keys.count(key) > 1:
-            raise DataError(f"{printable(str(path))} has the array '{key}' twice: save it again")
+            raise _npz_error(path, f"the array '{key}' appears twice: save it again")
     return prefixes
 
 
 def _npz_labels(path: Path, prefix: str) -> np.ndarray:
     """Return the integer labels of one split, of shape (N,)."""
     labels_N = _load_array(path, f"{prefix}labels")
-    where = f"{printable(str(path))}, {prefix}labels"
     if labels_N.dtype.kind not in "iu":
-        raise DataError(f"{where}: labels must be integers, not {labels_N.dtype}")
+        raise _npz_error(path, f"{prefix}labels must be integers, not {labels_N.dtype}")
     if labels_N.ndim == 2 and labels_N.shape[1] == 1:
         labels_N = labels_N[:, 0]
     if labels_N.ndim != 1 or not len(labels_N):
-        raise DataError(f"{where}: labels must have the shape (N,) or (N, 1), not {labels_N.shape}")
+        raise _npz_error(path, f"{prefix}labels must have the shape (N,) or (N, 1), not {labels_N.shape}")
     return labels_N
 
 
@@ -105,27 +103,24 @@ def _npz_pixels(path: Path, counts: Mapping[str, int]) -> dict[str, np.ndarray]:
     arrays = {f"{prefix}images": _npz_images(path, f"{prefix}images") for prefix in counts}
     for (key, images_NHWC), count in zip(arrays.items(), counts.values(), strict=True):
         if len(images_NHWC) != count:
-            raise DataError(f"{printable(str(path))}, {key}: {len(images_NHWC):,} images, but {count:,} labels")
+            raise _npz_error(path, f"{key}: {len(images_NHWC):,} images, but {count:,} labels")
     if len({images_NHWC.shape[1:] for images_NHWC in arrays.values()}) > 1:
         shapes = ", ".join(str(images_NHWC.shape) for images_NHWC in arrays.values())
-        raise DataError(
-            f"{printable(str(path))}: the images of its splits have the shapes {shapes}: save them in one size"
-        )
+        raise _npz_error(path, f"the images of its splits have the shapes {shapes}: save them in one size")
     return {f"{key}[{row}]": image for key, images_NHWC in arrays.items() for row, image in enumerate(images_NHWC)}
 
 
 def _npz_images(path: Path, key: str) -> np.ndarray:
     """Return the uint8 pixels of one split, of shape (N, H, W, C)."""
     images_NHWC = _load_array(path, key)
-    where = f"{printable(str(path))}, {key}"
     if images_NHWC.dtype != np.uint8:
-        raise DataError(
-            f"{where}: pixels must be uint8 from 0 to 255, not {images_NHWC.dtype}; convert and save them again"
+        raise _npz_error(
+            path, f"{key} must be uint8 from 0 to 255, not {images_NHWC.dtype}; convert and save them again"
         )
     if images_NHWC.ndim == 3:
         images_NHWC = images_NHWC[..., None]
     if images_NHWC.ndim != 4 or images_NHWC.shape[3] not in (1, 3) or 0 in images_NHWC.shape:
-        raise DataError(f"{where}: images must have the shape (N, H, W, 3) or (N, H, W), not {images_NHWC.shape}")
+        raise _npz_error(path, f"{key} must have the shape (N, H, W, 3) or (N, H, W), not {images_NHWC.shape}")
     return images_NHWC
 
 
@@ -135,19 +130,21 @@ def _load_array(path: Path, key: str) -> np.ndarray:
             return archive[key]
     except (ValueError, OSError, EOFError, KeyError, MemoryError, BadZipFile, zlib.error, RuntimeError) as error:
         reason = "it holds Python objects" if "allow_pickle" in str(error) else " ".join(str(error).split())
-        raise DataError(
-            f"{printable(str(path))}, {key}: cannot be loaded ({reason}); save or fetch it again"
-        ) from error
+        raise _npz_error(path, f"{key}: cannot be loaded ({reason}); save or download it again") from error
+
+
+def _npz_error(path: Path, reason: str) -> DataError:
+    return DataError(f"{printable(str(path))}: {reason}")
 
 
 CIFAR_BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 CIFAR_OFFICIAL_RECORDS = 10_000
 _CIFAR_META = "batches.meta.txt"
 _CIFAR_CLASSES = 10
+_CIFAR_REMEDY = "; unpack cifar-10-binary.tar.gz again"
 _CIFAR_SIDE = 32
 # One byte for the label and three color planes.
 _CIFAR_RECORD_BYTES = 1 + 3 * _CIFAR_SIDE**2
-_CIFAR_REMEDY = "unpack cifar-10-binary.tar.gz again"
 
 
 def list_cifar10(files: Files, config: DataConfig) -> Listing | None:
@@ -186,19 +183,15 @@ def list_cifar10(files: Files, config: DataConfig) -> Listing | None:
 
 def _cifar_records(files: Files, name: str) -> np.ndarray:
     """Return the records of one batch: uint8 of shape (records, 3073), the label first."""
-    content = _cifar_content(files, name)
+    content = load(files, name, _CIFAR_REMEDY)
     if not content or len(content) % _CIFAR_RECORD_BYTES:
-        raise DataError(
-            f"{printable(name)} has {len(content):,} bytes, not one or more records of {_CIFAR_RECORD_BYTES:,} bytes: "
-            f"{_CIFAR_REMEDY}"
-        )
+        size = f"{len(content):,} bytes, not one or more records of {_CIFAR_RECORD_BYTES:,} bytes"
+        raise _cifar_error(f"{printable(name)} has {size}")
     records = np.frombuffer(content, np.uint8).reshape(-1, _CIFAR_RECORD_BYTES)
     wrong = np.flatnonzero(records[:, 0] >= _CIFAR_CLASSES)
     if len(wrong):
-        raise DataError(
-            f"{printable(name)}[{wrong[0]}] has the label {records[wrong[0], 0]}, not 0 to {_CIFAR_CLASSES - 1}: "
-            f"{_CIFAR_REMEDY}"
-        )
+        label = f"the label {records[wrong[0], 0]}, not 0 to {_CIFAR_CLASSES - 1}"
+        raise _cifar_error(f"{printable(name)}[{wrong[0]}] has {label}")
     return records
 
 
@@ -207,28 +200,21 @@ def _cifar_classes(files: Files, folder: str) -> list[str]:
     name = folder + _CIFAR_META
     if name not in files.names:
         root = printable(str(files.root))
-        raise DataError(
-            f"{printable(name)} is missing under {root}: it names the classes of the batches there; {_CIFAR_REMEDY}"
-        )
+        raise _cifar_error(f"{printable(name)} is missing under {root}: it names the classes of the batches there")
     try:
-        text = _cifar_content(files, name).decode("utf-8-sig")
+        text = load(files, name, _CIFAR_REMEDY).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"cannot read {printable(name)}: {error}; {_CIFAR_REMEDY}") from error
+        raise _cifar_error(f"cannot read {printable(name)}: {error}") from error
     names = [line.strip() for line in text.split("\n") if line.strip()]
     distinct = {name.casefold() for name in names if name.isprintable()}
     if not len(names) == len(distinct) == _CIFAR_CLASSES:
-        raise DataError(
-            f"{printable(name)} names {len(distinct)} different classes in {len(names)} lines, not {_CIFAR_CLASSES} in "
-            f"{_CIFAR_CLASSES}: {_CIFAR_REMEDY}"
-        )
+        found = f"{len(distinct)} different classes in {len(names)} lines"
+        raise _cifar_error(f"{printable(name)} names {found}, not {_CIFAR_CLASSES} in {_CIFAR_CLASSES}")
     return names
 
 
-def _cifar_content(files: Files, name: str) -> bytes:
-    try:
-        return files.read(name)
-    except UnreadableError as error:
-        raise DataError(f"cannot read {printable(name)}: {error}; {_CIFAR_REMEDY}") from error
+def _cifar_error(reason: str) -> DataError:
+    return DataError(reason + _CIFAR_REMEDY)
 
 
 def _cifar_notes(counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -176,7 +176,7 @@ def _labels(files: Files, paths: _Paths, only_class: str) -> list[str]:
         containers = [top for top in tops if is_container(top)]
         if containers:
             raise _ambiguous(files, f"{_join(containers)} of {found} look like containers of images, not classes")
-        if all(map(is_patient, tops)):
+        if all(map(_is_patient, tops)):
             raise _ambiguous(files, f"{found} ({len(tops):,}) look like patients or running numbers, not classes")
     return [parts[0].strip() or parts[0] for parts in paths.values()]
 
@@ -267,24 +267,28 @@ _FILLER_WORDS = frozenset(
     "set sets data dataset images image img imgs input inputs split splits folder files photos pictures pics samples part "
     "jpg jpeg png the".split()
 )
-_FOLD = re.compile(
+# Whether a folder is named like a fold of a cross-validation.
+is_fold = re.compile(
     r"(k?[ _-]?folds?|cv|split|splits|cross[ _-]?val(idation)?)[ _-]?\d+([ _-]?of[ _-]?\d+)?", re.IGNORECASE
-)
-_DOWNLOAD_PART = re.compile(
+).fullmatch
+# Whether a folder is named like a part of a download (imgs_part_1).
+is_download_part = re.compile(
     r"(.*[ _-])?(imgs?|images?|part|parts|archive|chunk|shard|batch|zip|download|vol|volume)[ _-]?(part[ _-]?)?\d+",
     re.IGNORECASE,
-)
-# Folders that archives of challenges unpack to: ISIC_2019_Training_Input, HAM10000_images_part_1.
-_CHALLENGE = re.compile(
+).fullmatch
+# Whether a folder is named as a challenge's archive unpacks, so that the labels of its images are in a table elsewhere:
+# ISIC_2019_Training_Input, HAM10000_images_part_1.
+is_challenge = re.compile(
     r"(isic|siim|ham[ _-]?10000|pad[ _-]?ufes|bcn[ _-]?20000)(.*[ _-])?"
     r"(training|train|validation|test|input|images?|imgs|jpe?g|png)([ _-].*)?",
     re.IGNORECASE,
-)
-_PATIENT = re.compile(
+).fullmatch
+# Whether a folder is named like a patient, a lesion or another running number (P001).
+_is_patient = re.compile(
     r"((patients?|pat|subjects?|subj|sub|case|cases|person|participant|study|lesion|p)[ _-]?\d+([ _-]\d+)*"
     r"|[a-z]{0,8}[ _-]?\d{3,}([ _-]\d+)*)",
     re.IGNORECASE,
-)
+).fullmatch
 _CONTAINERS = frozenset(
     "images image imgs img photos photo pictures pics jpg jpeg jpegs png pngs tif tiff data dataset datasets raw input "
     "inputs labels label annotations annotation metadata meta train_data original originals processed preprocessed files "
@@ -306,31 +310,8 @@ def parse_split(name: str) -> str | None:
     return None
 
 
-def is_fold(name: str) -> bool:
-    """Whether a folder is named like a fold of a cross-validation."""
-    return _FOLD.fullmatch(name) is not None
-
-
-def is_download_part(name: str) -> bool:
-    """Whether a folder is named like a part of a download (``imgs_part_1``)."""
-    return _DOWNLOAD_PART.fullmatch(name) is not None
-
-
-def is_patient(name: str) -> bool:
-    """Whether a folder is named like a patient, a lesion or another running number (``P001``)."""
-    return _PATIENT.fullmatch(name) is not None
-
-
 def is_container(name: str) -> bool:
     """Whether a folder is named like a container of images or labels (``images``, ``labels``), not like a class."""
     words = re.split(r"[^a-z]+", name.casefold())
-    return (
-        name.strip().casefold() in _CONTAINERS
-        or is_challenge(name)
-        or not {"images", "input", "imgs"}.isdisjoint(words)
-    )
-
-
-def is_challenge(name: str) -> bool:
-    """Whether a folder is named as a challenge's archive unpacks: the labels of its images are in a table elsewhere."""
-    return _CHALLENGE.fullmatch(name) is not None
+    named_so = name.strip().casefold() in _CONTAINERS or not {"images", "input", "imgs"}.isdisjoint(words)
+    return named_so or is_challenge(name) is not None

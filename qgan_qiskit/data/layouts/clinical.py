@@ -20,8 +20,8 @@ from qgan_qiskit.data.layouts.tables import (
     read_content,
     read_table,
     read_table_with,
+    table_error,
 )
-from qgan_qiskit.errors import DataError
 
 # Kaggle's copy ends in .csv, Harvard Dataverse's in .tab or in nothing.
 HAM_TABLES = ("HAM10000_metadata.csv", "HAM10000_metadata.tab", "HAM10000_metadata")
@@ -54,9 +54,11 @@ def _list_ham10000(files: Files, config: DataConfig) -> Listing | None:
     label_of = {image: row["dx"].strip().upper() for image, row in row_of.items()}
     unknown = next((image for image, label in label_of.items() if label not in _HAM_CLASSES), None)
     if unknown is not None:
-        raise DataError(
-            f"{printable(name)}: image {printable(unknown)} has dx '{printable(row_of[unknown]['dx'])}', "
-            f"not one of {', '.join(_HAM_CLASSES).lower()}; download the original table"
+        raise table_error(
+            name,
+            f"image {printable(unknown)} has dx '{printable(row_of[unknown]['dx'])}', "
+            f"not one of {', '.join(_HAM_CLASSES).lower()}",
+            original=True,
         )
     table = LabelTable(
         name,
@@ -150,14 +152,12 @@ def _list_odir5k(files: Files, config: DataConfig) -> Listing | None:
     check_columns(name, rows, ("ID", "labels", "filename"))
     row_of = index_rows(name, rows, "filename")
     for row in rows:
-        where = f"{printable(name)}: image {printable(row['filename'])} has"
+        image, labels = printable(row["filename"]), printable(row["labels"])
         if row["labels"] not in _ODIR_LABELS:
-            labels = printable(row["labels"])
-            raise DataError(
-                f"{where} the labels {labels}, not one of {' '.join(_ODIR_LABELS)}; download the original table"
-            )
+            reason = f"image {image} has the labels {labels}, not one of {' '.join(_ODIR_LABELS)}"
+            raise table_error(name, reason, original=True)
         if not row["ID"].strip():
-            raise DataError(f"{where} no ID; download the original table")
+            raise table_error(name, f"image {image} has no ID", original=True)
     file_of, notes = index_images(files, _ODIR_FOLDER)
     label_of = {image: _ODIR_LABELS[row["labels"]] for image, row in row_of.items()}
     table = LabelTable(name, "ODIR-5k", label_of, {image: row["ID"] for image, row in row_of.items()})
@@ -185,9 +185,7 @@ def _list_isic2020(files: Files, config: DataConfig) -> Listing | None:
     name, rows = found
     column = config.label_column or _ISIC_2020_LABELS[0]
     if rows and (column not in _ISIC_2020_LABELS or column not in rows[0]):
-        raise DataError(
-            f"{printable(name)}: --label-column {printable(column)} is not one of {', '.join(_ISIC_2020_LABELS)}"
-        )
+        raise table_error(name, f"--label-column {printable(column)} is not one of {', '.join(_ISIC_2020_LABELS)}")
     others = " or ".join(label for label in _ISIC_2020_LABELS if label != column)
     notes = [f"classes are those of {column}; --label-column {others} selects others", PATIENT_NOTE]
     notes += [

@@ -12,8 +12,7 @@ from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.files import Files, basename, printable, stem
 from qgan_qiskit.data.layouts.clinical import HAM_TABLES
 from qgan_qiskit.data.layouts.listing import LabelTable, Layout, Listing, index_images, note_unlisted
-from qgan_qiskit.data.layouts.tables import Row, check_columns, find_table, read_table, read_table_with
-from qgan_qiskit.errors import DataError
+from qgan_qiskit.data.layouts.tables import Row, check_columns, find_table, read_table, read_table_with, table_error
 
 OFFICIAL_ROWS_2019 = 25_331
 # Columns of ISIC 2019's test table that are not classes: they weight an image in the challenge's score.
@@ -22,14 +21,9 @@ _WEIGHTS = ("score_weight", "validation_weight")
 
 @dataclass(frozen=True)
 class _Challenge:
-    """Tables of one challenge.
+    """The label table of each split of a challenge, with one column per class, and its tables of lesions.
 
-    Attributes:
-        title: its name.
-        classes: one-hot columns, in the table's order.
-        tables: label table of each split.
-        lesion_tables: tables with the lesion_id of each image.
-        header_contains: text without which a table of that name is not the challenge's.
+    A table of such a name whose header lacks ``header_contains`` is not the challenge's.
     """
 
     title: str
@@ -99,8 +93,8 @@ def _list_challenge(files: Files, challenge: _Challenge) -> Listing | None:
         repeated = next((image for image in own if image in label_of), None)
         if repeated is not None:
             first = next(iter(tables.values()))[0]
-            raise DataError(
-                f"{printable(name)}: image {printable(repeated)} is in {printable(first)} too; download the original tables"
+            raise table_error(
+                name, f"image {printable(repeated)} is in {printable(first)} too; download the original tables"
             )
         label_of |= own
         split_of |= dict.fromkeys(own, split)
@@ -143,14 +137,12 @@ def _parse_one_hot(table: str, rows: list[Row], classes: tuple[str, ...]) -> dic
         except ValueError:
             values = []
         if sorted(values) != [0.0] * (len(classes) - 1) + [1.0]:
-            raise DataError(
-                f"{printable(table)}: image {printable(image)} has the cells {printable(','.join(cells))}, not one 1 among 0s; "
-                "download the original table"
+            found = printable(",".join(cells))
+            raise table_error(
+                table, f"image {printable(image)} has the cells {found}, not one 1 among 0s", original=True
             )
         if image in label_of:
-            raise DataError(
-                f"{printable(table)}: image {printable(image)} is listed twice; download the original table"
-            )
+            raise table_error(table, f"image {printable(image)} is listed twice", original=True)
         label_of[image] = classes[values.index(1.0)]
     return label_of
 

@@ -17,7 +17,7 @@ from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data.files import PACKED_SUFFIXES, Files, UnreadableError, basename, is_image, printable
 from qgan_qiskit.data.layouts.class_folders import parse_split
 from qgan_qiskit.data.layouts.listing import Layout, Listing
-from qgan_qiskit.data.layouts.tables import Row, decode_text, find_table, parse_table, read_content
+from qgan_qiskit.data.layouts.tables import Row, decode_text, find_table, load, parse_table, table_error
 from qgan_qiskit.errors import DataError
 
 # Columns that are used without being named, if a table has exactly one of them.
@@ -65,7 +65,7 @@ def _list_stylegan(files: Files, config: DataConfig) -> Listing | None:
     table = find_table(files, "dataset.json")
     if table is None:
         return None
-    rows = _parse_stylegan(table, _read(files, table))
+    rows = _parse_stylegan(table, load(files, table))
     return None if rows is None else list_rows(files, table, rows, "StyleGAN")
 
 
@@ -80,7 +80,7 @@ def _list_huggingface(files: Files, config: DataConfig) -> Listing | None:
     for name in files.names:
         if basename(name).casefold() not in ("metadata.csv", "metadata.jsonl"):
             continue
-        found = _parse_records(name, _read(files, name))
+        found = _parse_records(name, load(files, name))
         if found and "file_name" in found[0]:
             tables.append(name)
             folder = name.removesuffix(basename(name))
@@ -135,7 +135,7 @@ def list_rows(
     clash = [name for name, count in Counter(name.casefold() for name in classes).items() if count > 1]
     if clash:
         both = " and ".join(printable(name) for name in classes if name.casefold() == clash[0])
-        raise DataError(f"{printable(table)}: the classes {both} differ only in case: rename one")
+        raise table_error(table, f"the classes {both} differ only in case: rename one")
     listed = len(rows) - matches.repeated
     coverage = f"{layout}: {len(names):,} of the {listed:,} rows of {printable(table)} have an image and a label"
     return Listing(
@@ -150,14 +150,7 @@ def list_rows(
 
 
 class _Matches:
-    """The images of a source matched with the rows of a table.
-
-    Attributes:
-        row_of: the row of each matched image.
-        missing: names in rows without an image.
-        unlabeled: number of rows without a label.
-        repeated: number of rows equal to an earlier one.
-    """
+    """The images of a source matched with the rows of a table, and counts of what does not match."""
 
     def __init__(self, files: Files, table: str) -> None:
         self.table = table
@@ -175,11 +168,7 @@ class _Matches:
                     self._by_path_end.setdefault(key, []).append(name)
 
     def add(self, row: LabeledImage) -> None:
-        """Match one row.
-
-        Raises:
-            DataError: its name fits several images, or an earlier row contradicts it.
-        """
+        """Match one row; raise DataError if its name fits several images or an earlier row contradicts it."""
         if not row.label.strip():
             self.unlabeled += 1
             return
@@ -190,18 +179,20 @@ class _Matches:
             self.missing.append(row.image)
             return
         if len(found) > 1:
-            raise DataError(
-                f"{printable(self.table)}: {printable(row.image)} may be {printable(found[0])} or {printable(found[1])}: "
-                "name images with their folders, or leave some out with --exclude"
+            raise table_error(
+                self.table,
+                f"{printable(row.image)} may be {printable(found[0])} or {printable(found[1])}: "
+                "name images with their folders, or leave some out with --exclude",
             )
         earlier = self.row_of.setdefault(found[0], row)
         if earlier is row:
             return
         if (earlier.label.strip(), earlier.group, earlier.split) != (row.label.strip(), row.group, row.split):
             what = "label" if earlier.label.strip() != row.label.strip() else "group or split"
-            raise DataError(
-                f"{printable(self.table)}: {printable(row.image)} is listed twice with another {what} "
-                f"({printable(earlier.label)} and {printable(row.label)}): correct the table"
+            raise table_error(
+                self.table,
+                f"{printable(row.image)} is listed twice with another {what} "
+                f"({printable(earlier.label)} and {printable(row.label)}): correct the table",
             )
         self.repeated += 1
 
@@ -237,9 +228,9 @@ def _numbers_first(name: str) -> tuple[int, int, str]:
 def _check_split(table: str, cell: str) -> str:
     split = parse_split(cell) if cell else ""
     if split is None:
-        raise DataError(
-            f"{printable(table)}: the split {printable(cell)} is not train, validation or test: correct the column, or omit "
-            "--split-column"
+        raise table_error(
+            table,
+            f"the split {printable(cell)} is not train, validation or test: correct the column, or omit --split-column",
         )
     return split
 
@@ -247,7 +238,7 @@ def _check_split(table: str, cell: str) -> str:
 def _list_columns(files: Files, config: DataConfig, table: str, rows: list[Row], layout: str) -> Listing:
     """List the images of a table's rows by the columns that settings name."""
     if not rows:
-        raise DataError(f"{printable(table)} has no rows: give a table with a row per image")
+        raise table_error(table, "has no rows: give a table with a row per image")
     columns = list(rows[0])
     image = _column(table, columns, config.image_column, "--image-column", IMAGE_COLUMNS)
     one_hot = _one_hot_columns(columns, config.label_column)
@@ -281,9 +272,9 @@ def _column(table: str, columns: list[str], named: str | None, option: str, usua
         return found[0]
     has = f"it has {printable(', '.join(columns))}"
     if named is not None:
-        raise DataError(f"{printable(table)} has no column {printable(named)} ({option}); {has}")
+        raise table_error(table, f"has no column {printable(named)} ({option}); {has}")
     hint = "; name several columns of 0 and 1 with commas between them" if usual is LABEL_COLUMNS else ""
-    raise DataError(f"{printable(table)}: which column is it? Give {option}; {has}{hint}")
+    raise table_error(table, f"which column is it? Give {option}; {has}{hint}")
 
 
 def _one_hot_columns(columns: list[str], named: str | None) -> list[str]:
@@ -300,9 +291,10 @@ def _one_hot_label(table: str, row: Row, columns: list[str]) -> str:
     except ValueError:
         values = [2.0]
     if not set(values) <= {0.0, 1.0} or sum(values) > 1:
-        raise DataError(
-            f"{printable(table)}: a row has {printable(','.join(cells))} in {printable(','.join(columns))}, where at most one "
-            "may be 1 and the others 0: name one column with --label-column"
+        raise table_error(
+            table,
+            f"a row has {printable(','.join(cells))} in {printable(','.join(columns))}, where at most one "
+            "may be 1 and the others 0: name one column with --label-column",
         )
     return columns[values.index(1.0)] if 1.0 in values else ""
 
@@ -314,13 +306,11 @@ def _parse_stylegan(name: str, content: bytes) -> list[LabeledImage] | None:
         return None
     labels = data["labels"]
     if not isinstance(labels, list) or not labels:
-        raise DataError(
-            f"{printable(name)}: its labels are no list of names and numbers (StyleGAN writes null without labels)"
-        )
+        raise table_error(name, "its labels are no list of names and numbers (StyleGAN writes null without labels)")
     for pair in labels:
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int):
             entry = printable(json.dumps(pair)[:80])
-            raise DataError(f"{printable(name)}: {entry} is no pair of an image's name and a whole number")
+            raise table_error(name, f"{entry} is no pair of an image's name and a whole number")
     return [LabeledImage(image, str(label)) for image, label in labels]
 
 
@@ -339,7 +329,7 @@ def _parse_records(name: str, content: bytes) -> list[Row]:
     else:
         data = [_parse_json(name, line) for line in text.splitlines() if line.strip()]
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
-        raise DataError(f"{printable(name)}: neither a list of rows with named cells nor StyleGAN's labels")
+        raise table_error(name, "neither a list of rows with named cells nor StyleGAN's labels")
     return [{str(key): "" if cell is None else str(cell) for key, cell in row.items()} for row in data]
 
 
@@ -347,11 +337,4 @@ def _parse_json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{printable(name)}: not JSON ({error})") from error
-
-
-def _read(files: Files, name: str) -> bytes:
-    try:
-        return read_content(files, name)
-    except UnreadableError as error:
-        raise DataError(f"cannot read {printable(name)}: {error}") from error
+        raise table_error(name, f"not JSON ({error})") from error

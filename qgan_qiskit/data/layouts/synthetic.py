@@ -103,11 +103,8 @@ class _Canvas:
     def blob(self, radius: float, roughness: float, stretch: float, ragged: float) -> np.ndarray:
         """Return the signed distance to a closed random border, negative inside.
 
-        Args:
-            radius: mean radius.
-            roughness: amplitude of the Fourier waves on the radius, which make lobes.
-            stretch: ratio of length to width.
-            ragged: amplitude of the noise on the distance, which frays the border at all scales.
+        ``roughness`` is the amplitude of the Fourier waves on the radius (lobes), ``stretch`` the ratio of length to width,
+        ``ragged`` the amplitude of the noise on the distance (frayed at all scales).
         """
         rng = self.rng
         x_HW, y_HW = self.x_HW - rng.normal(0, 0.12), self.y_HW - rng.normal(0, 0.12)

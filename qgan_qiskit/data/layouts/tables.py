@@ -25,15 +25,12 @@ def find_table(files: Files, *table_names: str) -> str | None:
 
 
 def read_table(files: Files, *table_names: str, header_contains: str = "") -> tuple[str, list[Row]] | None:
-    """Read a table from ``files`` or from the folder that contains them.
+    """Return name and rows of a table in ``files`` or in the folder that contains them, None when there is none.
 
     Args:
         files: where to look.
         table_names: names of the file, in any case.
         header_contains: ASCII text without which the first line belongs to another table of that name, which is ignored.
-
-    Returns:
-        The table's file name and its rows, or None when there is no such table.
 
     Raises:
         DataError: the table cannot be read or parsed.
@@ -44,10 +41,7 @@ def read_table(files: Files, *table_names: str, header_contains: str = "") -> tu
         name = next((str(path) for path in siblings if path.is_file()), None)
     if name is None:
         return None
-    try:
-        content = read_content(files, name)
-    except UnreadableError as error:
-        raise DataError(f"cannot read the label table {printable(name)}: {error}") from error
+    content = load(files, name)
     if header_contains.encode() not in content.partition(b"\n")[0]:
         return None
     return name, parse_table(name, content)
@@ -75,10 +69,7 @@ def read_table_with(files: Files, columns: Sequence[str], *, not_named: str = ""
 def find_tables_with(files: Files, columns: Sequence[str], *, not_named: str = "") -> list[str]:
     """Return all tables inside ``files`` that have some columns, else those next to the source that name one of its images.
 
-    Args:
-        files: where to look.
-        columns: the first of them names the images.
-        not_named: tables whose name starts with this, in any case, are ignored.
+    The first of the columns names the images. Tables whose name starts with ``not_named``, in any case, are ignored.
     """
     inside = [name for name in files.names if name.lower().endswith(TABLE_SUFFIXES)]
     found = [name for name in inside if _has_columns(files, name, columns, not_named)]
@@ -117,11 +108,7 @@ def sibling_tables(files: Files) -> list[str]:
 
 
 def read_content(files: Files, name: str) -> bytes:
-    """Return the content of a file inside ``files``, or else of the file at the path ``name``.
-
-    Raises:
-        UnreadableError: with the reason.
-    """
+    """Return the content of a file inside ``files``, or else at the path ``name``; raise UnreadableError with the reason."""
     if name in files.names:
         return files.read(name)
     try:
@@ -130,19 +117,23 @@ def read_content(files: Files, name: str) -> bytes:
         raise UnreadableError((error.strerror or str(error)).lower()) from error
 
 
-def decode_text(name: str, content: bytes) -> str:
-    """Decode the text of a table: UTF-8 with or without a byte order mark, or UTF-16 with one.
+def load(files: Files, name: str, remedy: str = "") -> bytes:
+    """Return what :func:`read_content` does, but raise DataError, which ends in ``remedy``."""
+    try:
+        return read_content(files, name)
+    except UnreadableError as error:
+        raise DataError(f"cannot read {printable(name)}: {error}{remedy}") from error
 
-    Raises:
-        DataError: it is neither.
-    """
+
+def decode_text(name: str, content: bytes) -> str:
+    """Decode UTF-8 with or without a byte order mark, or UTF-16 with one; raise DataError for anything else."""
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     if encoding == "utf-8-sig" and b"\0" in content:
-        raise DataError(f"{printable(name)} is not text, or UTF-16 without a byte order mark: save it as UTF-8")
+        raise table_error(name, "not text, or UTF-16 without a byte order mark: save it as UTF-8")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise DataError(f"cannot read the label table {printable(name)}: {error}; save it as UTF-8") from error
+        raise DataError(f"cannot read {printable(name)}: {error}; save it as UTF-8") from error
     # Excel's own first line, which names the delimiter.
     return text.partition("\n")[2] if text[:4].casefold() == "sep=" else text
 
@@ -162,7 +153,7 @@ def _parse_rows(name: str, text: str) -> Iterator[Row]:
         columns = list(reader.fieldnames or ())
         if len(set(columns)) < len(columns):
             header = printable(",".join(columns))
-            raise DataError(f"{printable(name)} has two columns of one name in its header {header}: rename one")
+            raise table_error(name, f"two columns of one name in its header {header}: rename one")
         for row in reader:
             # DictReader files surplus cells under None and gives None for missing ones.
             if None in row or None in row.values():
@@ -176,31 +167,24 @@ def _delimiter(first_line: str) -> str:
     return max("\t;,", key=first_line.count) if any(mark in first_line for mark in "\t;,") else ","
 
 
-def check_columns(table: str, rows: list[Row], needed: Iterable[str], *, no_others: bool = False) -> None:
-    """Reject a table without rows or with another header than expected.
+def table_error(name: str, reason: str, *, original: bool = False) -> DataError:
+    """Return an error about a table; ``original`` says that it is a known data set's, to be downloaded again."""
+    return DataError(f"{printable(name)}: {reason}" + ("; download the original table" if original else ""))
 
-    Raises:
-        DataError: naming the table and the columns that are missing (or, with ``no_others``, too many).
-    """
+
+def check_columns(table: str, rows: list[Row], needed: Iterable[str], *, no_others: bool = False) -> None:
+    """Raise DataError for a table without rows or without the needed columns (or, with ``no_others``, with further ones)."""
     if not rows:
-        raise DataError(f"{printable(table)} has no rows: download the original table")
+        raise table_error(table, "has no rows", original=True)
     needed, found = list(needed), list(rows[0])
     if not set(needed) <= set(found) or (no_others and not set(found) <= set(needed)):
-        raise DataError(
-            f"{printable(table)} is not the original table: expected the columns {','.join(needed)}, "
-            f"found {printable(','.join(found))}; download the original"
-        )
+        columns = f"expected the columns {','.join(needed)}, found {printable(','.join(found))}"
+        raise table_error(table, columns, original=True)
 
 
 def index_rows(table: str, rows: list[Row], column: str) -> dict[str, Row]:
-    """Return the rows by the stem of the image that a column names.
-
-    Raises:
-        DataError: an image is listed twice.
-    """
+    """Return the rows by the stem of the image that a column names; raise DataError if one is listed twice."""
     row_of = {stem(row[column]): row for row in rows}
     if len(row_of) < len(rows):
-        raise DataError(
-            f"{printable(table)} lists {len(rows) - len(row_of):,} images twice; download the original table"
-        )
+        raise table_error(table, f"lists {len(rows) - len(row_of):,} images twice", original=True)
     return row_of
