@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from qgan_qiskit.errors import DataError, MemoryNeededError
+
+if TYPE_CHECKING:
+    import torch
 
 try:
     import resource
@@ -77,7 +79,7 @@ def readable(amount: int) -> str:
 
 # Smaller amounts are not worth the look.
 _LOOK_FROM_BYTES = 64 << 20
-_CPU = torch.device("cpu")
+_CPU: Any = None
 
 
 def require(needed: int, task: str, device: torch.device = _CPU) -> None:
@@ -98,7 +100,9 @@ def require(needed: int, task: str, device: torch.device = _CPU) -> None:
 
 def available(device: torch.device = _CPU) -> int | None:
     """Return the bytes that can still be taken, or None where this cannot be found out."""
-    if device.type == "cuda":
+    if device is not None and device.type == "cuda":
+        import torch  # Reading data and the process limits below must not wait for it.
+
         free, _ = torch.cuda.mem_get_info(device)
         # What torch has set aside and does not use is free as well.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -87,9 +87,9 @@ def command(
 def _say_data(config: RunConfig) -> None:
     """Say what the source holds, without decoding it; settings may also be resolved where the images are not."""
     if config.data.path is not None and is_there(config.data.path):
-        from qgan_qiskit.data import listed_summary
+        from qgan_qiskit.data import summarize_listing
 
-        for line in listed_summary(config.data):
+        for line in summarize_listing(config.data):
             logger.info(line)
 
 

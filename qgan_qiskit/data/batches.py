@@ -1,6 +1,6 @@
-"""Batches of real images for training: any step can be asked for on its own, so resuming needs no state.
+"""Batches of real images for training; every step is a pure function of seed and step, so resuming needs no state.
 
-Shape letters: B batch, N images, C H W image. The only file of this room that needs torch.
+Shape letters: B batch, N images, C H W image.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import torch
 from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.errors import DataError
 
-# Numbers of the random streams, so that order and turns never share random bits.
-ORDER, TURNS = 1, 2
+# Numbers of the random streams, so that order and augmentation never share random bits.
+_ORDER, _AUGMENT = 1, 2
 
 
 class Batches:
     """Batches in an order that is a pure function of seed and step.
 
-    Each epoch is a fresh permutation of all images, cut into whole batches; the rest of less than a batch is dropped
-    (other images the next time).
+    Each epoch is a new permutation of all images, cut into whole batches; the remainder is dropped (other images each
+    time).
 
     Args:
         image_set: the real images.
         batch_size: images in a batch.
         seed: seed of order and augmentation, 0 to 2**64 - 1.
-        augment: ``none``; ``flip``: left-right at random; ``dihedral``: one of the eight turns and flips of the square.
-        channels: 3, or 1 for the first channel of gray images.
+        augment: ``none``; ``flip``: random left-right flips; ``dihedral``: one of the eight symmetries of the square.
+        channels: 3, or 1 for the first channel of grayscale images.
 
     Raises:
-        DataError: fewer images than a batch holds.
+        DataError: fewer images than a batch has.
     """
 
     def __init__(
@@ -56,34 +56,34 @@ class Batches:
         self._epoch = -1
         self._order_N = np.zeros(0, np.int64)
 
-    def rows(self, step: int) -> np.ndarray:
+    def indices(self, step: int) -> np.ndarray:
         """Return the indices (int64, shape (B,)) into the image set of the images of ``step`` (counted from 0)."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            # Sorting raw Philox words: unlike Generator.permutation, NumPy may not change it between versions.
-            words_N = _words(self.seed, ORDER, epoch, len(self.image_set))
-            self._order_N, self._epoch = np.argsort(words_N, kind="stable"), epoch
+            # Sorting raw Philox words: unlike Generator.permutation, their order cannot change between versions of NumPy.
+            random_N = _random_words(self.seed, _ORDER, epoch, len(self.image_set))
+            self._order_N, self._epoch = np.argsort(random_N, kind="stable"), epoch
         return self._order_N[position * self.batch_size : (position + 1) * self.batch_size]
 
     def batch(self, step: int) -> torch.Tensor:
-        """Return the batch of ``step`` (counted from 0 over all epochs).
+        """Return the images of ``step`` (counted from 0 over all epochs).
 
         Returns:
             real_BCHW: float32 on the CPU, -1 to 1, of shape (batch_size, channels, H, W).
         """
-        images_BHWC = self.image_set.images_NHWC[self.rows(step)]
+        images_BHWC = self.image_set.images_NHWC[self.indices(step)]
         if self.augment != "none":
             # Both 2 and 8 divide 2**64, so the remainders are exactly uniform.
-            turns = 2 if self.augment == "flip" else 8
-            turn_B = _words(self.seed, TURNS, step, self.batch_size) % turns
-            for turn in range(1, turns):
-                chosen_B = turn_B == turn
-                images_BHWC[chosen_B] = _turned(images_BHWC[chosen_B], turn)
+            count = 2 if self.augment == "flip" else 8
+            symmetry_B = _random_words(self.seed, _AUGMENT, step, self.batch_size) % count
+            for symmetry in range(1, count):
+                selected_B = symmetry_B == symmetry
+                images_BHWC[selected_B] = _apply_symmetry(images_BHWC[selected_B], symmetry)
         return to_unit(images_BHWC[..., : self.channels])
 
     def labels(self, step: int) -> torch.Tensor:
         """Return the labels (int64, shape (B,)) of the images of ``step``."""
-        return torch.from_numpy(self.image_set.labels_N[self.rows(step)])
+        return torch.from_numpy(self.image_set.labels_N[self.indices(step)])
 
 
 def to_unit(images_NHWC: np.ndarray) -> torch.Tensor:
@@ -93,16 +93,16 @@ def to_unit(images_NHWC: np.ndarray) -> torch.Tensor:
 
 
 def to_uint8(fake_BCHW: torch.Tensor) -> np.ndarray:
-    """Convert networks' images to uint8, rounding to the nearest level; exactly undoes :func:`to_unit`.
+    """Convert networks' images to uint8, rounded to the nearest level; the exact inverse of :func:`to_unit`.
 
     Args:
-        fake_BCHW: any float type and device, -1 to 1; values outside are clamped. Three channels, or one (gray).
+        fake_BCHW: any float type and device, -1 to 1; values outside are clamped. Three channels, or one (grayscale).
 
     Returns:
-        uint8 of shape (B, H, W, 3); of gray images all three channels are equal.
+        uint8 of shape (B, H, W, 3); all three channels of grayscale images are equal.
 
     Raises:
-        ValueError: a value is NaN (it would silently become some color).
+        ValueError: a value is NaN (which would silently become some color).
     """
     levels_BCHW = fake_BCHW.detach().to("cpu", torch.float32).add(1.0).mul(127.5)
     if torch.isnan(levels_BCHW).any():
@@ -111,13 +111,13 @@ def to_uint8(fake_BCHW: torch.Tensor) -> np.ndarray:
     return levels_BCHW.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _words(seed: int, stream: int, index: int, count: int) -> np.ndarray:
-    """Return ``count`` random uint64, a pure function of the three numbers (Philox, whose key and counter they are)."""
+def _random_words(seed: int, stream: int, index: int, count: int) -> np.ndarray:
+    """Return ``count`` random uint64, a pure function of the first three arguments (key and counter of Philox)."""
     philox = np.random.Philox(key=np.array([seed, index], np.uint64), counter=np.array([0, 0, 0, stream], np.uint64))
     return philox.random_raw(count)
 
 
-def _turned(images_BHWC: np.ndarray, turn: int) -> np.ndarray:
-    """Apply turn 0 to 7: bit 0 flips left-right, the upper bits then turn by 0, 90, 180 or 270 degrees."""
-    flipped_BHWC = images_BHWC[:, :, ::-1] if turn & 1 else images_BHWC
-    return np.rot90(flipped_BHWC, turn >> 1, axes=(1, 2))
+def _apply_symmetry(images_BHWC: np.ndarray, symmetry: int) -> np.ndarray:
+    """Apply symmetry 0 to 7: bit 0 flips left-right, then the upper bits rotate by 0, 90, 180 or 270 degrees."""
+    flipped_BHWC = images_BHWC[:, :, ::-1] if symmetry & 1 else images_BHWC
+    return np.rot90(flipped_BHWC, symmetry >> 1, axes=(1, 2))

@@ -1,6 +1,6 @@
-"""Grids of images as pictures.
+"""Images in [-1, 1] arranged in a grid, as one picture.
 
-Shape letters: N images · C H W image.
+Shape letters: N images, C H W image.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
 
+# Pixels: height of the strip with a class's name, and size of its letters.
+_STRIP, _FONT_SIZE = 14, 10
+
 
 def grid_picture(images_NCHW: Tensor, columns: int | None = None) -> Image.Image:
-    """Return a picture of images in [-1, 1] side by side, two pixels apart.
+    """Return images in [-1, 1] side by side, two pixels apart.
 
     Args:
         images_NCHW: images; values outside [-1, 1] are clipped.
-        columns: images in a row; None for a near-square grid.
+        columns: images in a row; None for a nearly square grid.
     """
     columns = columns or math.ceil(math.sqrt(len(images_NCHW)))
     grid_CHW = make_grid(images_NCHW.float().cpu(), nrow=columns, padding=2, pad_value=1.0)
@@ -27,22 +30,17 @@ def grid_picture(images_NCHW: Tensor, columns: int | None = None) -> Image.Image
     return Image.fromarray(pixels_HWC.numpy())
 
 
-# Pixels: of the strip that a class's name stands in, and of the letters.
-_STRIP, _LETTERS = 14, 10
-
-
 def class_sheet(groups: Sequence[tuple[str, Tensor]]) -> Image.Image:
-    """Return a picture of the images of several classes, one class below the other, each under its name.
+    """Return the images of several classes, one class below the other, each under its name.
 
     Args:
-        groups: names, and images (N, C, H, W) in [-1, 1], in the order from the top.
+        groups: names and images (N, C, H, W) in [-1, 1], from top to bottom.
     """
     columns = math.ceil(math.sqrt(sum(len(images) for _, images in groups)))
-    blocks = [(name, _block(images_NCHW, columns)) for name, images_NCHW in groups]
-    font = ImageFont.load_default(_LETTERS)
-    names = [int(font.getlength(name)) + 4 for name, _ in blocks]
-    width = max(*names, *(block.width for _, block in blocks))
-    sheet = Image.new("RGB", (width, sum(_STRIP + block.height for _, block in blocks)), "white")
+    blocks = [(name, _class_block(images_NCHW, columns)) for name, images_NCHW in groups]
+    font = ImageFont.load_default(_FONT_SIZE)
+    widths = [max(int(font.getlength(name)) + 4, block.width) for name, block in blocks]
+    sheet = Image.new("RGB", (max(widths), sum(_STRIP + block.height for _, block in blocks)), "white")
     pen, top = ImageDraw.Draw(sheet), 0
     for name, block in blocks:
         pen.text((2, top + 1), name, fill="black", font=font)
@@ -51,8 +49,8 @@ def class_sheet(groups: Sequence[tuple[str, Tensor]]) -> Image.Image:
     return sheet
 
 
-def _block(images_NCHW: Tensor, columns: int) -> Image.Image:
-    # A row that is not full is white at its end; torchvision draws no border around a single image.
+def _class_block(images_NCHW: Tensor, columns: int) -> Image.Image:
+    # An incomplete row ends in white; torchvision draws no border around a single image.
     missing = (-len(images_NCHW) % columns) or (1 if len(images_NCHW) == 1 else 0)
     white = torch.ones(missing, *images_NCHW.shape[1:])
     return grid_picture(torch.cat([images_NCHW.float().cpu(), white]), columns)

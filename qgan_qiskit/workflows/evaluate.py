@@ -18,8 +18,7 @@ from pydantic import ValidationError
 
 from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
 from qgan_qiskit.config.base import first_problem
-from qgan_qiskit.data import ImageSet, cache_folder, read_images
-from qgan_qiskit.data.dataset import means_all
+from qgan_qiskit.data import ImageSet, cache_folder, means_all, read_images
 from qgan_qiskit.device import check_device
 from qgan_qiskit.errors import DataError, StorageError, UsageError
 from qgan_qiskit.metrics import Evaluator, MetricResult, load_inception

@@ -32,9 +32,10 @@ from qgan_qiskit.data import (
     cache_folder,
     class_names,
     read_images,
-    resolved_split,
+    resolve_split,
+    summarize_images,
+    summary_line,
 )
-from qgan_qiskit.data.source import summary_lines, summary_of
 from qgan_qiskit.device import check_device, keep_freed_memory, to_device
 from qgan_qiskit.errors import CheckpointError, DataError, QganError, UsageError
 from qgan_qiskit.metrics import Evaluator
@@ -136,7 +137,7 @@ def fit_into(config: RunConfig, path: Path) -> Path:
     Raises:
         QganError: with one line that names the culprit and the remedy; also when the folder holds a run of other settings.
     """
-    config = config.updated({"data": {"split": resolved_split(config.data)}})
+    config = config.updated({"data": {"split": resolve_split(config.data)}})
     if (path / "config.json").is_file():
         training, evaluation = config.training.model_dump(), config.evaluation.model_dump()
         longer = {name: training[name] for name in RESUMABLE}
@@ -174,7 +175,7 @@ def _checked(config: RunConfig) -> tuple[RunConfig, torch.device, Generator]:
         if config.data.table is not None:
             config = config.updated({"data": {"table": absolute_table(config.data.table)}})
     # A run says which part it was trained on, whatever a later version takes without being told.
-    config = config.updated({"data": {"split": resolved_split(config.data)}})
+    config = config.updated({"data": {"split": resolve_split(config.data)}})
     config = config.model_copy(update={"evaluation": config.evaluation.with_absolute_weights()})
     for field in MODEL_FILES:
         named = getattr(config.model, field, None)
@@ -227,8 +228,7 @@ def _job(config: RunConfig) -> tuple[RunConfig, Batches]:
 def _log_images(images: ImageSet) -> None:
     for note in images.notes:
         logger.warning(note)
-    for line in summary_lines(images):
-        logger.info(line)
+    logger.info(summary_line(images))
 
 
 def resume(path: Path, changes: dict[str, dict[str, Any]]) -> Path:
@@ -269,7 +269,7 @@ def selected(config: RunConfig, data: DataConfig, seed: int) -> ImageSet:
     """
     if is_conditional(config.model):
         images = read_images(data.model_copy(update={"class_name": None}), seed)
-        return images.select_several(data.class_list() or images.classes)
+        return images.select_classes(data.class_list() or images.classes)
     images = read_images(data, seed)
     return images if data.class_name is None else images.select(data.class_name)
 
@@ -283,7 +283,7 @@ def _describe(run: RunFolder, config: RunConfig, images: ImageSet) -> None:
         run.write_text("circuit.json", metadata_text(circuit_metadata(ansatz)))
         run.write_text("circuit.qasm", circuit_spec_to_qasm(ansatz))
         run.write_config(run.config())
-    summary = {**summary_of(images), "digest": images.digest, "notes": list(images.notes)}
+    summary = {**summarize_images(images), "digest": images.digest, "notes": list(images.notes)}
     run.write_text("data.json", json.dumps(summary, indent=1) + "\n")
 
 

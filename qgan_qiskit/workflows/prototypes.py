@@ -67,7 +67,7 @@ def make_prototypes(
     else:
         features, source = _load_backbone(str(backbone), str(weights), normalization, input_size)
     images = read_images(data.model_copy(update={"class_name": None}), 0)
-    images = images.select_several(data.class_list() or images.classes)
+    images = images.select_classes(data.class_list() or images.classes)
     for note in images.notes:
         logger.warning(f"{note}")
     vectors_KF = compute_class_means(images, features, 3 if run is None else data.channels)

@@ -275,7 +275,7 @@ def test_dry_run_says_what_the_data_hold_without_decoding_them(main, tmp_path):
     status, text, err = main("fit", "-n", "--data", tmp_path / "source")
     assert status == 0 and RunConfig.model_validate_json(text).data.split is None
     assert err == (
-        "data: folders; 5 images: mel 3, nv 2; splits of the source's own: test 2, train 3; patients or lesions: unknown\n"
+        "data: folders; 5 images: mel 3, nv 2; the source's own splits: test 2, train 3; patients or lesions: unknown\n"
     )
     (tmp_path / "source" / "loose.png").write_bytes(b"")
     status, _, err = main("fit", "-n", "--data", tmp_path / "source")

@@ -42,11 +42,11 @@ def images():
 
 def test_without_a_home_images_are_kept_among_temporary_files_and_that_is_said(homeless):
     folder = cache.default_folder()
-    first = cache.cached(folder, "source", "state", images)
+    first = cache.cache_images(folder, "source", "state", images)
     assert folder.is_relative_to(homeless)
     assert any(str(folder) in note and "--cache-dir" in note for note in first.notes)
     assert folder.stat().st_mode & 0o077 == 0
-    again = cache.cached(cache.default_folder(), "source", "state", lambda: pytest.fail("made again"))
+    again = cache.cache_images(cache.default_folder(), "source", "state", lambda: pytest.fail("made again"))
     assert again.digest == first.digest
 
 
@@ -76,7 +76,7 @@ def test_a_full_cache_is_a_note_with_reason_place_and_bytes(error, tmp_path, mon
         raise error
 
     monkeypatch.setattr(np, "save", full)
-    found = cache.cached(tmp_path / "cache", "source", "state", images)
+    found = cache.cache_images(tmp_path / "cache", "source", "state", images)
     [note] = found.notes
     assert "None" not in note
     assert str(error.strerror or error) in note

@@ -1,12 +1,10 @@
-"""What the tests of the data room share: small pictures, folders of files, settings with a private cache."""
-
-from __future__ import annotations
+"""What the tests of the data package share: small pictures, folders of files, settings with a private cache."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pictures import encoded, picture
+from data_sources import encoded, picture
 
 from qgan_qiskit.config import DataConfig
 

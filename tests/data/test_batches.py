@@ -1,7 +1,5 @@
 """Batches: pure functions of seed and step, exact conversion, augmentation that only turns and flips."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from qgan_qiskit.data import Batches, ImageSet, to_uint8, to_unit
 from qgan_qiskit.errors import DataError
 
 
-def made(count: int, side: int = 4) -> ImageSet:
+def make(count: int, side: int = 4) -> ImageSet:
     images = np.random.default_rng(count).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     images[:, 0, 0, 0] = np.arange(count)  # tells the images apart
     return ImageSet(images, np.zeros(count, np.int64), ("x",), ("",) * count, ("",) * count)
@@ -54,18 +52,18 @@ def test_an_epoch_uses_each_image_at_most_once(count, batch, seed, epoch):
         with pytest.raises(
             DataError, match=f"a batch of {batch} does not fit {count} images of class x: lower --batch-size"
         ):
-            Batches(made(count), batch, seed)
+            Batches(make(count), batch, seed)
         return
-    batches = Batches(made(count), batch, seed, "none")
+    batches = Batches(make(count), batch, seed, "none")
     assert batches.steps_per_epoch == count // batch
     first = epoch * batches.steps_per_epoch
-    rows = np.concatenate([batches.rows(first + step) for step in range(batches.steps_per_epoch)])
+    rows = np.concatenate([batches.indices(first + step) for step in range(batches.steps_per_epoch)])
     assert len(rows) == len(set(rows.tolist())) == count // batch * batch and set(rows.tolist()) <= set(range(count))
 
 
 @pytest.mark.parametrize("augment", ["none", "flip", "dihedral"])
 def test_any_step_can_be_asked_for_on_its_own(augment):
-    images = made(50)
+    images = make(50)
     forwards = Batches(images, 8, 7, augment)
     stream = [forwards.batch(step) for step in range(40)]
     assert forwards.steps_per_epoch == 6
@@ -75,14 +73,14 @@ def test_any_step_can_be_asked_for_on_its_own(augment):
 
 
 def test_epochs_seeds_and_sizes_give_different_orders():
-    orders = [Batches(made(60), 60, seed, "none").rows(epoch).tolist() for seed in range(5) for epoch in range(5)]
+    orders = [Batches(make(60), 60, seed, "none").indices(epoch).tolist() for seed in range(5) for epoch in range(5)]
     assert len({tuple(order) for order in orders}) == 25
 
 
 def test_the_order_is_uniform():
     # 3,000 epochs of 6 images: each image is first about 500 times; 5 sigma of the binomial is 102.
-    batches = Batches(made(6), 6, 11, "none")
-    first = np.bincount([batches.rows(epoch)[0] for epoch in range(3000)], minlength=6)
+    batches = Batches(make(6), 6, 11, "none")
+    first = np.bincount([batches.indices(epoch)[0] for epoch in range(3000)], minlength=6)
     assert np.abs(first - 500).max() < 102
 
 
@@ -94,12 +92,12 @@ EIGHT = [lambda x, k=k, f=f: np.rot90(x[:, ::-1] if f else x, k) for k in range(
     [("none", EIGHT[:1]), ("flip", EIGHT[:2]), ("dihedral", EIGHT)],
     ids=["none", "flip", "dihedral"],
 )
-def test_augmentation_draws_each_turn_equally_often_and_nothing_else(augment, allowed):
-    images = made(40)
+def test_augmentation_samples_each_symmetry_equally_often_and_nothing_else(augment, allowed):
+    images = make(40)
     batches = Batches(images, 40, 3, augment)
     drawn = np.zeros(len(allowed), int)
     for step in range(40):
-        for image_HWC, row in zip(to_uint8(batches.batch(step)), batches.rows(step), strict=True):
+        for image_HWC, row in zip(to_uint8(batches.batch(step)), batches.indices(step), strict=True):
             (turn,) = [
                 n for n, turned in enumerate(allowed) if np.array_equal(turned(images.images_NHWC[row]), image_HWC)
             ]
@@ -109,7 +107,7 @@ def test_augmentation_draws_each_turn_equally_often_and_nothing_else(augment, al
 
 
 def test_the_images_themselves_stay_as_they_are():
-    images = made(16)
+    images = make(16)
     images.images_NHWC.flags.writeable = False  # as the cache's memory map
     before = images.images_NHWC.copy()
     Batches(images, 16, 0, "dihedral").batch(0)

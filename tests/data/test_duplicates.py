@@ -1,21 +1,20 @@
-"""Duplicates: found however they were saved again, few others, kept in one part, named when their labels differ."""
-
-from __future__ import annotations
+"""Duplicates: found however they were saved again, few others, kept in one split, named when their labels differ."""
 
 import io
 from collections import defaultdict
 
 import numpy as np
 import pytest
+from data_sources import encoded
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import encoded
 from PIL import Image
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, make_synthetic_lesions, read_images
-from qgan_qiskit.data.duplicates import SIDE, find_duplicates, joined, notes_on
-from qgan_qiskit.data.splits import part_of, unit_of
+from qgan_qiskit.data.dataset import split_unit
+from qgan_qiskit.data.duplicates import SIDE, describe_duplicates, find_duplicates, merge_units
+from qgan_qiskit.data.splits import assign_split
 from qgan_qiskit.errors import DataError
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -53,7 +52,7 @@ def small(images: list[Image.Image]) -> np.ndarray:
     return np.stack([np.asarray(image.convert("RGB").resize((SIDE, SIDE), LANCZOS)) for image in images])
 
 
-def test_no_two_made_lesions_are_duplicates(lesions):
+def test_no_two_synthetic_lesions_are_duplicates(lesions):
     assert len(find_duplicates(small([Image.fromarray(image) for image in lesions.images_NHWC]))) == 0
 
 
@@ -73,7 +72,7 @@ def test_flat_and_black_images_are_duplicates_only_when_equal():
     assert pairs.tolist() == [[0, 1], [3, 4]]
 
 
-def test_images_of_one_scene_are_not_all_joined(tree, settings):
+def test_images_of_one_scene_are_not_all_merge_units(tree, settings):
     """A fixed camera: the same background with another small spot in each; two files are equal."""
     rng = np.random.default_rng(0)
     scene = rng.integers(30, 220, (32, 32, 3))
@@ -84,18 +83,18 @@ def test_images_of_one_scene_are_not_all_joined(tree, settings):
         files[f"x/{row}.png"] = encoded(Image.fromarray(image.astype(np.uint8)))
     files["x/equal.png"] = files["x/7.png"]
     root = tree(files)
-    parts = [read_images(settings(root, split=part, test_fraction=0.3)) for part in ("train", "test")]
-    assert all(len(part) > 20 for part in parts)
-    assert [{"x/7.png", "x/equal.png"} <= set(part.names) for part in parts].count(True) == 1
-    assert any("151 of 151 images are so alike" in note for note in parts[0].notes)
-    assert any("1 pairs of images show the same picture, 1 of them" in note for note in parts[0].notes)
+    splits = [read_images(settings(root, split=split, test_fraction=0.3)) for split in ("train", "test")]
+    assert all(len(split) > 20 for split in splits)
+    assert [{"x/7.png", "x/equal.png"} <= set(split.names) for split in splits].count(True) == 1
+    assert any("151 of 151 images are so alike" in note for note in splits[0].notes)
+    assert any("1 pairs of images show the same picture, 1 of them" in note for note in splits[0].notes)
 
 
 def test_one_image_has_no_duplicate():
     assert find_duplicates(np.zeros((1, SIDE, SIDE, 3), np.uint8)).shape == (0, 2)
 
 
-def merged_by_hand(units: list[str], pairs: list[tuple[int, int]]) -> list[set[int]]:
+def merge_by_hand(units: list[str], pairs: list[tuple[int, int]]) -> list[set[int]]:
     """Merge sets of rows until nothing changes: no library, no clever structure."""
     rows_of = defaultdict(set)
     for row, unit in enumerate(units):
@@ -123,11 +122,11 @@ def merged_by_hand(units: list[str], pairs: list[tuple[int, int]]) -> list[set[i
 def test_groups_are_the_connected_components(data, units):
     rows = st.integers(0, len(units) - 1)
     pairs = data.draw(st.lists(st.tuples(rows, rows), max_size=6))
-    found = joined(units, np.array(pairs, np.int64).reshape(-1, 2))
+    found = merge_units(units, np.array(pairs, np.int64).reshape(-1, 2))
     by_unit = defaultdict(set)
     for row, unit in enumerate(found):
         by_unit[unit].add(row)
-    assert sorted(map(sorted, by_unit.values())) == sorted(map(sorted, merged_by_hand(units, pairs)))
+    assert sorted(map(sorted, by_unit.values())) == sorted(map(sorted, merge_by_hand(units, pairs)))
     for unit, rows_of in by_unit.items():
         own = {units[row] for row in rows_of}
         assert unit in own
@@ -148,41 +147,42 @@ def source(tree, lesions):
     return tree(files)
 
 
-def test_duplicates_are_in_one_part_whatever_is_read(source, settings):
-    shares = {"validation_fraction": 0.3, "test_fraction": 0.3}
-    part_of_name = {}
-    for part in ("train", "validation", "test"):
-        images = read_images(settings(source, split=part, **shares))
-        part_of_name |= dict.fromkeys(images.names, part)
+def test_duplicates_are_in_one_split_whatever_is_read(source, settings):
+    fractions = {"validation_fraction": 0.3, "test_fraction": 0.3}
+    split_of_name = {}
+    for split in ("train", "validation", "test"):
+        images = read_images(settings(source, split=split, **fractions))
+        split_of_name |= dict.fromkeys(images.names, split)
         for fields in ({"resolution": 64}, {"fit": "pad"}, {"color": "grayscale"}):
-            assert read_images(settings(source, split=part, **shares, **fields)).names == images.names
+            assert read_images(settings(source, split=split, **fractions, **fields)).names == images.names
         for name in "ab":
             assert (
-                read_images(settings(source, split=part, class_name=name, **shares)).names == images.select(name).names
+                read_images(settings(source, split=split, class_name=name, **fractions)).names
+                == images.select(name).names
             )
-        limited = read_images(settings(source, split=part, limit=5, **shares))
+        limited = read_images(settings(source, split=split, limit=5, **fractions))
         assert set(limited.names) < set(images.names)
         assert any("60 pairs of images show the same picture, 60 of them" in note for note in images.notes)
         assert any("30 pairs of images show the same picture in different classes" in note for note in images.notes)
-    assert len(part_of_name) == 120
+    assert len(split_of_name) == 120
     for row in range(60):
-        assert part_of_name[f"a/original{row}.png"] == part_of_name[f"{'ab'[row % 2]}/copy{row}.png"]
+        assert split_of_name[f"a/original{row}.png"] == split_of_name[f"{'ab'[row % 2]}/copy{row}.png"]
 
 
 def test_images_without_duplicates_stay_where_they_were(source, settings, tree, lesions):
-    """Only the pair of files below moves, to the part of the smaller name; all others are placed by their own name."""
+    """Only the pair of files below moves, to the split of the smaller name; all others stay."""
     alone = {f"a/{row}.png": encoded(Image.fromarray(image)) for row, image in enumerate(lesions.images_NHWC[60:160])}
     doubled = alone | {"a/second.png": encoded(jpeg(Image.fromarray(lesions.images_NHWC[60]), 90))}
     root = tree(doubled, "doubled")
     config = DataConfig(test_fraction=0.4, validation_fraction=0.2)
-    for part in ("train", "validation", "test"):
-        images = read_images(settings(root, split=part, test_fraction=0.4, validation_fraction=0.2))
-        expected = {name for name in alone if part_of(unit_of(name, ""), config) == part}
+    for split in ("train", "validation", "test"):
+        images = read_images(settings(root, split=split, test_fraction=0.4, validation_fraction=0.2))
+        expected = {name for name in alone if assign_split(split_unit(name, ""), config) == split}
         assert set(images.names) - {"a/second.png"} == expected
         assert ("a/second.png" in images.names) == ("a/0.png" in images.names)
 
 
-def test_damaged_memory_of_pairs_is_found_again(source, settings, tmp_path):
+def test_damaged_cache_of_pairs_is_found_again(source, settings, tmp_path):
     config = settings(source, split="train")
     before = read_images(config)
     (file,) = (tmp_path / "cache").glob("*.json")
@@ -197,7 +197,7 @@ def test_equal_pixels_with_two_labels_are_named(tree, settings, png):
     notes = read_images(settings(root)).notes
     assert "2 images have exactly the pixels of another and are kept, such as a/2.png and a/1.png" in notes
     assert (
-        "1 of these are of another class than their double, such as b/3.png (b) and a/1.png (a): check their labels"
+        "1 of these are of another class than their duplicate, such as b/3.png (b) and a/1.png (a): check their labels"
         in notes
     )
 
@@ -205,16 +205,19 @@ def test_equal_pixels_with_two_labels_are_named(tree, settings, png):
 def test_duplicates_across_splits_of_the_source_are_counted():
     images = ImageSet(np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64), ("a",), tuple("wxyz"), ("",) * 4)
     pairs = np.array([[0, 1], [0, 2], [1, 3]])
-    notes = notes_on(images, pairs, [f"image {name}" for name in "wxyz"], ["train", "train", "test", ""])
+    notes = describe_duplicates(images, pairs, [f"image {name}" for name in "wxyz"], ["train", "train", "test", ""])
     assert (
         notes[-1]
         == "1 pairs of images show the same picture in different splits of the source, such as w (train) and y (test)"
     )
-    assert "the source's own splits are kept as they are" in notes[0]
-    assert len(notes_on(images, pairs, list("wxyz"))) == 1 and notes_on(images, pairs[:0], list("wxyz")) == ()
+    assert "the source's own splits are used unchanged" in notes[0]
+    assert (
+        len(describe_duplicates(images, pairs, list("wxyz"))) == 1
+        and describe_duplicates(images, pairs[:0], list("wxyz")) == ()
+    )
 
 
-def test_a_part_of_unreadable_images_is_refused(tree, settings):
+def test_a_split_of_unreadable_images_is_refused(tree, settings):
     with pytest.raises(DataError, match="can be read"):
         read_images(settings(tree({"a/1.png": b"x", "a/2.png": b"y"}), split="train"))
 

@@ -1,7 +1,5 @@
 """The readers on the real label tables and images, compared with another way of counting them."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 from collections import Counter
@@ -12,7 +10,7 @@ from PIL import Image
 
 from qgan_qiskit.data import class_names, read_images
 from qgan_qiskit.data.files import FolderFiles
-from qgan_qiskit.data.source import list_images
+from qgan_qiskit.data.layouts import list_images
 
 
 class Everything(FolderFiles):

@@ -1,36 +1,38 @@
-"""What a layout finds before any image is decoded: which file has which class."""
+"""What a layout finds before any image is decoded: which image has which class, group and split.
+
+A caller may rely on a :class:`Listing` naming each image once, with a label that is one of its classes.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qgan_qiskit.data.dataset import class_index, draw_of_each, means_all
-from qgan_qiskit.data.files import Files, UnreadableError, base, is_image, shown, stem
+from qgan_qiskit.config import DataConfig
+from qgan_qiskit.data.dataset import class_index, means_all, sample_rows
+from qgan_qiskit.data.files import Files, is_image, printable, stem
 from qgan_qiskit.errors import DataError
 
-TABLE_ENDINGS = (".csv", ".tsv", ".tab")
-# Tables of labels are far smaller; whatever else lies beside the source is not read.
-_MAX_BESIDE = 32 * 2**20
+# Note of layouts whose groups are patients, as other notes speak of lesions.
+PATIENT_NOTE = "images of a patient always stay in one split: where notes count lesions, these are patients"
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Labeled names of images inside a :class:`Files`.
+    """Labeled names of images inside a source.
 
     Attributes:
-        names: N file names in the order the images shall have.
+        names: N names, in the order that the images will have.
         labels: N class names.
-        groups: N group names, ``""`` where unknown.
+        groups: N names of lesions or patients, ``""`` where unknown; empty if all are unknown.
         classes: every class with at least one image, in the source's order.
         notes: sentences for the user.
-        splits: N times the source's own ``train``, ``validation`` or ``test``, ``""`` where unknown; empty for all unknown.
-        layout: what the source was recognized as.
+        splits: N times the source's own ``train``, ``validation`` or ``test``, ``""`` where unknown; empty if all are unknown.
+        layout: title of the layout.
+        load_pixels: for images that are not files of their own: returns their pixels, uint8 of shape (H, W, 3) or
+            (H, W, 1), by name.
     """
 
     names: Sequence[str]
@@ -40,262 +42,168 @@ class Listing:
     notes: tuple[str, ...] = ()
     splits: Sequence[str] = ()
     layout: str = ""
+    load_pixels: Callable[[], Mapping[str, np.ndarray]] | None = None
 
     def __post_init__(self) -> None:
-        if not self.splits:
-            object.__setattr__(self, "splits", [""] * len(self.names))
+        for name in ("groups", "splits"):
+            if not getattr(self, name):
+                object.__setattr__(self, name, [""] * len(self.names))
 
-    def settled(self, *notes: str) -> Listing:
-        """Return the whole listing with further notes; training images alone are no division and lose their split."""
-        splits = [] if set(self.splits) <= {"train", ""} else self.splits
-        return replace(self, splits=splits, notes=(*self.notes, *notes))
+    def with_notes(self, *notes: str) -> Listing:
+        """Return the same listing with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
-    def take(self, rows: Sequence[int], order: Sequence[str], *notes: str) -> Listing:
-        """Return some rows, with the classes that occur among them in the order given, and further notes."""
+    def drop_trivial_splits(self) -> Listing:
+        """Return the listing without splits if training images are all it has, as these alone do not divide anything."""
+        return replace(self, splits=()) if set(self.splits) <= {"train", ""} else self
+
+    def take(self, rows: Iterable[int]) -> Listing:
+        """Return some rows, with the classes that occur among them."""
+        rows = list(rows)
         labels = [self.labels[row] for row in rows]
+        present = set(labels)
         return replace(
             self,
             names=[self.names[row] for row in rows],
             labels=labels,
             groups=[self.groups[row] for row in rows],
-            classes=tuple(name for name in order if name in set(labels)),
-            notes=(*self.notes, *notes),
+            classes=tuple(name for name in self.classes if name in present),
             splits=[self.splits[row] for row in rows],
         )
 
-    def narrowed(self, class_name: str | None, limit: int | None, seed: int) -> Listing:
-        """Return the part that a run needs: one class or all, and of each class ``limit`` images drawn at random.
+    def select(self, class_name: str | None, limit: int | None, seed: int) -> Listing:
+        """Return the images that a run needs: of one class or of all, and a random ``limit`` of each class.
 
-        The draw keeps lesions together. Near duplicates of different lesions are not known yet, as nothing is decoded.
+        The subset is sampled group by group. Near-duplicates across groups are unknown here, as nothing is decoded yet.
 
         Args:
             class_name: one of ``classes`` in any case; None, or ``all`` where no class has that name, for each.
-            limit: None for no limit.
-            seed: of the draw.
+            limit: images of each class, None for all.
+            seed: of the subset.
 
         Raises:
             DataError: no such class.
         """
-        index_of = {name: index for index, name in enumerate(self.classes)}
-        labels_N = np.array([index_of[label] for label in self.labels], np.int64)
-        classes, kept_M = self.classes, np.arange(len(labels_N))
-        if class_name is not None and not means_all(class_name, classes):
-            index = class_index(self.classes, class_name)
-            classes, kept_M = (self.classes[index],), np.flatnonzero(labels_N == index)
+        labels_N = self.label_indices()
+        rows_M = np.arange(len(labels_N))
+        if class_name is not None and not means_all(class_name, self.classes):
+            rows_M = np.flatnonzero(labels_N == class_index(self.classes, class_name))
         if limit is not None:
-            names = [self.names[row] for row in kept_M.tolist()]
-            groups = [self.groups[row] for row in kept_M.tolist()]
-            kept_M = kept_M[draw_of_each(labels_N[kept_M], names, groups, limit, seed)]
-        kept = kept_M.tolist()
-        return replace(
-            self,
-            names=[self.names[row] for row in kept],
-            labels=[self.labels[row] for row in kept],
-            groups=[self.groups[row] for row in kept],
-            classes=classes,
-            splits=[self.splits[row] for row in kept],
-        )
+            names, groups = ([column[row] for row in rows_M.tolist()] for column in (self.names, self.groups))
+            rows_M = rows_M[sample_rows(labels_N[rows_M], names, groups, limit, seed)]
+        return self.take(rows_M.tolist())
+
+    def label_indices(self) -> np.ndarray:
+        """Return the index into ``classes`` of each label, int64 of shape (N,)."""
+        index_of = {name: index for index, name in enumerate(self.classes)}
+        return np.array([index_of[label] for label in self.labels], np.int64)
 
 
-def find_table(files: Files, *table_names: str) -> str | None:
-    """Return the name of a label table inside ``files`` (the least deep one), or None."""
-    wanted = [name.casefold() for name in table_names]
-    found = [name for name in files.names if base(name).casefold() in wanted]
-    return min(found, key=lambda name: (name.count("/"), name), default=None)
+@dataclass(frozen=True)
+class Layout:
+    """A known data set.
 
-
-def read_table(files: Files, *table_names: str, header_has: str = "") -> tuple[str, list[dict[str, str]]] | None:
-    """Read a comma- or tab-separated table from ``files`` or from the folder that they lie in.
-
-    Args:
-        files: where to look.
-        table_names: names of the file, in any case.
-        header_has: ASCII text of the first line without which the file is another table of that name, and does not count.
-
-    Returns:
-        Its file name and its rows, or None when there is no such table.
-
-    Raises:
-        DataError: the table cannot be read, has no header or rows longer than the header.
+    Attributes:
+        name: its value of ``--layout``.
+        list_images: lists the images of a source; returns None when the source is something else, and raises DataError when
+            it is this data set but broken. Decodes nothing.
+        tables: label tables that may lie in the folder that contains the source.
+        columns: settings that name columns of its own table, such as ``label_column``.
     """
-    name = find_table(files, *table_names)
-    try:
-        if name is not None:
-            content = files.read(name)
-        else:
-            outer = next((path for path in (files.outer_folder / n for n in table_names) if path.is_file()), None)
-            if outer is None:
-                return None
-            name, content = str(outer), outer.read_bytes()
-        if header_has.encode() not in content.partition(b"\n")[0]:
-            return None
-    except (UnreadableError, OSError) as error:
-        raise DataError(f"cannot read the label table {shown(name or '')}: {error}") from error
-    return name, parse_table(name, content)
+
+    name: str
+    list_images: Callable[[Files, DataConfig], Listing | None]
+    tables: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
-def read_headed(files: Files, columns: Sequence[str], *, leave: str = "") -> tuple[str, list[dict[str, str]]] | None:
-    """Read the table whose header has some columns, whatever its name is, or return None; see :func:`headed`.
+@dataclass
+class LabelTable:
+    """The rows of a data set's own label table, one image each.
 
-    Raises:
-        DataError: the table cannot be read, or two of the same depth have these columns and differ.
+    Attributes:
+        name: file name of the table, or of several, for messages.
+        title: name of the data set.
+        label_of: class of each image.
+        group_of: lesion or patient of an image.
+        split_of: split of an image.
     """
-    found = headed(files, columns, leave=leave)
-    if not found:
-        return None
-    least = min(name.count("/") for name in found)
-    contents = {name: table_content(files, name) for name in found if name.count("/") == least}
-    first, *others = contents
-    if len(set(contents.values())) > 1:
-        raise DataError(
-            f"{shown(first)} and {shown(others[0])} are tables of one kind: name one with --table, or remove one"
-        )
-    return first, parse_table(first, contents[first])
 
+    name: str
+    title: str
+    label_of: Mapping[str, str]
+    group_of: Mapping[str, str] = field(default_factory=dict)
+    split_of: Mapping[str, str] = field(default_factory=dict)
 
-def headed(files: Files, columns: Sequence[str], *, leave: str = "") -> list[str]:
-    """Return the names of all tables inside ``files`` with some columns, or of those beside them that name one of the images.
+    def coverage(self, file_of: Mapping[str, str]) -> str:
+        """Return a note on how many of the listed images have a file."""
+        found = sum(image in file_of for image in self.label_of)
+        missing = len(self.label_of) - found
+        note = f"{self.title}: {found:,} of the {len(self.label_of):,} images of {self.name} are there"
+        return note + (f", {missing:,} have no file" if missing else "")
 
-    Args:
-        files: where to look.
-        columns: the first of them names the images.
-        leave: tables whose name begins so, in any case, do not count.
-    """
-    inside = [
-        name for name in files.names if name.lower().endswith(TABLE_ENDINGS) and _fits(files, name, columns, leave)
-    ]
-    if inside:
-        return inside
-    stems = {stem(name).casefold() for name in files.names if is_image(name)}
-    found = []
-    for name in tables_beside(files):
-        if _fits(files, name, columns, leave):
-            rows = parse_table(name, table_content(files, name))
-            if any(stem(row[columns[0]]).casefold() in stems for row in rows):
-                found.append(name)
-    return found
+    def list_images(
+        self, files: Files, file_of: Mapping[str, str], classes: Sequence[str], example: str, remedy: str
+    ) -> Listing | None:
+        """List the images that have a file; None if none has one and the table lies outside the source.
 
+        Args:
+            files: the source.
+            file_of: file of each image.
+            classes: all possible classes, in order.
+            example: file name of a listed image, for the error message.
+            remedy: what to do when no image is there.
 
-def _fits(files: Files, name: str, columns: Sequence[str], leave: str) -> bool:
-    if leave and base(name).casefold().startswith(leave):
-        return False
-    try:
-        return set(columns) <= set(_header(name, table_content(files, name)))
-    except (UnreadableError, DataError):
-        return False
-
-
-def tables_beside(files: Files) -> list[str]:
-    """Return the paths of the tables of text, of no unusual size, in the folder that the source lies in."""
-    outer = files.outer_folder
-    if outer == files.root:
-        return []
-    try:
-        found = sorted(path for path in outer.iterdir() if path.name.lower().endswith(TABLE_ENDINGS))
-        return [str(path) for path in found if path.is_file() and path.stat().st_size <= _MAX_BESIDE]
-    except OSError:
-        return []
-
-
-def table_content(files: Files, name: str) -> bytes:
-    """Return the content of a table inside ``files`` or of one of :func:`tables_beside`.
-
-    Raises:
-        UnreadableError: with the reason.
-    """
-    if name in files.names:
-        return files.read(name)
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise UnreadableError((error.strerror or str(error)).lower()) from error
-
-
-def _header(name: str, content: bytes) -> list[str]:
-    """Return the columns of a table of text."""
-    first = decode_text(name, content).lstrip("\n\r").partition("\n")[0].strip("\r")
-    return [cell.strip() for cell in next(csv.reader([first], delimiter=_delimiter(first)), [])]
-
-
-def decode_text(name: str, content: bytes) -> str:
-    """Decode the text of a table: UTF-8 or UTF-16, with or without a byte order mark for the first.
-
-    Raises:
-        DataError: it is neither.
-    """
-    kind = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    if kind == "utf-8-sig" and b"\0" in content:
-        raise DataError(f"{shown(name)} is no text, or UTF-16 without a byte order mark: save it as UTF-8")
-    try:
-        text = content.decode(kind)
-        # Excel's own first line, which says what stands between cells.
-        return text.partition("\n")[2] if text[:4].casefold() == "sep=" else text
-    except UnicodeDecodeError as error:
-        raise DataError(f"cannot read the label table {shown(name)}: {error}; save it as UTF-8") from error
-
-
-def parse_table(name: str, content: bytes) -> list[dict[str, str]]:
-    """Return the rows of a table of text with a comma, semicolon or tab between cells.
-
-    Raises:
-        DataError: the text cannot be decoded, two columns have one name, or a row has another number of cells.
-    """
-    return list(_rows(name, decode_text(name, content)))
-
-
-def _delimiter(first_line: str) -> str:
-    return max("\t;,", key=first_line.count) if any(mark in first_line for mark in "\t;,") else ","
-
-
-def _rows(name: str, text: str) -> Iterator[dict[str, str]]:
-    first_line = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(first_line))
-    try:
-        columns = list(reader.fieldnames or ())
-        if len(set(columns)) < len(columns):
-            raise DataError(
-                f"{shown(name)} has two columns of one name in its header {shown(','.join(columns))}: rename one"
+        Raises:
+            DataError: none of the images of a table inside the source is there.
+        """
+        found = sorted(image for image in self.label_of if image in file_of)
+        if found:
+            labels = [self.label_of[image] for image in found]
+            present = set(labels)
+            return Listing(
+                names=[file_of[image] for image in found],
+                labels=labels,
+                groups=[self.group_of.get(image, "") for image in found],
+                classes=tuple(name for name in classes if name in present),
+                splits=[self.split_of.get(image, "") for image in found],
+                layout=self.title,
             )
-        for row in reader:
-            # DictReader files surplus cells under None and gives None for missing ones.
-            if None in row or None in row.values():
-                raise DataError(f"{shown(name)}, line {reader.line_num}: not {len(reader.fieldnames or ())} cells")
-            yield row
-    except csv.Error as error:
-        raise DataError(f"{shown(name)}, line {reader.line_num}: {error}") from error
-
-
-def check_columns(table: str, rows: list[dict[str, str]], needed: Iterable[str], *, no_others: bool = False) -> None:
-    """Refuse a table without rows or with another header than expected.
-
-    Raises:
-        DataError: naming the table and the columns that are missing (or, with ``no_others``, too many).
-    """
-    if not rows:
-        raise DataError(f"{shown(table)} has no rows: fetch the original table")
-    needed, found = list(needed), list(rows[0])
-    wrong = [c for c in needed if c not in found] or ([c for c in found if c not in needed] if no_others else [])
-    if wrong:
+        if self.name not in files.names:
+            return None  # A table next to an unrelated folder says nothing about it.
         raise DataError(
-            f"{shown(table)} is not the original table: expected the columns {','.join(needed)}, "
-            f"found {shown(','.join(found))}; fetch the original"
+            f"{printable(self.name)} lists {len(self.label_of):,} images, but none of them (such as {printable(example)}) "
+            f"is under {printable(str(files.root))}: {remedy}"
         )
 
 
-def images_by_stem(files: Files) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Map the name without folder and ending to the file; of several files the first by name is taken, with a note."""
-    by_stem: dict[str, str] = {}
-    doubles = 0
-    for name in files.names:
-        if is_image(name) and by_stem.setdefault(stem(name), name) != name:
-            doubles += 1
-    note = f"{doubles:,} image files have the name of another in a different folder; the first by path is used"
-    return by_stem, ((note,) if doubles else ())
+def index_images(files: Files, preferred_folder: str = "") -> tuple[dict[str, str], tuple[str, ...]]:
+    """Map the stem of each image to its file.
 
-
-def not_listed(by_stem: dict[str, str], listed: Iterable[str]) -> tuple[str, ...]:
-    """Return a note on image files that a table does not list."""
-    others = sorted(set(by_stem) - set(listed))
-    return (
-        (f"left out {len(others):,} images that the table does not list, such as {shown(others[0])}",) if others else ()
+    Where several files have one stem, the one below ``preferred_folder`` is taken, else the first by path, with a note.
+    """
+    images = [name for name in files.names if is_image(name)]
+    if preferred_folder:
+        images.sort(key=lambda name: preferred_folder not in name.casefold().split("/")[:-1])
+    file_of: dict[str, str] = {}
+    for name in images:
+        file_of.setdefault(stem(name), name)
+    duplicates = len(images) - len(file_of)
+    rule = (
+        f"those in {preferred_folder} are used, else the first by path"
+        if preferred_folder
+        else "the first by path is used"
     )
+    note = f"{duplicates:,} image files have the name of another in a different folder; {rule}"
+    return file_of, ((note,) if duplicates else ())
+
+
+def note_unlisted(file_of: Mapping[str, str], listed: Iterable[str]) -> tuple[str, ...]:
+    """Return a note on image files that a table does not list."""
+    others = sorted(set(file_of) - set(listed))
+    note = (
+        f"left out {len(others):,} images that the table does not list, such as {printable(others[0])}"
+        if others
+        else ""
+    )
+    return (note,) if others else ()

@@ -120,7 +120,7 @@ def _train(study: Study, cell: Cell, folder: Path) -> Row:
     parts = {part: _read(study, part) for part in PARTS}
     train = parts["train"]
     rows = draw_real(train, settings.real_share, cell.seed)
-    real = train.rows(rows, train.labels_N[rows], train.classes)
+    real = train.take(rows)
     generated_images = [_load(images, count) for images, count in zip(cell.images, cell.counts, strict=True)]
     images_NHWC, labels_N = training_images(cell.condition, real, generated_images, cell.seed)
     network, start = build_classifier(settings, len(study.classes), cell.seed)

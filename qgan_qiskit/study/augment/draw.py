@@ -8,14 +8,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from qgan_qiskit.data import ImageSet
-from qgan_qiskit.data.splits import unit_of
+from qgan_qiskit.data import ImageSet, split_unit
 from qgan_qiskit.rng import seeded_generator
 
 
 def lesions_of(images: ImageSet) -> list[str]:
     """Return the lesion of each image; an image of unknown lesion counts as a lesion of its own, by its name."""
-    return [unit_of(name, group) for name, group in zip(images.names, images.groups, strict=True)]
+    return [split_unit(name, group) for name, group in zip(images.names, images.groups, strict=True)]
 
 
 def draw_real(images: ImageSet, share: float, seed: int) -> np.ndarray:

@@ -11,8 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from qgan_qiskit.config import DataConfig
-from qgan_qiskit.data import ImageSet, class_names, read_images
-from qgan_qiskit.data.dataset import class_index, means_all
+from qgan_qiskit.data import ImageSet, class_index, class_names, means_all, read_images
 from qgan_qiskit.errors import DataError, UsageError
 
 PARTS = ("train", "validation", "test")

@@ -14,8 +14,15 @@ from pydantic import ValidationError
 from qgan_qiskit.config import MODEL_FILES, DataConfig, EvaluationConfig, RunConfig, is_conditional
 from qgan_qiskit.config.base import expanded, first_problem
 from qgan_qiskit.config.studies import CompareConfig
-from qgan_qiskit.data import ImageSet, absolute_source, absolute_table, class_names, read_images, resolved_split
-from qgan_qiskit.data.dataset import means_all
+from qgan_qiskit.data import (
+    ImageSet,
+    absolute_source,
+    absolute_table,
+    class_names,
+    means_all,
+    read_images,
+    resolve_split,
+)
 from qgan_qiskit.errors import CheckpointError, DataError, UsageError
 from qgan_qiskit.runs.run_folder import read_config
 from qgan_qiskit.study.cells import RESULT, Row, result_of
@@ -240,7 +247,7 @@ def absolute(settings: CompareConfig) -> CompareConfig:
     if data.table is not None:
         data = data.model_copy(update={"table": absolute_table(data.table)})
     # A study says which part it is of, whatever a later version takes without being told.
-    data = data.model_copy(update={"split": resolved_split(data)})
+    data = data.model_copy(update={"split": resolve_split(data)})
     if data.cache_dir is not None:
         data = data.model_copy(update={"cache_dir": str(expanded(data.cache_dir).absolute())})
     models = {

@@ -1,7 +1,5 @@
 """Images that do not fit into memory: one line with numbers and the remedy, before anything is taken."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -11,13 +9,12 @@ import pytest
 from qgan_qiskit import memory
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, read_images
-from qgan_qiskit.data.decoding import to_grayscale
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.memory import check_memory_for_images
 
 SAID = (
     r"100 images of 512 x 512 pixels need 78,643,200 bytes \(0\.1 GiB\) of memory, 70,000,000 bytes \(0\.1 GiB\) are available: "
-    r"use fewer images with --class or \(without --part\) --limit, or a smaller --resolution"
+    r"use fewer images with --class or \(without --split\) --limit, or a smaller --resolution"
 )
 
 
@@ -41,7 +38,7 @@ def hundred(tree, png):
 
 @pytest.mark.usefixtures("little")
 def test_files_are_not_decoded(hundred, settings, monkeypatch):
-    monkeypatch.setattr("qgan_qiskit.data.decoding.decode_with_facts", None)
+    monkeypatch.setattr("qgan_qiskit.data.decoding.decode_image", None)
     with pytest.raises(DataError, match=SAID):
         read_images(settings(hundred, resolution=512))
 
@@ -63,9 +60,9 @@ def test_arrays_digits_and_copies_ask_too(tmp_path, unread):
     with pytest.raises(DataError, match="1,800 images of 512 x 512"):
         read_images(DataConfig(resolution=512, cache_dir=str(tmp_path / "cache")))
     with pytest.raises(DataError, match=SAID):
-        to_grayscale(unread)
+        unread.to_grayscale()
     with pytest.raises(DataError, match=SAID):
-        unread.select_several(["b", "a"])
+        unread.select_classes(["b", "a"])
     assert len(unread.select("a")) == 50  # 39 MB
 
 

@@ -1,7 +1,5 @@
 """Synthetic lesions: the same bytes for the same seed, independent of their neighbors, and three classes that differ."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys
@@ -11,14 +9,14 @@ import pytest
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import class_names, make_synthetic_lesions, read_images
-from qgan_qiskit.data.layouts.synthetic import CLASSES
+from qgan_qiskit.data.layouts.synthetic import SYNTHETIC_CLASSES
 from qgan_qiskit.errors import DataError
 
 
 def test_an_image_does_not_depend_on_how_many_or_which_others_are_made():
     few, many = make_synthetic_lesions(3, 32, seed=5), make_synthetic_lesions(7, 32, seed=5)
     alone = make_synthetic_lesions(7, 32, seed=5, classes=("keratosis",))
-    for name in CLASSES:
+    for name in SYNTHETIC_CLASSES:
         np.testing.assert_array_equal(few.select(name).images_NHWC, many.select(name).images_NHWC[:3])
     np.testing.assert_array_equal(alone.images_NHWC, many.select("keratosis").images_NHWC)
     assert len(np.unique(many.images_NHWC.reshape(21, -1), axis=0)) == 21
@@ -36,7 +34,7 @@ def test_another_process_makes_the_same_bytes_and_another_seed_others():
 
 @pytest.mark.parametrize("resolution", [16, 64, 96])
 def test_any_resolution_shows_the_same_composition(resolution):
-    # The same random draws at another size: the coarse picture must agree.
+    # The same random numbers at another size: the coarse image must agree.
     small = make_synthetic_lesions(2, 16, seed=3).images_NHWC.astype(float)
     step = resolution // 16
     large = make_synthetic_lesions(2, resolution, seed=3).images_NHWC.astype(float)
@@ -81,14 +79,14 @@ def test_skin_surrounds_a_darker_lesion():
     assert skin[0] > skin[1] > skin[2] > 80  # reddish, not gray, not dark
 
 
-def test_reading_without_a_path_makes_lesions_and_caches_them(tmp_path):
+def test_reading_without_a_path_generates_lesions_and_caches_them(tmp_path):
     config = DataConfig(resolution=16, synthetic_per_class=8, cache_dir=str(tmp_path))
     images = read_images(config, seed=4)
-    assert images.counts() == dict.fromkeys(CLASSES, 8) and class_names(config) == CLASSES
+    assert images.counts() == dict.fromkeys(SYNTHETIC_CLASSES, 8) and class_names(config) == SYNTHETIC_CLASSES
     assert images.digest == make_synthetic_lesions(8, 16, 4).digest == read_images(config, seed=4).digest
     assert read_images(config, seed=5).digest != images.digest
     nevus = read_images(config.model_copy(update={"class_name": "NEVUS", "limit": 2}), seed=4)
-    assert nevus.names == ("made/nevus/0", "made/nevus/1") and nevus.classes == ("nevus",)
-    assert any("no medical images" in note for note in images.notes)
+    assert nevus.names == ("synthetic/nevus/0", "synthetic/nevus/1") and nevus.classes == ("nevus",)
+    assert any("not medical images" in note for note in images.notes)
     with pytest.raises(DataError, match="no class 'MEL' in the data: choose one of nevus, melanoma, keratosis"):
         read_images(config.model_copy(update={"class_name": "MEL"}))

@@ -1,7 +1,5 @@
 """Fault list F7: files that are odd but good come out as the right pixels, bad ones are all named before training."""
 
-from __future__ import annotations
-
 import io
 import os
 import struct
@@ -10,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_sources import decode, encoded, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import encoded, picture
 from PIL import Image
 
 from qgan_qiskit.data import read_images
-from qgan_qiskit.data.decoding import MAX_PIXELS, decode
+from qgan_qiskit.data.decoding import MAX_PIXELS
 from qgan_qiskit.data.files import UnreadableError
 from qgan_qiskit.errors import DataError
 
@@ -298,7 +296,7 @@ def test_any_size_gives_a_square_of_the_same_even_color(width, height, resolutio
     assert (square == value).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_damage_is_refused_or_gives_a_square(data):
     kind = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]))

@@ -1,22 +1,17 @@
 """ISIC 2019, HAM10000, Fitzpatrick17k and folders of classes: who gets which label, group and note."""
 
-from __future__ import annotations
-
-import csv
-import io
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from data_sources import picture, table
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import picture
 
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import class_names, read_images
-from qgan_qiskit.data.layouts.class_folders import list_folders
+from qgan_qiskit.data.layouts.class_folders import list_class_folders
 from qgan_qiskit.errors import DataError
 
 ISIC_HEADER = "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK"
@@ -29,12 +24,6 @@ def isic_table(classes: dict[str, str]) -> str:
         for image, own in classes.items()
     ]
     return "\n".join([ISIC_HEADER, *rows]) + "\n"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream).writerows([header, *rows])
-    return stream.getvalue()
 
 
 ISIC = {"ISIC_3": "NV", "ISIC_1": "MEL", "ISIC_2_downsampled": "NV", "ISIC_9": "BCC", "ISIC_4": "BCC"}
@@ -81,14 +70,6 @@ def test_isic_image_folder_alone_finds_the_table_beside_it_and_notices_its_chang
     assert read_images(config).counts() == {"MEL": 1, "NV": 1, "BCC": 1, "VASC": 1}
 
 
-def test_isic_in_a_zip(isic_files, tree, tmp_path, settings):
-    root = tree(isic_files)
-    with zipfile.ZipFile(tmp_path / "isic.zip", "w") as archive:
-        for name, content in isic_files.items():
-            archive.writestr(f"wrapped/{name}", content)
-    assert read_images(settings(tmp_path / "isic.zip")).digest == read_images(settings(root)).digest
-
-
 def test_isic_without_the_downsampled(isic_files, tree, settings):
     images = read_images(settings(tree(isic_files), drop_downsampled=True))
     assert images.counts() == {"MEL": 1, "NV": 1, "BCC": 1}
@@ -111,7 +92,7 @@ def test_isic_without_the_downsampled(isic_files, tree, settings):
         (ISIC_HEADER + "\nISIC_1,1,0,0,0,0,0,0,0,0,0,0\n", "line 2: not 10 cells"),
         (isic_table({"ISIC_1": "MEL"}) + isic_table({"ISIC_1": "NV"}).splitlines()[1], "is listed twice"),
         (isic_table({"ISIC_8": "MEL"}), "such as ISIC_8.jpg"),
-        (b"\xff\xfe\x00i\x00", "cannot read the label table"),
+        (b"\xff\xfe\x00i\x00", "cannot read"),
     ],
 )
 def test_isic_table_that_is_not_the_original_is_refused(text, reason, tree, settings, png):
@@ -221,11 +202,11 @@ def test_folder_layouts(case, tree, settings, png):
 
 def test_files_that_are_no_images_are_noted(tree, settings, png):
     images = read_images(settings(tree({"a/1.png": png(1), "a/notes.txt": "x", "a/list.csv": "y"})))
-    assert "left out 2 files without an image ending, such as a/list.csv" in images.notes
+    assert "left out 2 files without an image suffix, such as a/list.csv" in images.notes
 
 
 def test_an_empty_folder_says_what_was_looked_for(tree, settings):
-    with pytest.raises(DataError, match=r"no images under .*source: looked for ISIC_2019.* and found no files$"):
+    with pytest.raises(DataError, match=r"no images under .*source: looked for.* found no files$"):
         read_images(settings(tree({})))
 
 
@@ -263,7 +244,7 @@ def test_limit_decodes_no_more_than_it_takes(tree, settings, png):
 def test_whatever_the_folders_each_listed_image_exists_once_and_its_label_is_on_its_path(names):
     files = SimpleNamespace(root=Path("/data/source"), names=sorted("/".join([*parts, "i.png"]) for parts in names))
     try:
-        listing = list_folders(files, DataConfig())
+        listing = list_class_folders(files, DataConfig())
     except DataError as error:
         assert "--layout folders" in str(error) and "\n" not in str(error)
         return

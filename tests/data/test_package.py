@@ -1,6 +1,4 @@
-"""The room's door: what it exports and what it must not import."""
-
-from __future__ import annotations
+"""What the package exports and what it must not import."""
 
 import subprocess
 import sys
@@ -10,12 +8,12 @@ import pytest
 import qgan_qiskit.data
 
 
-def test_reading_data_imports_neither_torch_nor_other_rooms():
+def test_reading_data_imports_neither_torch_nor_higher_layers():
     code = (
         "import sys, qgan_qiskit.data as data; from qgan_qiskit.config import DataConfig;"
         "data.class_names(DataConfig());"
-        "rooms = ['qgan_qiskit.' + room for room in ('training', 'metrics', 'models', 'cli')] + ['torch', 'qiskit'];"
-        "print([room for room in rooms if room in sys.modules])"
+        "layers = ['qgan_qiskit.' + layer for layer in ('training', 'metrics', 'models', 'cli')] + ['torch', 'qiskit'];"
+        "print([layer for layer in layers if layer in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert found == "[]"
