@@ -14,7 +14,7 @@ from random_circuits import random_circuit, random_observables, values
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
-from qgan_qiskit.simulation import gradient as module
+from qgan_qiskit.simulation import estimator as module
 
 
 @pytest.mark.parametrize("seed", range(25))
