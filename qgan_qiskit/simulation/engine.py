@@ -137,7 +137,7 @@ class DifferentiableEngine(Engine):
 
     def _expectations(self, inputs_BPQ: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         function = (
-            TransformableExpectationFunction if torch._C._are_functorch_transforms_active() else ExpectationFunction
+            _TransformableExpectationFunction if torch._C._are_functorch_transforms_active() else _ExpectationFunction
         )
         return function.apply(self, Evaluation(needs_gradient(inputs_BPQ, *weights)), inputs_BPQ, *weights)
 
@@ -182,22 +182,18 @@ def check_angles(angles: object, name: str) -> None:
         raise UsageError(f"{name} are on the device meta, which stores no numbers: move them to a device that does")
 
 
-class ExpectationFunction(torch.autograd.Function):
-    """``ExpectationFunction.apply(engine, evaluation, inputs_BPQ, *weights) -> expectations_BPO``."""
+class _ExpectationFunction(torch.autograd.Function):
+    """``_ExpectationFunction.apply(engine, evaluation, inputs_BPQ, *weights) -> expectations_BPO``."""
 
     @staticmethod
     def forward(ctx: Any, engine: DifferentiableEngine, evaluation: Evaluation, *angles: Tensor) -> Tensor:
-        """Evaluate.
-
-        The angles are saved through torch: a derivative of the gradient then leads to :class:`PullbackFunction`, an error.
-        """
+        # The angles are saved through torch: a derivative of the gradient then leads to _PullbackFunction, an error.
         ctx.engine, ctx.evaluation = engine, evaluation
         ctx.save_for_backward(*angles)
         return engine.evaluate(evaluation, angles[0], angles[1:])
 
     @staticmethod
     def backward(ctx: Any, cotangent_BPO: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients by inputs and weights."""
         needed = tuple(ctx.needs_input_grad[2:])
         angles = ctx.saved_tensors
         if torch._C._functorch.is_legacy_batchedtensor(cotangent_BPO):
@@ -205,7 +201,7 @@ class ExpectationFunction(torch.autograd.Function):
                 "circuits do not take is_grads_batched=True or vectorize=True of torch.autograd: use torch.func.jacrev"
             )
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or ctx.evaluation.saved is None:
-            gradients = PullbackFunction.apply(ctx.engine, ctx.evaluation, needed, cotangent_BPO, *angles)
+            gradients = _PullbackFunction.apply(ctx.engine, ctx.evaluation, needed, cotangent_BPO, *angles)
         else:
             # A step of training: nobody differentiates these again, nor maps over them, so torch need not see them.
             gradients = ctx.engine.pullback(ctx.evaluation, needed, cotangent_BPO, angles[0], angles[1:])
@@ -214,23 +210,20 @@ class ExpectationFunction(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> NoReturn:
-        """Refuse forward mode."""
         raise UsageError(
             "circuits are not differentiated in forward mode here: use reverse mode (backward, torch.func.vjp, jacrev)"
         )
 
 
-class TransformableExpectationFunction(ExpectationFunction):
+class _TransformableExpectationFunction(_ExpectationFunction):
     """The same for ``torch.func``, which wants a context of its own; torch needs 0.05 ms longer to call it."""
 
     @staticmethod
     def forward(engine: DifferentiableEngine, evaluation: Evaluation, *angles: Tensor) -> Tensor:  # type: ignore[override]
-        """Evaluate."""
         return engine.evaluate(evaluation, angles[0], angles[1:])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Save the angles."""
         ctx.engine, ctx.evaluation, *angles = inputs
         ctx.save_for_backward(*angles)
 
@@ -242,9 +235,8 @@ class TransformableExpectationFunction(ExpectationFunction):
         evaluation: Evaluation,
         *angles: Tensor,
     ) -> tuple[Tensor, int]:
-        """Evaluate one after the other."""
         parts = [
-            TransformableExpectationFunction.apply(
+            _TransformableExpectationFunction.apply(
                 engine, Evaluation(evaluation.needs_backward), *_select(angles, in_dims[2:], number)
             )
             for number in range(info.batch_size)
@@ -252,8 +244,8 @@ class TransformableExpectationFunction(ExpectationFunction):
         return torch.stack(parts), 0
 
 
-class PullbackFunction(torch.autograd.Function):
-    """``PullbackFunction.apply(engine, evaluation, needed, cotangent_BPO, inputs_BPQ, *weights) -> gradients`` needed."""
+class _PullbackFunction(torch.autograd.Function):
+    """``_PullbackFunction.apply(engine, evaluation, needed, cotangent_BPO, inputs_BPQ, *weights) -> gradients`` needed."""
 
     @staticmethod
     def forward(
@@ -261,11 +253,9 @@ class PullbackFunction(torch.autograd.Function):
         evaluation: Evaluation,
         needed: tuple[bool, ...],
         cotangent_BPO: Tensor,
-        inputs_BPQ: Tensor,
-        *weights: Tensor,
+        *angles: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Return the gradients."""
-        return engine.pullback(evaluation, needed, cotangent_BPO, inputs_BPQ, weights)
+        return engine.pullback(evaluation, needed, cotangent_BPO, angles[0], angles[1:])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -273,12 +263,10 @@ class PullbackFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
-        """Refuse a second derivative."""
         _raise_second_derivative()
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> NoReturn:
-        """Refuse a second derivative."""
         _raise_second_derivative()
 
     @staticmethod
@@ -290,9 +278,9 @@ class PullbackFunction(torch.autograd.Function):
         needed: tuple[bool, ...],
         *tensors: Tensor,
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        """Go back one after the other, each without what was saved, which may belong to other angles."""
+        # Each without what was saved, which may belong to other angles.
         parts = [
-            PullbackFunction.apply(
+            _PullbackFunction.apply(
                 engine, Evaluation(needs_backward=False), needed, *_select(tensors, in_dims[3:], number)
             )
             for number in range(info.batch_size)

@@ -45,35 +45,22 @@ from qgan_qiskit.simulation.observables import common_basis_change, diagonalize,
 _BLOCK_QUBITS = 5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Slot:
-    """A product of gates on one qubit.
+    """A product of gates on one qubit: numbers of rotations (>= 0) and constant gates (``-1 - number``), in order."""
 
-    Attributes:
-        qubit: the qubit.
-        gates: in order; numbers of rotations (>= 0) or of constant gates (< 0, as ``-1 - number``).
-        per_image: whether inputs enter an angle.
-    """
-
-    qubit: int
     gates: tuple[int, ...]
     per_image: bool
 
 
 @dataclass(frozen=True)
-class MatrixStep:
-    """Apply slots to neighboring qubits, from ``first`` on: one slot per qubit, or -1 for none. A per-image slot is alone."""
+class Step:
+    """Apply a slot, or -1 for none, to each qubit from ``first`` on (a per-image slot is alone); or a monomial map."""
 
-    first: int
-    slots: tuple[int, ...]
-    per_image: bool
-
-
-@dataclass(frozen=True)
-class MonomialStep:
-    """Apply a monomial map of the register."""
-
-    number: int
+    first: int = 0
+    slots: tuple[int, ...] = ()
+    per_image: bool = False
+    monomial: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,30 +70,30 @@ class TorchProgram:
     Attributes:
         num_qubits: qubits of the register.
         real: whether all amplitudes are real, which takes half the memory and a quarter of the arithmetic.
-        axes: axis of each rotation.
-        input_coefficients: A transposed, shape (G, Q).
-        weight_coefficients: B transposed, shape (G, K).
+        rotations: all rotations, of which only the axis is used.
+        input_coefficients: A, shape (Q, G).
+        weight_coefficients: B, shape (K, G).
         offsets: shape (G,).
-        constants: the constant one-qubit gates, shape (number, 2, 2), complex.
+        constants: the constant one-qubit gates, and last the identity, shape (number, 2, 2), complex.
         slots: the products of one-qubit gates.
         first_layer: slot that prepares each qubit from |0>, or -1.
         steps: what follows, in order.
         monomials: ``(source, phase)`` maps, see :func:`qgan_qiskit.simulation.ir.register_map`.
-        observable_tables: X-mask -> (O, D) table, see :func:`qgan_qiskit.simulation.observables.observable_tables`.
+        tables: X-mask -> (O, D) table, see :func:`qgan_qiskit.simulation.observables.observable_tables`.
     """
 
     num_qubits: int
     real: bool
-    axes: tuple[str, ...]
+    rotations: list[Rotation]
     input_coefficients: np.ndarray
     weight_coefficients: np.ndarray
     offsets: np.ndarray
     constants: np.ndarray
-    slots: tuple[Slot, ...]
-    first_layer: tuple[int, ...]
-    steps: tuple[MatrixStep | MonomialStep, ...]
-    monomials: tuple[tuple[np.ndarray, np.ndarray], ...]
-    observable_tables: dict[int, np.ndarray]
+    slots: list[Slot]
+    first_layer: list[int]
+    steps: list[Step]
+    monomials: list[tuple[np.ndarray, np.ndarray]]
+    tables: dict[int, np.ndarray]
 
 
 def compile_torch(
@@ -134,8 +121,6 @@ def compile_torch(
 
 
 class _Compiler:
-    """Collects rotations, constant gates, slots and monomial maps while it walks the stages."""
-
     def __init__(self, num_qubits: int, inputs: Sequence[Parameter], weights: Sequence[Parameter]) -> None:
         self.num_qubits = num_qubits
         self.inputs = {p: i for i, p in enumerate(inputs)}
@@ -148,37 +133,32 @@ class _Compiler:
 
     def compile(self, stages: list[Stage], tables: dict[int, np.ndarray]) -> TorchProgram:
         first_layer = [-1] * self.num_qubits
-        steps: list[MatrixStep | MonomialStep] = []
+        steps: list[Step] = []
         for number, stage in enumerate(stages):
-            slot_of = {qubit: self._add_slot(qubit, gates) for qubit, gates in sorted(stage.slots.items())}
+            slot_of = {qubit: self._add_slot(gates) for qubit, gates in sorted(stage.slots.items())}
             if number == 0:
                 for qubit, slot in slot_of.items():
                     first_layer[qubit] = slot
             else:
-                steps += self._matrix_steps(slot_of)
+                steps += self._slot_steps(slot_of)
             steps += self._monomial_steps(stage)
-        real = (
-            all(rotation.axis == "y" for rotation in self.rotations)
-            and all(np.isreal(matrix).all() for matrix in self.constants)
-            and all(np.isreal(phase).all() for _, phase in self.monomials)
-            and all(np.isreal(table).all() for table in tables.values())
-        )
+        matrices = [*self.constants, *(phase for _, phase in self.monomials), *tables.values()]
         return TorchProgram(
             num_qubits=self.num_qubits,
-            real=bool(real),
-            axes=tuple(rotation.axis for rotation in self.rotations),
-            input_coefficients=coefficient_matrix(self.rotations, self.inputs).toarray(),
-            weight_coefficients=coefficient_matrix(self.rotations, self.weights).toarray(),
+            real=all(r.axis == "y" for r in self.rotations) and all(bool(np.isreal(m).all()) for m in matrices),
+            rotations=self.rotations,
+            input_coefficients=coefficient_matrix(self.rotations, self.inputs).toarray().T,
+            weight_coefficients=coefficient_matrix(self.rotations, self.weights).toarray().T,
             offsets=np.array([rotation.offset for rotation in self.rotations], dtype=float),
-            constants=np.array(self.constants, dtype=complex).reshape(-1, 2, 2),
-            slots=tuple(self.slots),
-            first_layer=tuple(first_layer),
-            steps=tuple(steps),
-            monomials=tuple(self.monomials),
-            observable_tables=tables,
+            constants=np.array([*self.constants, np.eye(2)], dtype=complex),
+            slots=self.slots,
+            first_layer=first_layer,
+            steps=steps,
+            monomials=self.monomials,
+            tables=tables,
         )
 
-    def _add_slot(self, qubit: int, gates: list[Rotation | Fixed]) -> int:
+    def _add_slot(self, gates: list[Rotation | Fixed]) -> int:
         numbers = []
         per_image = False
         for gate in gates:
@@ -190,20 +170,20 @@ class _Compiler:
             else:
                 numbers.append(-1 - len(self.constants))
                 self.constants.append(gate.matrix)
-        self.slots.append(Slot(qubit, tuple(numbers), per_image))
+        self.slots.append(Slot(tuple(numbers), per_image))
         return len(self.slots) - 1
 
-    def _matrix_steps(self, slot_of: dict[int, int]) -> list[MatrixStep]:
+    def _slot_steps(self, slot_of: dict[int, int]) -> list[Step]:
         shared = {qubit: slot for qubit, slot in slot_of.items() if not self.slots[slot].per_image}
         steps = []
         for low in range(0, self.num_qubits, _BLOCK_QUBITS):
             members = tuple(shared.get(q, -1) for q in range(low, min(low + _BLOCK_QUBITS, self.num_qubits)))
             if any(member >= 0 for member in members):
-                steps.append(MatrixStep(low, members, per_image=False))
+                steps.append(Step(low, members))
         own = {qubit: slot for qubit, slot in slot_of.items() if self.slots[slot].per_image}
-        return steps + [MatrixStep(qubit, (slot,), per_image=True) for qubit, slot in own.items()]
+        return steps + [Step(qubit, (slot,), per_image=True) for qubit, slot in own.items()]
 
-    def _monomial_steps(self, stage: Stage) -> list[MonomialStep]:
+    def _monomial_steps(self, stage: Stage) -> list[Step]:
         source, phase = register_map(stage.monomials, self.num_qubits)
         if (source == np.arange(len(source))).all() and (phase == 1).all():
             # No gates, or gates that cancel, such as two CX in a row.
@@ -212,7 +192,7 @@ class _Compiler:
         if key not in self.monomial_number:
             self.monomial_number[key] = len(self.monomials)
             self.monomials.append((source, phase))
-        return [MonomialStep(self.monomial_number[key])]
+        return [Step(monomial=self.monomial_number[key])]
 
 
 class TorchEngine(DifferentiableEngine):
@@ -223,12 +203,12 @@ class TorchEngine(DifferentiableEngine):
         super().__init__(program.num_qubits, program.real, dtype, device)
         self.program = program
         self.state_dtype = dtype if program.real else dtype.to_complex()
-        self.input_coefficients_QG = torch.tensor(program.input_coefficients.T, dtype=dtype, device=device)
-        self.weight_coefficients_KG = torch.tensor(program.weight_coefficients.T, dtype=dtype, device=device)
+        self.input_coefficients_QG = torch.tensor(program.input_coefficients, dtype=dtype, device=device)
+        self.weight_coefficients_KG = torch.tensor(program.weight_coefficients, dtype=dtype, device=device)
         self.offsets_G = torch.tensor(program.offsets, dtype=dtype, device=device)
         self._shared = _SlotGroup(self, per_image=False)
         self._own = _SlotGroup(self, per_image=True)
-        blocks = [step for step in program.steps if isinstance(step, MatrixStep) and not step.per_image]
+        blocks = [step for step in program.steps if step.monomial is None and not step.per_image]
         # Blocks of one width are multiplied out together; a missing slot is the last one, the identity.
         self._blocks = {
             width: torch.tensor(
@@ -238,24 +218,16 @@ class TorchEngine(DifferentiableEngine):
             for width in {len(step.slots) for step in blocks}
         }
         order_D = torch.arange(1 << program.num_qubits, device=device)
-        self._plan = _Plan(
-            steps=program.steps,
-            monomials=tuple(self._place_monomial(*monomial) for monomial in program.monomials),
-            tables=tuple(
-                (order_D ^ mask if mask else None, self.place(table))
-                for mask, table in program.observable_tables.items()
-            ),
-        )
+        # Orders and phases of monomial maps (source, inverse, phase), and of observables (j ^ X-mask or None, table).
+        self.monomials = [
+            (torch.tensor(source, device=device), torch.tensor(np.argsort(source), device=device), self.place(phase))
+            for source, phase in program.monomials
+        ]
+        self.tables = [(order_D ^ mask if mask else None, self.place(table)) for mask, table in program.tables.items()]
 
     def place(self, values: np.ndarray) -> Tensor:
         """Return values in the type of amplitudes, on the device."""
         return torch.tensor(values.real if self.real else values, dtype=self.state_dtype, device=self.device)
-
-    def _place_monomial(self, source: np.ndarray, phase: np.ndarray) -> _Monomial:
-        inverse = np.argsort(source)
-        return _Monomial(
-            torch.tensor(source, device=self.device), torch.tensor(inverse, device=self.device), self.place(phase)
-        )
 
     def bytes_needed(self, instances: int, batch: int, gradient: bool) -> int:
         """States, cotangents and products of both, at most so many at a time; and blocks with their gradients."""
@@ -297,11 +269,11 @@ class TorchEngine(DifferentiableEngine):
         own_PBS22 = self._own.matrices(angles_P1G + inputs_BPQ.transpose(0, 1) @ self.input_coefficients_QG)
         state_PDB = self._product_state(shared_P1S22, own_PBS22, len(inputs_BPQ))
         matrices = self._step_matrices(shared_P1S22[:, 0], own_PBS22)
-        return _Evolution.apply(self._plan, state_PDB, *matrices).transpose(0, 1)
+        return _Evolution.apply(self, state_PDB, *matrices).transpose(0, 1)
 
     def _product_state(self, shared_P1S22: Tensor, own_PBS22: Tensor, batch: int) -> Tensor:
         """Return the state after the first layer, the tensor product of the first columns of its slots."""
-        # Of two halves of the register, so that torch saves little for the backward of the last product.
+        # In two halves, so that torch saves little for the backward of the last product.
         halves = [torch.ones_like(shared_P1S22[:, 0, 0, 0, 0])[:, None, None]] * 2
         for qubit, slot in enumerate(self.program.first_layer):
             group, matrices = (self._own, own_PBS22) if slot in self._own.column else (self._shared, shared_P1S22)
@@ -321,7 +293,7 @@ class TorchEngine(DifferentiableEngine):
         return [
             own_PBS22[:, :, self._own.column[step.slots[0]]] if step.per_image else next(blocks[len(step.slots)])
             for step in self.program.steps
-            if isinstance(step, MatrixStep)
+            if step.monomial is None
         ]
 
 
@@ -333,13 +305,13 @@ class _SlotGroup:
         slots = [(number, slot) for number, slot in enumerate(program.slots) if slot.per_image == per_image]
         self.column = {number: i for i, (number, _) in enumerate(slots)}
         self._rotations = [g for _, slot in slots for g in slot.gates if g >= 0]
-        self._axes = [program.axes[g] for g in self._rotations]
+        self._axes = [program.rotations[g].axis for g in self._rotations]
         self._dtype = engine.state_dtype
         # Candidates: the rotations, the constant gates, and last the identity.
-        self._constants = torch.cat([engine.place(program.constants), engine.place(np.eye(2, dtype=complex)[None])])
+        self._constants = engine.place(program.constants)
         place = {g: i for i, g in enumerate(self._rotations)}
         place |= {-1 - i: len(self._rotations) + i for i in range(len(program.constants))}
-        identity = len(self._rotations) + len(program.constants)
+        identity = len(self._rotations) + len(program.constants) - 1
         depth = max([1, *(len(slot.gates) for _, slot in slots)])
         # For each position within a slot the gate of each slot; at the end a slot that is the identity.
         padded = [[*(place[g] for g in slot.gates), *[identity] * depth] for _, slot in slots] + [[identity] * depth]
@@ -387,82 +359,54 @@ def _multiply_out(gates_NPk22: Tensor) -> Tensor:
     return product
 
 
-@dataclass(frozen=True, eq=False)
-class _Monomial:
-    """``out[i] = phase[i] * in[source[i]]``, and its inverse permutation."""
-
-    source: Tensor
-    inverse: Tensor
-    phase: Tensor
-
-    def apply(self, state: Tensor) -> Tensor:
-        return state.index_select(1, self.source) * self.phase[:, None]
-
-    def undo(self, state: Tensor) -> Tensor:
-        return (state * self.phase.conj()[:, None]).index_select(1, self.inverse)
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """What :class:`_Evolution` does, apart from the matrices.
-
-    Attributes:
-        steps: after the first layer.
-        monomials: that the steps point to.
-        tables: for each X-mask of the observables the order ``j ^ mask``, or None for mask 0, and the (O, D) table.
-    """
-
-    steps: tuple[MatrixStep | MonomialStep, ...]
-    monomials: tuple[_Monomial, ...]
-    tables: tuple[tuple[Tensor | None, Tensor], ...]
-
-
 class _Evolution(torch.autograd.Function):
-    """``_Evolution.apply(plan, state_PDB, *matrices) -> expectations_PBO`` (real)."""
+    """``_Evolution.apply(engine, state_PDB, *matrices) -> expectations_PBO`` (real); a matrix for each step that has one."""
 
     @staticmethod
-    def forward(ctx: Any, plan: _Plan, state: Tensor, *matrices: Tensor) -> Tensor:
+    def forward(ctx: Any, engine: TorchEngine, state: Tensor, *matrices: Tensor) -> Tensor:
         remaining = iter(matrices)
-        for step in plan.steps:
-            if isinstance(step, MonomialStep):
-                state = plan.monomials[step.number].apply(state)
-            else:
+        for step in engine.program.steps:
+            if step.monomial is None:
                 state = _apply_matrix(next(remaining), step, state)
-        ctx.plan = plan
+            else:
+                source, _, phase = engine.monomials[step.monomial]
+                state = state.index_select(1, source) * phase[:, None]
+        ctx.engine = engine
         ctx.save_for_backward(state, *matrices)
-        return _measure(plan, state)
+        return _measure(engine, state)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, cotangent_PBO: Tensor) -> tuple[Tensor | None, ...]:
         state, *matrices = ctx.saved_tensors
-        cotangent = _measure_backward(ctx.plan, state, cotangent_PBO)
+        cotangent = _measure_backward(ctx.engine, state, cotangent_PBO)
         gradients: list[Tensor] = []
-        for step in reversed(ctx.plan.steps):
-            if isinstance(step, MonomialStep):
-                monomial = ctx.plan.monomials[step.number]
-                state, cotangent = monomial.undo(state), monomial.undo(cotangent)
-            else:
+        for step in reversed(ctx.engine.program.steps):
+            if step.monomial is None:
                 adjoint = matrices.pop().mH
                 state = _apply_matrix(adjoint, step, state)
                 gradients.append(_matrix_gradient(step, cotangent, state))
                 cotangent = _apply_matrix(adjoint, step, cotangent)
+            else:
+                _, inverse, phase = ctx.engine.monomials[step.monomial]
+                undo = phase.conj()[:, None]
+                state, cotangent = ((vector * undo).index_select(1, inverse) for vector in (state, cotangent))
         return None, cotangent, *reversed(gradients)
 
 
-def _block_view(state: Tensor, step: MatrixStep) -> Tensor:
+def _block_view(state: Tensor, step: Step) -> Tensor:
     """View (P, D, B) as (P, upper qubits, M, lower qubits * B)."""
     instances, _, batch = state.shape
     return state.reshape(instances, -1, 1 << len(step.slots), batch << step.first)
 
 
-def _qubit_views(state: Tensor, step: MatrixStep) -> tuple[Tensor, ...]:
+def _qubit_views(state: Tensor, step: Step) -> tuple[Tensor, ...]:
     """View the halves of (P, D, B) where the qubit is 0 and where it is 1 as (P, upper qubits, lower qubits, B)."""
     instances, _, batch = state.shape
     return state.view(instances, -1, 2, 1 << step.first, batch).unbind(2)
 
 
-def _apply_matrix(matrix: Tensor, step: MatrixStep, state: Tensor) -> Tensor:
+def _apply_matrix(matrix: Tensor, step: Step, state: Tensor) -> Tensor:
     if not step.per_image:
         return (matrix[:, None] @ _block_view(state, step)).view(state.shape)
     low, high = _qubit_views(state, step)
@@ -470,7 +414,7 @@ def _apply_matrix(matrix: Tensor, step: MatrixStep, state: Tensor) -> Tensor:
     return torch.stack([row[0] * low + row[1] * high for row in entries], dim=2).view(state.shape)
 
 
-def _matrix_gradient(step: MatrixStep, cotangent: Tensor, state: Tensor) -> Tensor:
+def _matrix_gradient(step: Step, cotangent: Tensor, state: Tensor) -> Tensor:
     """Return the sum of cotangent state^dagger over everything but the step's qubits (and images)."""
     if not step.per_image:
         return (_block_view(cotangent, step) @ _block_view(state, step).mH).sum(dim=1)
@@ -481,21 +425,21 @@ def _matrix_gradient(step: MatrixStep, cotangent: Tensor, state: Tensor) -> Tens
     return torch.stack(rows, dim=-2)
 
 
-def _measure(plan: _Plan, state: Tensor) -> Tensor:
+def _measure(engine: TorchEngine, state: Tensor) -> Tensor:
     """Return expectations (P, B, O): ``<O> = sum over x and j of conj(psi_(j ^ x)) T_x[j] psi_j``."""
     total: Tensor | float = 0.0
-    for order_D, table_OD in plan.tables:
+    for order_D, table_OD in engine.tables:
         permuted = state if order_D is None else state.index_select(1, order_D)
         total = total + table_OD @ (state * permuted.conj())
     assert isinstance(total, Tensor), "a program has at least one observable"
     return total.real.transpose(1, 2)
 
 
-def _measure_backward(plan: _Plan, state: Tensor, cotangent_PBO: Tensor) -> Tensor:
+def _measure_backward(engine: TorchEngine, state: Tensor, cotangent_PBO: Tensor) -> Tensor:
     """Return 2 sum over o of cotangent_o O_o |psi>."""
     weights_POB = (2 * cotangent_PBO).to(state.dtype).transpose(1, 2)
     total = torch.zeros_like(state)
-    for order_D, table_OD in plan.tables:
+    for order_D, table_OD in engine.tables:
         image = (table_OD.T @ weights_POB) * state
         total += image if order_D is None else image.index_select(1, order_D)
     return total
