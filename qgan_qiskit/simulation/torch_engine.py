@@ -396,14 +396,14 @@ class _Evolution(torch.autograd.Function):
 
 def _block_view(state: Tensor, step: Step) -> Tensor:
     """View (P, D, B) as (P, upper qubits, M, lower qubits * B)."""
-    instances, _, batch = state.shape
-    return state.reshape(instances, -1, 1 << len(step.slots), batch << step.first)
+    instances, size, batch = state.shape
+    return state.reshape(instances, size >> step.first + len(step.slots), 1 << len(step.slots), batch << step.first)
 
 
 def _qubit_views(state: Tensor, step: Step) -> tuple[Tensor, ...]:
     """View the halves of (P, D, B) where the qubit is 0 and where it is 1 as (P, upper qubits, lower qubits, B)."""
-    instances, _, batch = state.shape
-    return state.view(instances, -1, 2, 1 << step.first, batch).unbind(2)
+    instances, size, batch = state.shape
+    return state.view(instances, size >> step.first + 1, 2, 1 << step.first, batch).unbind(2)
 
 
 def _apply_matrix(matrix: Tensor, step: Step, state: Tensor) -> Tensor:
