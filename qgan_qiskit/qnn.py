@@ -1,12 +1,10 @@
-"""Keeping ``torch.compile`` out of a function: it sees a graph break, and the values are those of the plain call.
+"""Quantum circuits as torch modules: Qiskit's ``EstimatorQNN`` in a ``TorchConnector``, and many of them evaluated at once.
 
-SubGenerators: P quantum circuits, each a Qiskit EstimatorQNN in a TorchConnector, as one torch module.
+:class:`SubGenerators` holds P circuits that differ in their weights. :class:`ExactQNN` is an ``EstimatorQNN`` on the exact
+simulator that evaluates and differentiates a whole batch in one call. Both are differentiated once; a second derivative is a
+``UsageError``.
 
-Shape letters: B batch · P sub-generators · Q inputs of one circuit · O observables · K weights of one circuit.
-
-ExactQNN: Qiskit's EstimatorQNN on the exact simulator, which evaluates and differentiates a whole batch at once.
-
-Shape letters: B batch · Q inputs · K weights · O observables · N = B * O.
+Shape letters: B batch · P sub-generators · Q inputs of one circuit · O observables · K weights of one circuit · N = B * O.
 """
 
 from __future__ import annotations
@@ -17,14 +15,13 @@ import numbers
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
 import torch
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.quantum_info import SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, ParamShiftEstimatorGradient
@@ -34,18 +31,24 @@ from torch import Tensor, nn
 from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.simulation import AdjointEstimatorGradient, ExactEstimator
-from qgan_qiskit.simulation.autograd import DifferentiatedOnce, refuse_recorded_backward
-from qgan_qiskit.simulation.engine import Engine, check_angles
+from qgan_qiskit.simulation.engine import DifferentiatedOnce, Engine, check_angles, refuse_recorded_backward
 from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_spec
+from qgan_qiskit.simulation.estimator import to_pauli_sum
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+# How sub-generators on the exact estimator are evaluated: all in one call, or each through its connector.
+Execution = Literal["fused", "connectors"]
+# Maps a circuit, inputs (B, P, Q) and weights (P, K), both in radians, to expectations (B, P, O).
+Device = Callable[[CircuitSpec, np.ndarray, np.ndarray], np.ndarray]
+# Pairs of image and observable are differentiated together as long as they stay within this many bytes.
+_CHUNK_BYTES = 256 << 20
 
 
-def uncompiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Return the function, run as it stands inside of ``torch.compile`` as well.
+def _exclude_from_compile(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Return the function with a graph break in front of it, for ``torch.compile``.
 
-    ``torch.compiler.disable`` imports the compiler, which takes seconds; so this waits until somebody else has.
+    ``torch.compiler.disable`` imports the compiler, which takes seconds; so it is called once somebody else has done that.
     """
     disabled: list[Callable[_P, _R]] = []
 
@@ -59,12 +62,6 @@ def uncompiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     call._torchdynamo_disable = True  # type: ignore[attr-defined]
     return call
-
-
-# How the sub-generators are evaluated on the exact estimator: all in one call, or each through its connector.
-Execution = Literal["fused", "connectors"]
-# What a device makes of an ansatz, inputs (B, P, Q) and weights (P, K), both in radians: expectations (B, P, O).
-Device = Callable[[CircuitSpec, np.ndarray, np.ndarray], np.ndarray]
 
 
 class SubGenerators(nn.Module):
@@ -116,7 +113,7 @@ class SubGenerators(nn.Module):
         """
         super().__init__()
         if execution not in get_args(Execution):
-            raise UsageError(f"execution is {execution!r}: 'fused' or 'connectors' is possible")
+            raise UsageError(f"execution is {execution!r}: use 'fused' or 'connectors'")
         if isinstance(count, bool) or not isinstance(count, numbers.Integral):
             raise UsageError(f"count of sub-generators is {count!r}: an integer is needed")
         if count < 1:
@@ -131,12 +128,10 @@ class SubGenerators(nn.Module):
 
     @contextmanager
     def run_on(self, device: Device) -> Iterator[None]:
-        """Let all circuits of a call go to a device together, for the length of a ``with`` block; without gradients.
-
-        The connectors and their weights stay as they are: the device is handed what they hold.
+        """Evaluate all circuits of a call on a device together within a ``with`` block, without gradients.
 
         Args:
-            device: gets the ansatz, the inputs and the weights of all sub-generators.
+            device: gets the circuit, the inputs and the weights of all sub-generators.
         """
         self._device = device
         try:
@@ -187,10 +182,10 @@ class SubGenerators(nn.Module):
         return torch.stack([cast(TorchConnector, connector).weight for connector in self.connectors])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the engines, which hold addresses of this process, and a device that is lent for a ``with`` block."""
+        """Leave out the engines, which hold addresses of this process, and the device of a ``with`` block."""
         return self.__dict__ | {"_engines": {}, "_device": None}
 
-    @uncompiled
+    @_exclude_from_compile
     def forward(self, angles_BPQ: Tensor) -> Tensor:
         """Evaluate every circuit for every image.
 
@@ -205,46 +200,47 @@ class SubGenerators(nn.Module):
         Raises:
             UsageError: the angles are of another shape, kind or device.
         """
+        weights = [cast(TorchConnector, connector).weight for connector in self.connectors]
         check_angles(angles_BPQ, "angles")
-        expected = (len(self.connectors), self.ansatz.num_inputs)
-        if angles_BPQ.dim() != 3 or tuple(angles_BPQ.shape[1:]) != expected:
+        expected = (len(weights), self.ansatz.num_inputs)
+        if angles_BPQ.dim() != 3 or angles_BPQ.shape[1:] != expected:
             raise UsageError(
                 f"angles have shape {tuple(angles_BPQ.shape)}, expected (batch, {expected[0]}, {expected[1]})"
             )
-        narrow = angles_BPQ.dtype in (torch.float16, torch.bfloat16)
-        place = angles_BPQ.device
-        for connector in self.connectors:
-            weight = cast(TorchConnector, connector).weight
-            # The simulator checks what it is handed; here, what would be hidden by a cast or a move.
+        dtype, device = angles_BPQ.dtype, angles_BPQ.device
+        for weight in weights:
+            # The engine checks what it is given; here what casts and moves would hide from it.
             if weight.dtype is not torch.float32:
                 check_angles(weight, "weights")
-            if weight.device != place:
-                raise UsageError(f"angles are on {place} and weights on {weight.device}: move one of them with .to()")
-        mixed = torch.is_autocast_enabled(place.type)
-        with torch.autocast(place.type, enabled=False) if mixed else nullcontext():
-            values_BPO = self._expectations(angles_BPQ.float() if narrow else angles_BPQ)
-            return values_BPO if mixed else values_BPO.to(angles_BPQ.dtype)
+            if weight.device != device:
+                raise UsageError(f"angles are on {device} and weights on {weight.device}: move one of them with .to()")
+        if dtype in (torch.float16, torch.bfloat16):
+            angles_BPQ = angles_BPQ.float()
+        if not torch.is_autocast_enabled(device.type):
+            return self._evaluate(angles_BPQ, weights).to(dtype)
+        with torch.autocast(device.type, enabled=False):
+            return self._evaluate(angles_BPQ, weights)
 
-    def _expectations(self, angles_BPQ: Tensor) -> Tensor:
-        """Do it, for angles in single or double precision."""
+    def _evaluate(self, angles_BPQ: Tensor, weights: list[Tensor]) -> Tensor:
+        """Return expectations for checked angles in single or double precision."""
         if self._device is not None:
             values = [tensor.detach().double().cpu().numpy() for tensor in (angles_BPQ, self.weights_PK())]
             return torch.from_numpy(self._device(self.ansatz, *values)).to(angles_BPQ)
-        if not self.fused:
-            if not len(angles_BPQ):
-                return angles_BPQ.new_zeros(0, len(self.connectors), self.ansatz.num_observables)
-            # A connector goes through NumPy, which has no views of negated numbers.
-            plain_BPQ = angles_BPQ.resolve_neg()
-            outputs = [connector(plain_BPQ[:, p]) for p, connector in enumerate(self.connectors)]
-            return DifferentiatedOnce.apply(torch.stack(outputs, dim=1)).to(angles_BPQ.dtype)
-        # The ansatz does not change: describing its circuit again at every step would only find the same engine.
-        place = (angles_BPQ.dtype, angles_BPQ.device)
-        if place not in self._engines:
-            self._engines[place] = engine_for_spec(self.ansatz, *place)
         dtype = angles_BPQ.dtype
-        weights = [cast(TorchConnector, connector).weight for connector in self.connectors]
-        weights = [weight if weight.dtype is dtype else weight.to(dtype) for weight in weights]
-        return self._engines[place].expectations(angles_BPQ, weights)
+        if self.fused:
+            # The engine is looked up once: describing the circuit at every step would only find the same one.
+            key = (dtype, angles_BPQ.device)
+            if key not in self._engines:
+                self._engines[key] = engine_for_spec(self.ansatz, *key)
+            return self._engines[key].expectations(
+                angles_BPQ, [w if w.dtype is dtype else w.to(dtype) for w in weights]
+            )
+        if not len(angles_BPQ):
+            return angles_BPQ.new_zeros(0, len(self.connectors), self.ansatz.num_observables)
+        # A connector goes through NumPy, which has no views of negated numbers.
+        plain_BPQ = angles_BPQ.resolve_neg()
+        outputs = [connector(plain_BPQ[:, p]) for p, connector in enumerate(self.connectors)]
+        return DifferentiatedOnce.apply(torch.stack(outputs, dim=1)).to(dtype)
 
     def extra_repr(self) -> str:
         """Describe the module in one line of ``print(model)``."""
@@ -252,11 +248,11 @@ class SubGenerators(nn.Module):
 
 
 def set_execution(execution: Execution, *networks: nn.Module) -> None:
-    """Let every :class:`SubGenerators` inside some networks be evaluated in one way.
+    """Set how every :class:`SubGenerators` inside some networks is evaluated.
 
     Args:
         execution: ``fused`` or ``connectors``.
-        networks: which may hold any number of them.
+        networks: with any number of them.
 
     Raises:
         UsageError: connectors are asked for, and there are no circuits.
@@ -276,10 +272,6 @@ def _parameter_shift(estimator: BaseEstimatorV2) -> ParamShiftEstimatorGradient:
         # Qiskit Machine Learning warns that no pass manager was given; circuits for hardware are transpiled before this.
         warnings.simplefilter("ignore")
         return ParamShiftEstimatorGradient(estimator)
-
-
-# Pairs of image and observable are differentiated together as long as they stay within this many bytes.
-_CHUNK_BYTES = 256 << 20
 
 
 class ExactQNN(EstimatorQNN):
@@ -316,7 +308,7 @@ class ExactQNN(EstimatorQNN):
             estimator: an :class:`~qgan_qiskit.simulation.ExactEstimator`; None for a new one.
 
         Raises:
-            UsageError: the circuit is none, the estimator is another, or parameters and circuit do not fit.
+            UsageError: the circuit is no circuit, the estimator is not exact, or parameters and circuit do not fit.
             CircuitError: the circuit cannot be simulated; the message names the offender.
         """
         if not isinstance(circuit, QuantumCircuit):
@@ -342,19 +334,19 @@ class ExactQNN(EstimatorQNN):
         self._exact_engine()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the engine, which is found again."""
+        """Leave out the engine, which holds addresses of this process."""
         return self.__dict__ | {"_engine": None}
 
     def _exact_engine(self) -> Engine:
-        """Return the engine of this circuit; describing the circuit again at every call would only find the same one."""
+        """Return the engine of this circuit, which is looked up once."""
         if self._engine is None:
             self._engine = engine_for(
-                self._org_circuit, self._input_params, self._weight_params, [_pauli_sum(o) for o in self._observables]
+                self._org_circuit, self._input_params, self._weight_params, [to_pauli_sum(o) for o in self._observables]
             )
         return self._engine
 
     def _angles(self, input_data: np.ndarray | None, weights: np.ndarray | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return inputs (B, Q) and weights (K,); what is missing must have no parameters."""
+        """Return inputs (B, Q) and weights (K,); None stands for no parameters."""
         for values, count, name in ((input_data, self.num_inputs, "inputs"), (weights, self.num_weights, "weights")):
             if values is None and count:
                 raise UsageError(f"the circuit has {count} {name}, and none are given")
@@ -395,14 +387,3 @@ class ExactQNN(EstimatorQNN):
         if not self._input_gradients:
             return None, weight_grad
         return torch.cat(by_inputs).numpy().reshape(*shape, self.num_inputs), weight_grad
-
-
-def _pauli_sum(observable: BaseOperator) -> SparsePauliOp:
-    if isinstance(observable, SparsePauliOp):
-        return observable
-    try:
-        return SparsePauliOp.from_operator(observable) if hasattr(observable, "data") else SparsePauliOp(observable)
-    except Exception:
-        raise UsageError(
-            f"an observable is of type {type(observable).__name__}: a SparsePauliOp or an operator is needed"
-        ) from None

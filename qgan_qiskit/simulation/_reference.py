@@ -1,6 +1,6 @@
-"""A slow, readable classical baseline of the engine: one image, one instance, one gate at a time, in NumPy.
+"""A slow, readable reference of the engines: one image, one instance, one gate at a time, in NumPy.
 
-Read it to see what the engine computes; the tests compare the two, which share :func:`.lowering.lower` and nothing else.
+Read it to see what the engines compute; the tests compare them, and they share :func:`qgan_qiskit.simulation.ir.lower` only.
 ``lower`` drops global phases, so a state is the circuit's up to a factor of modulus one, which no expectation shows.
 
 A state of n qubits is a tensor of shape ``(2,) * n``, complex128, with qubit 0 on the last axis, as in Qiskit's labels.

@@ -1,25 +1,24 @@
-"""QuantumCircuit -> a flat list of three kinds of operation that the engine knows.
+"""The intermediate representation of a circuit: a flat list of three kinds of operation, and its stages.
 
-Every gate becomes one-qubit rotations (about x, y or z, by an angle that is affine in the parameters or in one that stands
-for an expression of them, see ``expressions``), fixed one-qubit matrices, and *monomial*
-gates: fixed gates whose matrix has one non-zero entry per row, such as CX, CZ, SWAP or CCX. Whatever is none of these is
-replaced by its Qiskit definition until it is. Global phases are dropped: no expectation depends on them.
+Every gate becomes rotations of one qubit (about x, y or z, by an angle that is affine in the parameters or in one that stands
+for an expression of them), fixed one-qubit matrices, and *monomial* gates: constant gates with one non-zero entry per row,
+such as CX, CZ, SWAP or CCX. Whatever is none of these is replaced by its Qiskit definition until it is. Global phases are
+dropped: no expectation depends on them. A ``PauliEvolutionGate`` is the exact exponential, as in Qiskit's
+``StatevectorEstimator``: its synthesis if its terms commute, its matrix if they do not and its time is a number.
 
-A ``PauliEvolutionGate`` is the exact exponential, as in Qiskit's ``StatevectorEstimator``: its synthesis is used where its terms
-commute, its matrix where they do not and its time is a number.
-
-Operations -> stages: in each stage first one-qubit gates on any qubits, then one monomial map of the whole register.
+A stage is one-qubit gates on any qubits, then one monomial map of the whole register.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction, Parameter, ParameterExpression, QuantumCircuit
 from qiskit.circuit import Operation as CircuitOperation
 from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate
+from scipy.sparse import csr_array
 
 from qgan_qiskit.circuits.gate_definitions import (
     definition_of,
@@ -31,10 +30,10 @@ from qgan_qiskit.circuits.gate_definitions import (
 from qgan_qiskit.circuits.parameter_expressions import Expression, angle_form
 from qgan_qiskit.errors import CircuitError
 
-# A monomial gate on more qubits than this is decomposed instead of being looked at as a matrix.
+# A gate on more qubits than this is decomposed, even if its matrix is monomial.
 _MAX_MONOMIAL_QUBITS = 6
 _REFUSED = {
-    "measure": "remove measurements: the observables say what is measured",
+    "measure": "remove measurements: the observables define what is measured",
     "reset": "a reset is not unitary; start from a fresh qubit instead",
     "initialize": "use gates instead of initialize, which resets its qubits",
 }
@@ -75,7 +74,7 @@ def lower(circuit: QuantumCircuit, expressions: dict[Parameter, Expression] | No
 
     Args:
         circuit: any unitary circuit.
-        expressions: gets the angles that are not affine, by the parameters that stand for them in the rotations.
+        expressions: filled with the angles that are not affine, by the parameters that stand for them in the rotations.
 
     Raises:
         CircuitError: names the first instruction or angle that cannot be simulated, and why.
@@ -101,7 +100,6 @@ def _lower_instruction(
     if isinstance(gate, ControlFlowOp) or gate.num_clbits:
         raise CircuitError(f"cannot simulate '{gate.name}' {place}: classical control is not supported")
     if isinstance(gate, Barrier | Delay):
-        # An ideal qubit does nothing while it waits.
         return
     rotations = _rotations(gate)
     if rotations is not None:
@@ -126,7 +124,7 @@ def _lower_instruction(
 
 
 def _definition(gate: Instruction, place: str) -> QuantumCircuit | None:
-    """Return what a gate is made of; of an evolution whose terms do not commute, what its matrix is made of."""
+    """Return the definition of a gate; for an evolution whose terms do not commute, that of its matrix."""
     if not isinstance(gate, PauliEvolutionGate) or terms_commute(gate):
         return definition_of(gate, place)
     if free_angles(gate) or gate.num_qubits > _MAX_MONOMIAL_QUBITS:
@@ -138,7 +136,7 @@ def _definition(gate: Instruction, place: str) -> QuantumCircuit | None:
 
 
 def _rotations(gate: Instruction) -> list[tuple[str, ParameterExpression | float]] | None:
-    """Return axes and angles of a standard gate that is made of rotations of one qubit, in order, or None."""
+    """Return axes and angles of a standard gate that is a product of rotations of one qubit, in order, or None."""
     if not is_standard(gate):
         return None
     match gate.name, gate.params:
@@ -156,10 +154,10 @@ def _rotations(gate: Instruction) -> list[tuple[str, ParameterExpression | float
 
 
 def constant_matrix(gate: Instruction) -> np.ndarray | None:
-    """Return the matrix by which a gate is simulated, without rounding dust, or None where its definition counts.
+    """Return the matrix by which a gate is simulated, with tiny entries set to 0, or None if its definition is used.
 
-    It counts for gates with free parameters, without a matrix, on several qubits and not monomial, and for evolutions, whose
-    matrix is not what is synthesized.
+    That is for gates with free parameters or without a matrix, for those on several qubits that are not monomial, and for
+    evolutions, whose synthesis may differ from their matrix.
     """
     has_parameters = any(angle.parameters for angle in free_angles(gate))
     if has_parameters or gate.num_qubits > _MAX_MONOMIAL_QUBITS or isinstance(gate, PauliEvolutionGate):
@@ -184,7 +182,7 @@ class Stage:
 def schedule(operations: Iterable[Operation], num_qubits: int) -> list[Stage]:
     """Put every operation into the earliest stage that keeps the order on each of its qubits.
 
-    Two rotations about the same axis that meet on a qubit become one: RY(x) then RY(theta) is RY(x + theta).
+    Adjacent rotations about the same axis are merged: RY(x) then RY(theta) is RY(x + theta).
     """
     stages: list[Stage] = [Stage()]
     # For each qubit: the stage of its last operation, and whether that was a monomial.
@@ -202,12 +200,12 @@ def schedule(operations: Iterable[Operation], num_qubits: int) -> list[Stage]:
             position[q], entangled[q] = position[q] + 1, False
             if position[q] == len(stages):
                 stages.append(Stage())
-        append(stages[position[q]].slots.setdefault(q, []), operation)
+        append_gate(stages[position[q]].slots.setdefault(q, []), operation)
     return stages
 
 
-def append(slot: list[Rotation | Fixed], operation: Rotation | Fixed) -> None:
-    """Append a gate to those of a qubit; a rotation about the axis of the last one is added to it."""
+def append_gate(slot: list[Rotation | Fixed], operation: Rotation | Fixed) -> None:
+    """Append a gate to those of a qubit; a rotation about the same axis as the last gate is merged into it."""
     last = slot[-1] if slot else None
     if isinstance(last, Rotation) and isinstance(operation, Rotation) and last.axis == operation.axis:
         coefficients = dict(last.coefficients)
@@ -249,3 +247,26 @@ def source_index(gate: Monomial, local: np.ndarray) -> np.ndarray:
     for bit, qubit in enumerate(gate.qubits):
         source ^= ((moved >> bit) & 1) << qubit
     return source
+
+
+def check_known_parameters(rotation: Rotation, inputs: Container[Parameter], weights: Container[Parameter]) -> None:
+    """Check that every parameter of a rotation is an input or a weight.
+
+    Raises:
+        CircuitError: one is neither; the message names it.
+    """
+    for parameter in rotation.coefficients:
+        if parameter not in inputs and parameter not in weights:
+            raise CircuitError(f"parameter '{parameter.name}' is neither an input nor a weight")
+
+
+def coefficient_matrix(rotations: Sequence[Rotation], columns: Mapping[Parameter, int]) -> csr_array:
+    """Return the coefficients of some parameters in every angle, shape (rotations, parameters), sparse."""
+    entries = [
+        (row, columns[parameter], value)
+        for row, rotation in enumerate(rotations)
+        for parameter, value in rotation.coefficients.items()
+        if parameter in columns and value
+    ]
+    rows, places, values = np.array(entries, dtype=float).reshape(-1, 3).T
+    return csr_array((values, (rows.astype(int), places.astype(int))), shape=(len(rotations), len(columns)))

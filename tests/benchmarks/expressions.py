@@ -16,8 +16,7 @@ from qiskit.quantum_info import SparsePauliOp
 from timing import beside, first_call, measure
 
 from qgan_qiskit.circuits.parameter_expressions import Expression, angle_form
-from qgan_qiskit.simulation.engine_cache import engine_for
-from qgan_qiskit.simulation.parameter_columns import Columns
+from qgan_qiskit.simulation.engine_cache import ExpressionColumns, engine_for
 
 TARGET_RATIO = 3
 
@@ -42,7 +41,7 @@ def _ways(qubits: int, batch: int) -> dict[str, dict[str, float]]:
     values = np.random.default_rng(0).random((batch, len(parameters)))
 
     def ours():
-        columns = Columns([cast(Expression, angle_form(angle)) for angle in angles], parameters)
+        columns = ExpressionColumns([cast(Expression, angle_form(angle)) for angle in angles], parameters)
         return lambda: _backward(columns)
 
     def _backward(function):

@@ -114,7 +114,7 @@ def main(seed, calls):
             for qubits, count, encoding in ((2, 1, "ry"), (3, 2, "ry"), (3, 2, "ry_rx"))
             for execution in ("fused", "connectors")
         ]
-        for engine in ("native", "portable")
+        for engine in ("llvm", "torch")
     }
     refused = sum(call(rng, modules_of) for _ in range(calls))
     assert 0 < refused < calls

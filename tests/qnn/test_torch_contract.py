@@ -23,7 +23,7 @@ from qgan_qiskit.qnn import ExactQNN, SubGenerators
 from qgan_qiskit.simulation import engine_cache as cache
 
 FUZZ = Path(__file__).with_name("fuzz_calls.py")
-ENGINES = ("native", "portable")
+ENGINES = ("llvm", "torch")
 EXECUTIONS = ("fused", "connectors")
 
 

@@ -7,10 +7,22 @@ import warnings
 from functools import cache
 
 import numpy as np
+import torch
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import Statevector
 from qiskit.transpiler import generate_preset_pass_manager
+
+
+def engine_values(engine, x_BPQ, w_PK):
+    """Expectations (B, P, O) of one of our engines."""
+    with torch.no_grad():
+        return engine.expectations(*(torch.tensor(angles, dtype=engine.dtype) for angles in (x_BPQ, w_PK))).numpy()
+
+
+def assert_close(found, expected, tolerance):
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
 
 
 def statevector_values(circuit, inputs, weights, observables, x_BPQ, w_PK):

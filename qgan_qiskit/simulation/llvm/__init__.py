@@ -1,6 +1,6 @@
 """The fast engine: kernels written for a circuit's gates and compiled for the processor at hand.
 
-Nothing here is imported before it is needed, so that the package works where the compiler does not.
+llvmlite is imported when the engine is first used, so that the package works without it.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def kind() -> str:
-    """Return ``native``, or ``portable`` with a warning where kernels cannot be compiled and run."""
+def is_available() -> bool:
+    """Return whether kernels can be compiled and run here; warn if not."""
     try:
-        from qgan_qiskit.simulation.llvm.interpreter import runner
+        from qgan_qiskit.simulation.llvm.interpreter import interpreter
 
-        runner()
+        interpreter()
     except (ImportError, OSError, RuntimeError) as error:
         warnings.warn(
             f"circuits are simulated in plain torch, which is slower: kernels cannot be compiled here ({error}); "
             "pip install llvmlite",
             stacklevel=2,
         )
-        return "portable"
-    return "native"
+        return False
+    return True
 
 
-def compiled_engine(
+def make_engine(
     circuit: QuantumCircuit,
     inputs: Sequence[Parameter],
     weights: Sequence[Parameter],

@@ -1,12 +1,11 @@
-"""Dealing rotations out to windows: sets of places that are worked on together.
+"""Cache and register blocking: which rotations are done on a set of rows before these are written back.
 
-A kernel holds in registers the rows of places that differ by exclusive ors of three or four flips: a window. It can do every
-rotation whose own flip is among them. Which rotations that are is not a matter of stages: after CX gates the flips of later
-stages are sums of flips of earlier ones, and only rotations that do not commute have to keep their order. So a window of
-three qubits in a CX ladder takes three rotations of one stage, two of the next, and one of the one after that, before its
-rows are written back.
+A kernel holds in registers the rows of one coset of a subspace of addresses, ``base ^ span(x_1 .. x_d)``. There it can do
+every rotation whose x_mask lies in the subspace. Layers of the circuit do not matter: only rotations that do not commute have
+to keep their order. In a CX ladder the x_masks of a layer are sums of x_masks of the layer before, so a block of three
+dimensions takes three rotations of one layer, two of the next and one of the one after.
 
-Windows are nested: one as large as the first-level cache holds those that are as large as the registers.
+Blocks are nested: those of the size of a cache are partitioned again into blocks of the size of the registers.
 """
 
 from __future__ import annotations
@@ -15,127 +14,138 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qgan_qiskit.simulation.llvm.clifford_frame import parity
-from qgan_qiskit.simulation.llvm.program import Gate
+from qgan_qiskit.simulation.llvm.program import PauliRotation
 
-# How many rotations are left behind at most while later ones are looked at.
-_MOST_BEHIND = 64
-# How many windows are tried for each one taken; circuits of more rotations than the second number take the first one.
-_TRIED, _MOST_TRIED = 48, 512
+# While a block is filled, at most so many rotations are postponed.
+_MAX_POSTPONED = 64
+# So many candidates are compared for each block; circuits of more rotations than the second number take the first one.
+_MAX_CANDIDATES, _MAX_SEARCHED_ROTATIONS = 48, 512
 
 
-class Span:
-    """All exclusive ors of some vectors of bits."""
+class Subspace:
+    """A subspace of the bit vectors over GF(2), with the basis it was built from.
+
+    Attributes:
+        basis: linearly independent vectors, as bit masks, in the order in which they were added.
+    """
 
     def __init__(self, vectors: Sequence[int] = ()) -> None:
-        """Begin with some vectors, dropping those that others span."""
+        """Span some vectors; those that depend on earlier ones are left out of the basis."""
         self.basis: list[int] = []
         self._reduced: list[int] = []
         for vector in vectors:
             self.add(vector)
 
-    def rest(self, vector: int) -> int:
-        """Return what is left of a vector after taking out what is spanned; 0 if all is."""
+    def reduce(self, vector: int) -> int:
+        """Return a vector modulo the subspace: 0 if it is a member."""
         for reduced in self._reduced:
             vector = min(vector, vector ^ reduced)
         return vector
 
     def add(self, vector: int) -> bool:
-        """Span one vector more; return whether it was not spanned already."""
-        rest = self.rest(vector)
-        if not rest:
+        """Extend the subspace by a vector; return whether its dimension grew."""
+        remainder = self.reduce(vector)
+        if not remainder:
             return False
         self.basis.append(vector)
-        self._reduced = sorted([*self._reduced, rest], reverse=True)
+        self._reduced = sorted([*self._reduced, remainder], reverse=True)
         return True
 
     def coordinates(self, vector: int) -> int:
-        """Return which vectors of the basis make up a spanned one, as a mask."""
-        # Small: spans of registers have 4 dimensions at most.
-        total = [0]
+        """Return which basis vectors sum to a member, as a bit mask. Made for few dimensions: it lists all members."""
+        members = [0]
         for base in self.basis:
-            total += [t ^ base for t in total]
-        return total.index(vector)
+            members += [member ^ base for member in members]
+        return members.index(vector)
 
     def complement(self, vectors: Sequence[int]) -> list[int]:
-        """Return those of some vectors that, added one after the other, make this span larger."""
-        larger = Span(self.basis)
+        """Return those of some vectors that, added one after the other, extend this subspace."""
+        larger = Subspace(self.basis)
         return [vector for vector in vectors if larger.add(vector)]
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
-    """Rotations to be done on the places of one span after the other.
+class Block:
+    """Rotations that are done together on each coset of a subspace.
 
     Attributes:
-        span: the flips within it.
-        leading: rotations that made the span larger, one per dimension.
-        gates: all rotations, in an order in which they may be done.
+        subspace: spanned by the x_masks of the rotations.
+        leading: the rotations whose x_masks are its basis.
+        rotations: all rotations, in an order in which they may be done.
     """
 
-    span: Span
-    leading: tuple[Gate, ...]
-    gates: tuple[Gate, ...]
+    subspace: Subspace
+    leading: tuple[PauliRotation, ...]
+    rotations: tuple[PauliRotation, ...]
 
 
-def deal(gates: Sequence[Gate], dimensions: int) -> list[Window]:
-    """Deal rotations, given in circuit order (or in reverse of it), out to windows of at most ``dimensions`` flips."""
-    windows = []
-    pending = list(gates)
+def partition_gates(rotations: Sequence[PauliRotation], dimensions: int) -> list[Block]:
+    """Partition rotations, given in circuit order or its reverse, into blocks of at most ``dimensions`` dimensions.
+
+    Greedy: for each block some subspaces are tried, and the one that takes most rotations wins.
+    """
+    blocks = []
+    pending = list(rotations)
     while pending:
-        window, behind = _window(pending, dimensions, Span())
-        if behind and len(gates) <= _MOST_TRIED:
-            # The flips of any run of rotations may make a window; the one that takes most rotations is taken.
-            for first in range(min(_TRIED, len(pending) - dimensions + 1)):
-                run = Span([gate.pairs.flip for gate in pending[first : first + dimensions]])
-                other, other_behind = _window(pending, dimensions, run)
-                if len(other.gates) > len(window.gates):
-                    window, behind = other, other_behind
-        windows.append(window)
-        pending = behind
-    return windows
+        block, postponed = _fill_block(pending, dimensions, Subspace())
+        if postponed and len(rotations) <= _MAX_SEARCHED_ROTATIONS:
+            for first in range(min(_MAX_CANDIDATES, len(pending) - dimensions + 1)):
+                candidate = Subspace([rotation.pauli.x_mask for rotation in pending[first : first + dimensions]])
+                other, other_postponed = _fill_block(pending, dimensions, candidate)
+                if len(other.rotations) > len(block.rotations):
+                    block, postponed = other, other_postponed
+        blocks.append(block)
+        pending = postponed
+    return blocks
 
 
-def _window(pending: Sequence[Gate], dimensions: int, span: Span) -> tuple[Window, list[Gate]]:
-    """Collect a window from the front, given some of its flips; return it and what is left."""
-    led = Span()
-    leading: list[Gate] = []
-    taken: list[Gate] = []
-    behind: list[Gate] = []
-    for number, gate in enumerate(pending):
-        if len(behind) >= _MOST_BEHIND:
-            behind += pending[number:]
+def _fill_block(
+    pending: Sequence[PauliRotation], dimensions: int, subspace: Subspace
+) -> tuple[Block, list[PauliRotation]]:
+    """Take all rotations that fit, starting from a subspace and extending it; return the block and what is postponed."""
+    used = Subspace()
+    leading: list[PauliRotation] = []
+    taken: list[PauliRotation] = []
+    postponed: list[PauliRotation] = []
+    for number, rotation in enumerate(pending):
+        if len(postponed) >= _MAX_POSTPONED:
+            postponed += pending[number:]
             break
-        fits = not span.rest(gate.pairs.flip) or len(span.basis) < dimensions
-        if not fits or not all(gate.pairs.commutes(other.pairs) for other in behind):
-            behind.append(gate)
+        x_mask = rotation.pauli.x_mask
+        fits = not subspace.reduce(x_mask) or len(subspace.basis) < dimensions
+        if not fits or not all(rotation.pauli.commutes(other.pauli) for other in postponed):
+            postponed.append(rotation)
             continue
-        span.add(gate.pairs.flip)
-        if led.add(gate.pairs.flip):
-            leading.append(gate)
-        taken.append(gate)
-    # Flips that no rotation uses are dropped.
-    return Window(led, tuple(leading), tuple(taken)), behind
+        subspace.add(x_mask)
+        if used.add(x_mask):
+            leading.append(rotation)
+        taken.append(rotation)
+    return Block(used, tuple(leading), tuple(taken)), postponed
 
 
-def steady(vectors: Sequence[int], window: Window) -> list[int]:
-    """Change vectors by flips of a window such that they do not exchange a and b in the pairs of its leading rotations."""
-    masks = [gate.pairs.mask for gate in window.leading]
-    # Which of these parities each flip changes; by Gauss-Jordan elimination some flips that change one each.
-    rows = [(sum(parity(flip & mask) << i for i, mask in enumerate(masks)), flip) for flip in window.span.basis]
-    remedies: list[tuple[int, int]] = []
-    for bit, mask in enumerate(masks):
-        used = len(remedies)
-        pivot = next((r for r in range(used, len(rows)) if rows[r][0] >> bit & 1), None)
+def choose_representatives(vectors: Sequence[int], block: Block) -> list[int]:
+    """Move vectors within their cosets of a block's subspace such that they commute with its leading rotations.
+
+    A vector v does so if ``parity(v & z_mask) == 0``: then stepping by v does not exchange a and b of the rotation's pairs,
+    and its kernel needs no sign. A linear system over GF(2), solved as far as it can be.
+    """
+    z_masks = [rotation.pauli.z_mask for rotation in block.leading]
+    # Gauss-Jordan elimination of (which parities a member of the subspace changes, the member).
+    rows = [(sum(parity(x & z) << i for i, z in enumerate(z_masks)), x) for x in block.subspace.basis]
+    solved: list[int] = []
+    for bit, z_mask in enumerate(z_masks):
+        rank = len(solved)
+        pivot = next((r for r in range(rank, len(rows)) if rows[r][0] >> bit & 1), None)
         if pivot is None:
             continue
-        rows[used], rows[pivot] = rows[pivot], rows[used]
-        changes, flip = rows[used]
-        rows = [(c ^ changes, f ^ flip) if r != used and c >> bit & 1 else (c, f) for r, (c, f) in enumerate(rows)]
-        remedies.append((mask, flip))
-    remedies = [(mask, rows[i][1]) for i, (mask, _) in enumerate(remedies)]
-    result = []
+        rows[rank], rows[pivot] = rows[pivot], rows[rank]
+        changes, x = rows[rank]
+        rows = [(c ^ changes, y ^ x) if r != rank and c >> bit & 1 else (c, y) for r, (c, y) in enumerate(rows)]
+        solved.append(z_mask)
+    corrections = [(z_mask, rows[rank][1]) for rank, z_mask in enumerate(solved)]
+    chosen = []
     for vector in vectors:
-        for flip in [flip for mask, flip in remedies if parity(vector & mask)]:
-            vector ^= flip
-        result.append(vector)
-    return result
+        for x in [x for z_mask, x in corrections if parity(vector & z_mask)]:
+            vector ^= x
+        chosen.append(vector)
+    return chosen

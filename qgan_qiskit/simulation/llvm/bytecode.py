@@ -1,4 +1,15 @@
-"""From a program to the words that the kernels walk, for rows of a given width."""
+"""Assemble a program into the instructions that the interpreter walks, for rows of a given width.
+
+Where things are, in rows of a tile::
+
+    state, cotangent   one row per address p; a loop over cosets steps through offsets p * row_bytes
+    operands           coefficients of rotations | states of the first layer | cotangents of Pauli sums
+    results            Pauli sums (forward), gradients of angles (backward)
+
+Growth by tangents. A rotation by a tangent multiplies the state by 1/cos(angle/2). After a dozen rotations the state is
+multiplied by the product of their cosines (*rescaling*). A gradient that is summed up while the cosines of a set S are pending
+is too large by 1/prod(cos**2 over S), as state and cotangent have both grown: it is multiplied by that (*gradient scale*).
+"""
 
 from __future__ import annotations
 
@@ -7,347 +18,384 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, chain, groupby
 from operator import xor
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from qgan_qiskit.simulation.llvm.blocking import Window, deal, steady
+from qgan_qiskit.simulation.llvm.blocking import Block, choose_representatives, partition_gates
 from qgan_qiskit.simulation.llvm.clifford_frame import parity
-from qgan_qiskit.simulation.llvm.codegen import KernelKey, Node
-from qgan_qiskit.simulation.llvm.diagonal import Factors, Swap
-from qgan_qiskit.simulation.llvm.interpreter import loop
-from qgan_qiskit.simulation.llvm.program import Barrier, Gate, LlvmProgram
-from qgan_qiskit.simulation.llvm.readout import Readout
-from qgan_qiskit.simulation.llvm.rotation import Rotate, Turn
-from qgan_qiskit.simulation.llvm.state_preparation import Start
-from qgan_qiskit.simulation.llvm.target import address, vector_unit
+from qgan_qiskit.simulation.llvm.codegen import Instruction, Kernel
+from qgan_qiskit.simulation.llvm.interpreter import encode_loop
+from qgan_qiskit.simulation.llvm.program import Barrier, LlvmProgram, PauliRotation
+from qgan_qiskit.simulation.llvm.rotation import PlaneRotation, RotationKernel
+from qgan_qiskit.simulation.llvm.state_kernels import PhaseKernel, ProductStateKernel, ReadoutKernel, SwapKernel
+from qgan_qiskit.simulation.llvm.target import kernel_address, vector_unit
 
-# A window, and the windows within it, or None for one that fits into registers.
-_Nest = tuple[Window, Any]
+# A block with the blocks it is partitioned into, or None for one that fits into registers.
+_BlockTree = tuple[Block, Any]
 
-# Bytes of a state's rows in a window of the second and of the first level; backward has as many of the cotangent.
-_CHUNK_BYTES = (1 << 18, 1 << 14)
-# Tangents of so many angles make a state longer before it is scaled back.
-_MOST_UNSCALED = 12
-_START_BITS = 3
+# Bytes of a state's rows in a block for the second- and for the first-level cache; backward has as many of the cotangent.
+_CACHE_BYTES = (1 << 18, 1 << 14)
+# A state is rescaled after rotations by so many tangents.
+_MAX_PENDING_COSINES = 12
+_PRODUCT_STATE_QUBITS = 3
 _READOUT_BITS = 4
 
 
-class Words:
-    """Nodes as one array; their kernels are compiled when it is first asked for."""
+class Code:
+    """A sequence of instructions; their kernels are compiled when :attr:`words` is first read."""
 
-    def __init__(self, *nodes: Node) -> None:
-        """Join lists of words."""
-        self.words: Node = list(chain.from_iterable(nodes))
+    def __init__(self, *instructions: Instruction) -> None:
+        """Join instructions."""
+        self._symbolic: Instruction = list(chain.from_iterable(instructions))
 
     @cached_property
-    def array(self) -> np.ndarray:
-        """The words, int64, with the addresses of kernels."""
-        return np.array([address(w, w.build) if isinstance(w, KernelKey) else w for w in self.words], dtype=np.int64)
+    def words(self) -> np.ndarray:
+        """The instructions as int64, with the addresses of kernels."""
+        addresses = (kernel_address(w, w.build) if isinstance(w, Kernel) else w for w in self._symbolic)
+        return np.array(list(addresses), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """Words for forward and backward.
+class Bytecode:
+    """A program for tiles of a given form, forward and backward, and the layout of its operands.
 
     Attributes:
-        forward: words from |0> to the values of the strings.
-        backward: from the final state and the cotangents of these values to gradients of the angles.
-        again: the same from |0>, for when the final state was not kept.
-        tangents: how rotations are done, see :mod:`qgan_qiskit.simulation.llvm.rotation`.
-        single: whether coefficients are single numbers, the same for all lanes, or else rows.
-        turned: angles that need coefficients (those of the first layer are in the start vectors): in ``reads``, two for each
-            come first,
-        products: then one for each of these sets of angles, the product of their cosines; what states are scaled by,
-        squares: then one for each of these sets, its square; what gradients of first rotations are multiplied by,
-        start_row: at this row the vectors of the qubits at the start begin,
-        start_rows: so many,
-        string_rows: then the cotangents of the strings.
-        moments: with tangents, for each of ``turned``: the angles whose squared cosines multiply its gradient.
+        forward: from |0> to the Pauli sums.
+        backward: from the final state and the cotangents of the Pauli sums to the gradients of the angles.
+        replay: the same from |0>, for a final state that was not kept.
+        tangents: whether rotations are done by tangents, else by shears; see :mod:`qgan_qiskit.simulation.llvm.rotation`.
+        uniform: whether coefficients are single numbers, the same for all lanes, else rows.
+        angles: numbers of the angles that have coefficients. In the operands two for each come first,
+        rescalings: then one for each of these sets of angles, the product of their cosines,
+        squares: then one for each of these sets, the square of that product;
+        first_state_row: in this row the states of the first layer begin,
+        first_state_rows: so many,
+        pauli_rows: then so many cotangents of Pauli sums.
+        gradient_scales: with tangents, for each of ``angles`` the set of angles whose cosines scale its gradient.
         state_rows: rows of a state.
-        tables: memory that the words point to.
+        tables: keeps alive the memory that instructions point to.
     """
 
-    forward: Words
-    backward: Words
-    again: Words
+    forward: Code
+    backward: Code
+    replay: Code
     tangents: bool
-    single: bool
-    turned: tuple[int, ...]
-    products: tuple[tuple[int, ...], ...]
+    uniform: bool
+    angles: tuple[int, ...]
+    rescalings: tuple[tuple[int, ...], ...]
     squares: tuple[tuple[int, ...], ...]
-    moments: tuple[tuple[int, ...], ...]
-    start_row: int
-    start_rows: int
-    string_rows: int
+    gradient_scales: tuple[tuple[int, ...], ...]
+    first_state_row: int
+    first_state_rows: int
+    pauli_rows: int
     state_rows: int
     tables: tuple[np.ndarray, ...]
 
     @property
-    def read_rows(self) -> int:
-        """Rows of all that a tile reads."""
-        return self.start_row + self.start_rows + self.string_rows
+    def operand_rows(self) -> int:
+        """Rows of a tile's operands."""
+        return self.first_state_row + self.first_state_rows + self.pauli_rows
 
 
-def plan(program: LlvmProgram, lanes: int, double: bool, tangents: bool, single: bool) -> Plan:
-    """Write the words of a program.
+def assemble(program: LlvmProgram, lanes: int, double: bool, tangents: bool, uniform: bool) -> Bytecode:
+    """Assemble a program.
 
     Args:
         program: what to do.
         lanes: numbers in a row.
         double: whether they are double precision.
         tangents: whether to rotate by tangents, else by shears.
-        single: whether all lanes of a tile have the same coefficients.
+        uniform: whether all lanes of a tile have the same coefficients.
     """
-    return _Planner(program, lanes, double, tangents, single).plan()
+    return _Assembler(program, lanes, double, tangents, uniform).assemble()
 
 
-def turned_angles(program: LlvmProgram) -> list[int]:
-    """Return the angles that need coefficients: all, but those of first rotations where no qubit has a second at the start."""
-    first = {sequence[0][1] for sequence in program.start.values()}
-    simple = all(len(sequence) <= 1 for sequence in program.start.values())
-    return [angle for angle in range(len(program.offsets)) if not (simple and angle in first)]
+def angles_with_coefficients(program: LlvmProgram) -> list[int]:
+    """Return all angles but initial ones, whose rotations are in the product state.
+
+    If a qubit has several rotations in the first layer these have coefficients, and so do all others.
+    """
+    simple = all(len(rotations) <= 1 for rotations in program.first_layer.values())
+    left_out = program.initial_angles if simple else set()
+    return [angle for angle in range(len(program.offsets)) if angle not in left_out]
+
+
+def counter_steps(vectors: Sequence[int]) -> list[int]:
+    """Return the steps that walk all exclusive ors of some vectors as a binary counter does.
+
+    Step i is the sum of vectors 0 to i, whose bits change together. The last step, after all sums, is 0.
+    """
+    return [*accumulate(vectors, xor), 0]
 
 
 @dataclass
-class _Planner:
-    program: LlvmProgram
-    lanes: int
-    double: bool
+class _CoefficientLayout:
+    """Assigns numbers to coefficients, and says where states grow and are rescaled."""
+
     tangents: bool
-    single: bool
-    products: list[tuple[int, ...]] = field(default_factory=list)
+    angles: list[int]
+    initial: set[int]
+    rescalings: list[tuple[int, ...]] = field(default_factory=list)
     squares: list[tuple[int, ...]] = field(default_factory=list)
-    tables: dict[int, np.ndarray] = field(default_factory=dict)
+    pending_at: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        program = self.program
-        self.row_bytes = self.lanes * (8 if self.double else 4)
-        self.n = program.num_qubits
-        self.planes = 2 if program.complex else 1
-        self.plane = self.row_bytes << self.n
-        # All places, as exclusive ors of these.
-        self.space = [*program.columns, *([1 << self.n] if program.complex else [])]
-        # From |0> backward stops at the first rotation of each qubit: there nothing has to be undone.
-        self.first = {sequence[0][1] for sequence in program.start.values()}
-        self.turned = {angle: number for number, angle in enumerate(turned_angles(program))}
-        self.started = {index for sequence in program.start.values() for _, index in sequence}
-        self.moments: dict[int, tuple[int, ...]] = {}
+        self._row = {angle: number for number, angle in enumerate(self.angles)}
 
-    def plan(self) -> Plan:
-        program = self.program
-        # All scales are known before words point to what comes after them, and all words before the start is placed.
-        dealt_ahead = [self._deal(segment, backward=False) for segment in program.segments]
-        dealt_back = [self._deal(segment, backward=True) for segment in reversed(program.segments)]
-        ahead = [self._segment(*dealt, backward=False) for dealt in dealt_ahead]
-        back = [self._segment(*dealt, backward=True) for dealt in dealt_back]
-        coefficients = 2 * len(self.turned) + len(self.products) + len(self.squares)
-        self.start_row = -(-coefficients // self.lanes) if self.single else coefficients
-        self.string_row = self.start_row + 2 * self.planes * self.n
-        start, backward = self._start(), [self._readouts(backward=True), *back]
-        return Plan(
-            forward=Words(start, *ahead, self._readouts(backward=False)),
-            backward=Words(*backward),
-            again=Words(start, *ahead, *backward),
+    def plan_rescalings(self, blocks: Sequence[Block], backward: bool) -> dict[Block, int]:
+        """Return the blocks after which a state is rescaled, with the number of the factor."""
+        rescaled: dict[Block, int] = {}
+        if not self.tangents:
+            return rescaled
+        pending: list[int] = []
+        for number, block in enumerate(blocks):
+            for rotation in block.rotations:
+                if backward:
+                    self.pending_at[rotation.angle] = tuple(pending)
+                if not (backward and rotation.angle in self.initial):
+                    pending.append(rotation.angle)
+            if pending and (number == len(blocks) - 1 or len(pending) >= _MAX_PENDING_COSINES):
+                rescaled[block] = 2 * len(self.angles) + len(self.rescalings)
+                self.rescalings.append(tuple(pending))
+                pending = []
+        return rescaled
+
+    def coefficient(self, angle: int, backward: bool) -> tuple[int, bool]:
+        """Return the number of an angle's first coefficient, and whether the second one scales the gradient."""
+        if angle in self._row:
+            return 2 * self._row[angle], backward and self.tangents
+        pending = self.pending_at.get(angle, ())
+        if not pending:
+            return 0, False
+        # An initial rotation is not undone: of its two coefficients only the second one is read.
+        if pending not in self.squares:
+            self.squares.append(pending)
+        return 2 * len(self.angles) + len(self.rescalings) + self.squares.index(pending) - 1, True
+
+    @property
+    def count(self) -> int:
+        return 2 * len(self.angles) + len(self.rescalings) + len(self.squares)
+
+
+class _Assembler:
+    """Assembles one program; its methods return instructions."""
+
+    def __init__(self, program: LlvmProgram, lanes: int, double: bool, tangents: bool, uniform: bool) -> None:
+        self.program, self.lanes, self.double = program, lanes, double
+        self.tangents, self.uniform = tangents, uniform
+        self.row_bytes = lanes * (8 if double else 4)
+        self.num_qubits = program.num_qubits
+        self.parts = 2 if program.complex else 1
+        self.imag_offset = self.row_bytes << self.num_qubits
+        # Basis of all addresses.
+        self.space = [*program.gf2_matrix, *([1 << self.num_qubits] if program.complex else [])]
+        self.first_layer = program.first_layer_angles
+        self.initial = program.initial_angles
+        self.layout = _CoefficientLayout(tangents, angles_with_coefficients(program), self.initial)
+        self.tables: dict[int, np.ndarray] = {}
+
+    def assemble(self) -> Bytecode:
+        program, layout = self.program, self.layout
+        # Rescalings are numbered before instructions are written, as squares are numbered after all of them.
+        planned = [self._plan_segment(segment, backward=False) for segment in program.segments]
+        planned_back = [self._plan_segment(segment, backward=True) for segment in reversed(program.segments)]
+        forward = [self._segment(*plan, backward=False) for plan in planned]
+        backward = [self._segment(*plan, backward=True) for plan in planned_back]
+        self.first_state_row = -(-layout.count // self.lanes) if self.uniform else layout.count
+        self.pauli_row = self.first_state_row + 2 * self.parts * self.num_qubits
+        evolution = [self._product_state(), *forward]
+        return_path = [self._readout(backward=True), *backward]
+        return Bytecode(
+            forward=Code(*evolution, self._readout(backward=False)),
+            backward=Code(*return_path),
+            replay=Code(*evolution, *return_path),
             tangents=self.tangents,
-            single=self.single,
-            turned=tuple(self.turned),
-            products=tuple(self.products),
-            squares=tuple(self.squares),
-            moments=tuple(self.moments.get(angle, ()) for angle in self.turned),
-            start_row=self.start_row,
-            start_rows=2 * self.planes * self.n,
-            string_rows=len(program.strings),
-            state_rows=self.planes << self.n,
+            uniform=self.uniform,
+            angles=tuple(layout.angles),
+            rescalings=tuple(layout.rescalings),
+            squares=tuple(layout.squares),
+            gradient_scales=tuple(layout.pending_at.get(angle, ()) for angle in layout.angles),
+            first_state_row=self.first_state_row,
+            first_state_rows=2 * self.parts * self.num_qubits,
+            pauli_rows=len(program.pauli_sums),
+            state_rows=self.parts << self.num_qubits,
             tables=tuple(self.tables.values()),
         )
 
-    def _offsets(self, flips: Sequence[int]) -> list[int]:
+    def _offsets_of_span(self, vectors: Sequence[int]) -> list[int]:
         offsets = [0]
-        for flip in flips:
-            offsets += [offset ^ flip * self.row_bytes for offset in offsets]
+        for vector in vectors:
+            offsets += [offset ^ vector * self.row_bytes for offset in offsets]
         return offsets
 
-    def _steps(self, flips: Sequence[int]) -> list[int]:
-        """Words that walk all exclusive ors of some flips: those of bits 0 to i of a counter change at once."""
-        return [flip * self.row_bytes for flip in accumulate(flips, xor)] + [0]
+    def _steps(self, vectors: Sequence[int]) -> list[int]:
+        return [step * self.row_bytes for step in counter_steps(vectors)]
 
-    def _start(self) -> Node:
-        words: Node = []
-        columns = self.program.columns
-        for low in range(0, self.n, _START_BITS):
-            new = columns[low : low + _START_BITS]
-            kernel = Start(self.lanes, self.double, self.program.complex, len(new), first=low == 0)
-            read = (self.start_row + 2 * self.planes * low) * self.row_bytes
-            words += kernel.node(1 << low, self.plane, read, self._offsets(new), self._steps(columns[:low]))
-        return words
+    def _product_state(self) -> Instruction:
+        """Write the product state of the first layer, a few qubits at a time."""
+        code: Instruction = []
+        columns = self.program.gf2_matrix
+        for low in range(0, self.num_qubits, _PRODUCT_STATE_QUBITS):
+            new = columns[low : low + _PRODUCT_STATE_QUBITS]
+            kernel = ProductStateKernel(self.lanes, self.double, self.program.complex, len(new), first=low == 0)
+            vectors = (self.first_state_row + 2 * self.parts * low) * self.row_bytes
+            code += kernel.encode(
+                1 << low, self.imag_offset, vectors, self._offsets_of_span(new), self._steps(columns[:low])
+            )
+        return code
 
-    def _deal(self, segment: list[Gate] | Barrier, backward: bool) -> tuple[Any, dict[Window, int]]:
-        """Deal the rotations of a segment out to windows, and say where states are scaled."""
+    def _plan_segment(self, segment: list[PauliRotation] | Barrier, backward: bool) -> tuple[Any, dict[Block, int]]:
+        """Partition the rotations of a segment into blocks of blocks, and say where states are rescaled."""
         if isinstance(segment, Barrier):
             return segment, {}
-        # Forward begins with the state after the first rotations, backward ends there.
-        gates = segment[::-1] if backward else [gate for gate in segment if gate.index not in self.started]
-        chunks = [size // self.row_bytes for size in _CHUNK_BYTES]
-        levels = [chunk.bit_length() - 1 for chunk in chunks if chunk.bit_length() <= len(self.space)]
-        levels.append(_registers(backward))
-        key = (id(segment), backward, *levels)
-        if key not in self.program.nests:
-            self.program.nests[key] = _nest(gates, levels)
-        nest = self.program.nests[key]
-        return nest, self._scale(list(_leaves(nest)), backward)
+        # Forward begins with the product state, after the first layer; backward ends at |0>, before it.
+        rotations = segment[::-1] if backward else [r for r in segment if r.angle not in self.first_layer]
+        cache_rows = [size // self.row_bytes for size in _CACHE_BYTES]
+        # A level that is as large as the state is left out.
+        dimensions = [rows.bit_length() - 1 for rows in cache_rows if rows.bit_length() <= len(self.space)]
+        dimensions.append(_register_dimensions(backward))
+        key = (id(segment), backward, *dimensions)
+        if key not in self.program.blockings:
+            self.program.blockings[key] = _partition_nested(rotations, dimensions)
+        blocks = self.program.blockings[key]
+        return blocks, self.layout.plan_rescalings(list(_innermost(blocks)), backward)
 
-    def _segment(self, dealt: Any, scaled: dict[Window, int], backward: bool) -> Node:
-        if not isinstance(dealt, Barrier):
-            return self._write(dealt, self.space, (), backward, scaled)
-        if dealt.swaps is None:
-            return self._factors(dealt, backward)
-        return self._swaps(dealt.swaps, backward)
+    def _segment(self, planned: Any, rescaled: dict[Block, int], backward: bool) -> Instruction:
+        if not isinstance(planned, Barrier):
+            return self._blocks(planned, self.space, (), backward, rescaled)
+        if planned.swaps is None:
+            return self._phases(planned, backward)
+        return self._swaps(planned.swaps, backward)
 
-    def _scale(self, leaves: list[Window], backward: bool) -> dict[Window, int]:
-        """Say where a state that tangents have made longer is scaled back, and by which coefficient."""
-        scaled: dict[Window, int] = {}
-        if not self.tangents:
-            return scaled
-        pending: list[int] = []
-        for number, window in enumerate(leaves):
-            for gate in window.gates:
-                if backward:
-                    self.moments[gate.index] = tuple(pending)
-                if not (backward and gate.index in self.first):
-                    pending.append(gate.index)
-            if pending and (number == len(leaves) - 1 or len(pending) >= _MOST_UNSCALED):
-                scaled[window] = 2 * len(self.turned) + len(self.products)
-                self.products.append(tuple(pending))
-                pending = []
-        return scaled
-
-    def _reads(self, gate: Gate) -> tuple[int, bool]:
-        """Return where the coefficients of a rotation begin, and whether the second one is a factor of its gradient."""
-        if gate.index in self.turned:
-            return 2 * self.turned[gate.index], self.tangents
-        members = self.moments.get(gate.index, ())
-        if not members:
-            return 0, False
-        # Only the second coefficient is read.
-        if members not in self.squares:
-            self.squares.append(members)
-        return 2 * len(self.turned) + len(self.products) + self.squares.index(members) - 1, True
-
-    def _write(
+    def _blocks(
         self,
-        nest: list[_Nest],
+        blocks: list[_BlockTree],
         space: list[int],
         outer: tuple[int, ...],
         backward: bool,
-        scaled: dict[Window, int],
-    ) -> Node:
-        """Write windows, for all places of a space; ``outer`` are the flips of loops around it."""
-        words: Node = []
-        for window, inner in nest:
-            others = steady(window.span.complement(space), window)
+        rescaled: dict[Block, int],
+    ) -> Instruction:
+        """Write loops over the cosets of each block within a space; ``outer`` are the vectors of loops around it."""
+        code: Instruction = []
+        for block, inner in blocks:
+            cosets = choose_representatives(block.subspace.complement(space), block)
             if inner is None:
-                words += self._leaf(window, others, outer, backward, scaled.get(window))
+                code += self._register_block(block, cosets, outer, backward, rescaled.get(block))
             else:
-                body = self._write(inner, window.span.basis, (*outer, *others), backward, scaled)
-                words += loop(1 << len(others), self._steps(others), body)
-        return words
+                body = self._blocks(inner, block.subspace.basis, (*outer, *cosets), backward, rescaled)
+                code += encode_loop(1 << len(cosets), self._steps(cosets), body)
+        return code
 
-    def _leaf(
-        self, window: Window, others: list[int], outer: tuple[int, ...], backward: bool, scale: int | None
-    ) -> Node:
-        span = window.span
-        walked = (*others, *outer)
-        # Rotations whose a and b are exchanged in the same cosets share a word of signs.
-        exchanged = [tuple(parity(gate.pairs.mask & flip) for flip in walked) for gate in window.gates]
-        classes = {
-            pattern: gate.pairs.mask for pattern, gate in zip(exchanged, window.gates, strict=True) if any(pattern)
+    def _register_block(
+        self, block: Block, cosets: list[int], outer: tuple[int, ...], backward: bool, scale: int | None
+    ) -> Instruction:
+        """Write the rotations of a block whose rows fit into registers."""
+        subspace = block.subspace
+        # Which steps between cosets exchange a and b of each rotation; rotations of one pattern share a sign mask.
+        patterns = [
+            tuple(parity(rotation.pauli.z_mask & vector) for vector in (*cosets, *outer))
+            for rotation in block.rotations
+        ]
+        sign_masks = {
+            pattern: rotation.pauli.z_mask
+            for pattern, rotation in zip(patterns, block.rotations, strict=True)
+            if any(pattern)
         }
-        number = {pattern: i for i, pattern in enumerate(classes)}
-        reads = [self._reads(gate) if backward else (2 * self.turned[gate.index], False) for gate in window.gates]
-        turns = tuple(
-            Turn(
-                flip=span.coordinates(gate.pairs.flip),
-                mask=sum(parity(gate.pairs.mask & flip) << i for i, flip in enumerate(span.basis)),
-                sign=number.get(pattern, -1),
-                gradient=backward and gate.varies,
-                undo=backward and gate.index not in self.first,
-                factor=factor,
+        number = {pattern: i for i, pattern in enumerate(sign_masks)}
+        coefficients, plane_rotations = [], []
+        for rotation, pattern in zip(block.rotations, patterns, strict=True):
+            coefficient, scale_gradient = self.layout.coefficient(rotation.angle, backward)
+            coefficients.append(coefficient)
+            z_mask = rotation.pauli.z_mask
+            plane_rotations.append(
+                PlaneRotation(
+                    x_mask=subspace.coordinates(rotation.pauli.x_mask),
+                    z_mask=sum(parity(z_mask & vector) << i for i, vector in enumerate(subspace.basis)),
+                    sign=number.get(pattern, -1),
+                    gradient=backward and rotation.varies,
+                    undo=backward and rotation.angle not in self.initial,
+                    scale_gradient=scale_gradient,
+                )
             )
-            for gate, pattern, (_, factor) in zip(window.gates, exchanged, reads, strict=True)
-        )
-        kernel = Rotate(
-            *(self.lanes, self.double, backward, len(span.basis), len(classes), turns, self.tangents, self.single),
+        kernel = RotationKernel(
+            self.lanes,
+            self.double,
+            backward,
+            dimensions=len(subspace.basis),
+            signs=len(sign_masks),
+            rotations=tuple(plane_rotations),
+            tangents=self.tangents,
+            uniform=self.uniform,
             scaled=scale is not None,
         )
-        return kernel.node(
-            1 << len(others),
-            scale or 0,
-            self._offsets(span.basis),
-            [place for place, _ in reads],
-            [gate.index * self.row_bytes for gate in window.gates],
-            [mask * self.row_bytes for mask in classes.values()],
-            self._steps(others),
+        return kernel.encode(
+            count=1 << len(cosets),
+            scale=scale or 0,
+            offsets=self._offsets_of_span(subspace.basis),
+            coefficients=coefficients,
+            gradients=[rotation.angle * self.row_bytes for rotation in block.rotations],
+            sign_masks=[mask * self.row_bytes for mask in sign_masks.values()],
+            steps=self._steps(cosets),
         )
 
-    def _factors(self, barrier: Barrier, backward: bool) -> Node:
-        factors = barrier.factors
-        assert factors is not None
-        if id(factors) not in self.tables:
-            values = np.stack([factors.real, factors.imag], axis=-1) if self.program.complex else factors.real
-            self.tables[id(factors)] = np.ascontiguousarray(values, dtype=np.float64 if self.double else np.float32)
-        kernel = Factors(self.lanes, self.double, backward, self.program.complex)
-        table = int(self.tables[id(factors)].ctypes.data)
-        return kernel.node(1 << self.n, table, self.plane, self._steps([1 << bit for bit in range(self.n)]))
+    def _phases(self, barrier: Barrier, backward: bool) -> Instruction:
+        phases = cast(np.ndarray, barrier.phases)
+        if id(phases) not in self.tables:
+            values = np.stack([phases.real, phases.imag], axis=-1) if self.program.complex else phases.real
+            self.tables[id(phases)] = np.ascontiguousarray(values, dtype=np.float64 if self.double else np.float32)
+        kernel = PhaseKernel(self.lanes, self.double, backward, self.program.complex)
+        table = int(self.tables[id(phases)].ctypes.data)
+        steps = self._steps([1 << bit for bit in range(self.num_qubits)])
+        return kernel.encode(1 << self.num_qubits, table, self.imag_offset, steps)
 
-    def _swaps(self, swaps: np.ndarray, backward: bool) -> Node:
+    def _swaps(self, swaps: np.ndarray, backward: bool) -> Instruction:
         pairs = swaps * self.row_bytes
         if self.program.complex:
-            pairs = np.concatenate([pairs, pairs ^ self.plane])
+            pairs = np.concatenate([pairs, pairs ^ self.imag_offset])
         pairs = np.ascontiguousarray(pairs[::-1] if backward else pairs)
         self.tables[id(pairs)] = pairs
-        return Swap(self.lanes, self.double, backward).node(len(pairs), int(pairs.ctypes.data))
+        return SwapKernel(self.lanes, self.double, backward).encode(len(pairs), int(pairs.ctypes.data))
 
-    def _readouts(self, backward: bool) -> Node:
-        """Read the strings, in the order of places."""
-        bits = min(_READOUT_BITS, self.n)
-        count = 1 << (self.n - bits)
-        words: Node = []
-        row = self.string_row if backward else 0
-        runs = groupby(self.program.strings, key=lambda string: (string.flip, string.part))
-        for number, ((flip, part), run) in enumerate(runs):
-            strings = list(run)
-            kernel = Readout(
-                self.lanes, self.double, backward, bits, self.program.complex, part, add=backward and number > 0
+    def _readout(self, backward: bool) -> Instruction:
+        """Read the Pauli sums, or write their gradient by the state, in the order of addresses."""
+        bits = min(_READOUT_BITS, self.num_qubits)
+        code: Instruction = []
+        row = self.pauli_row if backward else 0
+        groups = groupby(self.program.pauli_sums, key=lambda pauli_sum: (pauli_sum.x_mask, pauli_sum.part))
+        for number, ((x_mask, part), group) in enumerate(groups):
+            z_masks = [(pauli_sum.z_mask & ((1 << bits) - 1), pauli_sum.z_mask >> bits) for pauli_sum in group]
+            add = backward and number > 0
+            kernel = ReadoutKernel(self.lanes, self.double, backward, bits, self.program.complex, part, add)
+            code += kernel.encode(
+                count=1 << (self.num_qubits - bits),
+                z_masks=z_masks,
+                row=row * self.row_bytes,
+                x_mask=x_mask * self.row_bytes,
+                imag_bit=self.imag_offset,
+                offsets=[address * self.row_bytes for address in range(1 << bits)],
+                steps=self._steps([1 << bit for bit in range(bits, self.num_qubits)]),
             )
-            words += kernel.node(
-                count,
-                [(string.mask & ((1 << bits) - 1), string.mask >> bits) for string in strings],
-                row * self.row_bytes,
-                flip * self.row_bytes,
-                self.plane,
-                [place * self.row_bytes for place in range(1 << bits)],
-                [((2 << bit) - 1) * self.row_bytes << bits for bit in range(self.n - bits)] + [0],
-            )
-            row += len(strings)
-        return words
+            row += len(z_masks)
+        return code
 
 
-def _registers(backward: bool) -> int:
-    """Return how many flips a kernel can hold in registers: of one state, or of a state and a cotangent."""
-    flips = 3 if backward else 4
-    return flips if vector_unit().registers >= 32 else flips - 1
+def _register_dimensions(backward: bool) -> int:
+    """Return the dimensions of a block whose rows fit into registers: of one state, or of a state and a cotangent."""
+    dimensions = 3 if backward else 4
+    return dimensions if vector_unit().registers >= 32 else dimensions - 1
 
 
-def _nest(gates: Sequence[Gate], levels: list[int]) -> list[_Nest]:
-    """Deal gates out to windows of the first level, and what these hold to windows of the next, and so on."""
-    level, *deeper = levels
-    return [(window, _nest(window.gates, deeper) if deeper else None) for window in deal(gates, level)]
+def _partition_nested(rotations: Sequence[PauliRotation], dimensions: list[int]) -> list[_BlockTree]:
+    """Partition rotations into blocks of the first number of dimensions, each of these into blocks of the next, and so on."""
+    outermost, *inner = dimensions
+    blocks = partition_gates(rotations, outermost)
+    return [(block, _partition_nested(block.rotations, inner) if inner else None) for block in blocks]
 
 
-def _leaves(nest: list[_Nest]) -> Iterator[Window]:
-    for window, inner in nest:
+def _innermost(blocks: list[_BlockTree]) -> Iterator[Block]:
+    for block, inner in blocks:
         if inner is None:
-            yield window
+            yield block
         else:
-            yield from _leaves(inner)
+            yield from _innermost(inner)

@@ -1,18 +1,20 @@
-"""A small vocabulary for writing kernels in LLVM intermediate code.
+"""Write kernels in LLVM intermediate representation.
 
-A state is rows of ``lanes`` numbers, one row per amplitude (two where amplitudes are complex: the real parts of all, then
-the imaginary parts of all); a lane is one image of one sub-generator. A row is one vector register. Rows are addressed by
-their offset in bytes, and sets of rows by exclusive ors of offsets: see :mod:`qgan_qiskit.simulation.llvm.clifford_frame`.
+A state is an array of rows, addressed by bit vectors: row p holds the real part of one amplitude, row ``p ^ imag_bit`` its
+imaginary part (if there are any). A row has ``lanes`` numbers, one vector register; a lane is one image of one sub-generator.
+The rows of one group of lanes are a tile. In instructions an address is a byte offset, ``p * row_bytes``, so that offsets too
+are combined by exclusive or.
 
-All kernels have one signature: ``(state, cotangent, reads, writes, node, base)``. ``reads`` and ``writes`` hold rows that
-belong to a tile: coefficients of rotations, gradients of angles, expectations. ``node`` points to 64-bit words that say what
-to do, the first two being the kernel's own address and the node's length. ``base`` is the offset of the rows to work on.
+All kernels have the signature ``(state, cotangent, operands, results, instruction, base)``. ``operands`` are rows that the
+tile reads (coefficients of rotations, cotangents of expectations), ``results`` rows that it writes (expectations, gradients).
+``instruction`` points to 64-bit words ``[kernel, length, count, ...]``, and ``base`` is the offset of the first row.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -21,24 +23,48 @@ I1, I64 = ir.IntType(1), ir.IntType(64)
 BYTES, WORDS = ir.IntType(8).as_pointer(), I64.as_pointer()
 KERNEL = ir.FunctionType(ir.VoidType(), [BYTES, BYTES, BYTES, BYTES, WORDS, I64])
 Value = Any
-
-
-class KernelKey(ABC):
-    """What a kernel is: a frozen dataclass that can write it."""
-
-    @abstractmethod
-    def build(self, module: ir.Module, name: str) -> None:
-        """Add the kernel to a module under a name."""
-
-
-# Words of a node; the first one stands for its kernel's address, or is 0 (a loop).
-Node = list[Any]
+# 64-bit words. The first one is a Kernel that stands for its address, or 0 for a loop; the second one is their number.
+Instruction = list[Any]
+# Word that holds how many cosets a kernel walks.
+COUNT = 2
 
 _CONTRACT = ("contract",)
 
 
-class Kernel:
-    """One kernel while it is written: its arguments, and the instructions that kernels share."""
+@dataclass(frozen=True)
+class Kernel(ABC):
+    """What a kernel does, as a key: equal keys share machine code.
+
+    Attributes:
+        lanes: numbers in a row.
+        double: whether they are double precision.
+    """
+
+    lanes: int
+    double: bool
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return 8 if self.double else 4
+
+    def assemble(self, count: int, *operands: int) -> Instruction:
+        """Return an instruction for this kernel."""
+        return [self, 3 + len(operands), count, *operands]
+
+    def build(self, module: ir.Module, name: str) -> None:
+        """Add the kernel to a module under a name."""
+        k = KernelBuilder(module, name, self.lanes, self.double)
+        self.emit(k)
+        k.at.ret_void()
+
+    @abstractmethod
+    def emit(self, k: KernelBuilder) -> None:
+        """Write the body."""
+
+
+class KernelBuilder:
+    """One kernel while it is written: its arguments, and the operations that kernels share."""
 
     def __init__(self, module: ir.Module, name: str, lanes: int, double: bool) -> None:
         """Open the function's first block."""
@@ -49,39 +75,51 @@ class Kernel:
         self.row_bytes = lanes * self.itemsize
         self.vector = ir.VectorType(self.scalar, lanes)
         self.function = ir.Function(module, KERNEL, name)
-        self.state, self.cotangent, self.reads, self.writes, self.node, self.base = self.function.args
+        self.state, self.cotangent, self.operands, self.results, self.instruction, self.base = self.function.args
         for pointer in self.function.args[:5]:
             pointer.add_attribute("noalias")
         self.at = ir.IRBuilder(self.function.append_basic_block())
 
     def word(self, index: int | Value) -> Value:
-        """Read a word of the node."""
+        """Read a word of the instruction."""
         index = I64(index) if isinstance(index, int) else index
-        return self.at.load(self.at.gep(self.node, [index]))
+        return self.at.load(self.at.gep(self.instruction, [index]))
+
+    def words(self, first: int, count: int) -> list[Value]:
+        """Read words of the instruction."""
+        return [self.word(first + i) for i in range(count)]
 
     def load(self, pointer: Value, offset: Value) -> Value:
         """Read a row."""
-        row = self.at.load(self._row(pointer, offset))
+        return self.load_row(self._row(pointer, offset))
+
+    def load_row(self, row_pointer: Value) -> Value:
+        """Read the row at a pointer to rows."""
+        row = self.at.load(row_pointer)
         row.align = self.row_bytes
         return row
 
-    def load_one(self, pointer: Value, offset: Value) -> Value:
+    def load_scalar(self, pointer: Value, offset: Value) -> Value:
         """Read one number."""
         return self.at.load(self.at.bitcast(self.at.gep(pointer, [offset]), self.scalar.as_pointer()))
 
     def store(self, row: Value, pointer: Value, offset: Value) -> None:
         """Write a row."""
-        self.at.store(row, self._row(pointer, offset)).align = self.row_bytes
+        self.store_row(row, self._row(pointer, offset))
+
+    def store_row(self, row: Value, row_pointer: Value) -> None:
+        """Write a row to a pointer to rows."""
+        self.at.store(row, row_pointer).align = self.row_bytes
 
     def _row(self, pointer: Value, offset: Value) -> Value:
         return self.at.bitcast(self.at.gep(pointer, [offset]), self.vector.as_pointer())
 
     def constant(self, value: float) -> Value:
-        """Return a row of one number."""
+        """Return a number in all lanes."""
         return ir.Constant(self.vector, [ir.Constant(self.scalar, value)] * self.lanes)
 
     def splat(self, scalar: Value) -> Value:
-        """Copy a number into all lanes."""
+        """Copy a scalar into all lanes."""
         one = self.at.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, ir.IntType(32)(0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [ir.IntType(32)(0)] * self.lanes)
         return self.at.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), mask)
@@ -95,42 +133,39 @@ class Kernel:
         return self.at.fsub(a, b, flags=_CONTRACT)
 
     def mul(self, a: Value, b: Value) -> Value:
-        """Return a * b; together with an :meth:`add` or :meth:`sub` one instruction, where the processor has it."""
+        """Return a * b; with an :meth:`add` or :meth:`sub` of it one fused instruction, where the processor has it."""
         return self.at.fmul(a, b, flags=_CONTRACT)
 
     def parity_sign(self, word: Value) -> Value:
-        """Return +1 or -1 in all lanes: -1 where an odd number of bits of a word is set."""
+        """Return (-1)**(number of set bits of a word) in all lanes."""
         ones = self.at.call(self._intrinsic("llvm.ctpop.i64", [I64]), [word])
-        bits = self.integer.width
-        odd = (
-            self.at.shl(ones, I64(bits - 1))
-            if bits == 64
-            else self.at.shl(self.at.trunc(ones, self.integer), self.integer(31))
-        )
+        if self.integer.width == 64:
+            sign_bit = self.at.shl(ones, I64(63))
+        else:
+            sign_bit = self.at.shl(self.at.trunc(ones, self.integer), self.integer(31))
         one = self.at.bitcast(ir.Constant(self.scalar, 1.0), self.integer)
-        return self.splat(self.at.bitcast(self.at.xor(one, odd), self.scalar))
+        return self.splat(self.at.bitcast(self.at.xor(one, sign_bit), self.scalar))
 
-    def cosets(
+    def for_each_coset(
         self,
-        count: Value,
         first_step: int,
         carried: Sequence[Value],
         body: Callable[[Value, Value, list[Value]], list[Value]],
     ) -> list[Value]:
-        """Walk ``count`` offsets, starting at the kernel's base.
+        """Loop over the offsets of cosets, starting at the kernel's base; word COUNT says how many, at least 1.
 
-        From the j-th to the next, bits 0 to ctz(j + 1) of the number j change; the word ``first_step + ctz(j + 1)`` of the
-        node holds what that means for the offset, to be exclusive-ored.
+        Offset j is the base plus (exclusive or) the vectors of the set bits of j. From j to j + 1 the bits 0 to ctz(j + 1)
+        change, so word ``first_step + ctz(j + 1)`` holds the sum of their vectors (see :func:`counter_steps`).
 
         Args:
-            count: how many offsets, at least 1.
             first_step: index of the first of these words.
-            carried: values that live from one turn to the next.
-            body: takes (offset, number, carried) and returns the next carried values.
+            carried: values that live from one iteration to the next.
+            body: takes (offset, j, carried) and returns the next carried values.
 
         Returns:
-            The carried values after the last turn.
+            The carried values after the last iteration.
         """
+        count = self.word(COUNT)
         before = self.at.block
         loop = self.function.append_basic_block()
         self.at.branch(loop)

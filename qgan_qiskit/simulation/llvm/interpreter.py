@@ -1,12 +1,9 @@
-"""Threads that wait for compiled functions to run.
+"""The compiled interpreter: it walks instructions for every tile of a batch, on several threads.
 
-An executor's futures take as long as some tiles of a small circuit; a queue for the calls and one for the ends does not.
+A loop is an instruction ``[0, length, count, first word of the body, *steps, *body]``, where the steps are those of
+:meth:`~qgan_qiskit.simulation.llvm.codegen.KernelBuilder.for_each_coset`; all others call a kernel.
 
-The compiled function that walks a list of nodes, for every tile of a batch.
-
-A node is a run of 64-bit words. Its second word is its length. Its first is the address of a kernel, or 0 for a loop: then
-word 2 is the number of turns, word 3 where the nodes of its body begin, and the words from 4 on say how the base changes
-from turn to turn (see :meth:`~qgan_qiskit.simulation.native.emit.Kernel.cosets`).
+Threads wait on a queue of their own making: the futures of an executor take as long as some tiles of a small circuit.
 """
 
 from __future__ import annotations
@@ -21,23 +18,24 @@ from typing import Any
 
 from llvmlite import ir
 
-from qgan_qiskit.simulation.llvm.codegen import BYTES, I1, I64, KERNEL, WORDS, Node
-from qgan_qiskit.simulation.llvm.target import address
+from qgan_qiskit.simulation.llvm.codegen import BYTES, COUNT, I1, I64, KERNEL, WORDS, Instruction
+from qgan_qiskit.simulation.llvm.target import kernel_address
 
 _Call = tuple[Callable[..., None], tuple[Any, ...], "SimpleQueue[BaseException | None]"]
 _calls: SimpleQueue[_Call] = SimpleQueue()
-_started = 0
+_num_threads = 0
 _lock = threading.Lock()
 
 
-def run_beside(function: Callable[..., None], arguments: list[tuple[Any, ...]]) -> None:
-    """Call a function once for each tuple of arguments, at the same time: the first in this thread, the others beside it.
-
-    The function should release the interpreter's lock.
-    """
-    ends: SimpleQueue[BaseException | None] = SimpleQueue()
+def run_in_threads(function: Callable[..., None], arguments: list[tuple[Any, ...]]) -> None:
+    """Call a function that releases the GIL for each tuple of arguments at the same time: the first in this thread."""
     first, *others = arguments
-    _start(len(others))
+    if not others:
+        function(*first)
+        return
+    ends: SimpleQueue[BaseException | None] = SimpleQueue()
+    if _num_threads < len(others):
+        _start_threads(len(others))
     for other in others:
         _calls.put((function, other, ends))
     errors: list[BaseException] = []
@@ -46,7 +44,7 @@ def run_beside(function: Callable[..., None], arguments: list[tuple[Any, ...]]) 
     finally:
         waiting = len(others)
         while waiting:
-            # Whatever happens: memory that the others write to must not be given back before they have ended.
+            # Whatever happens: memory that the others write to must not be freed before they have ended.
             try:
                 error = ends.get()
             except KeyboardInterrupt as interrupt:
@@ -58,18 +56,16 @@ def run_beside(function: Callable[..., None], arguments: list[tuple[Any, ...]]) 
         raise errors[0]
 
 
-def _start(count: int) -> None:
+def _start_threads(count: int) -> None:
     """Start threads until there are at least ``count``."""
-    global _started
-    if _started >= count:
-        return
+    global _num_threads
     with _lock:
-        while _started < count:
-            threading.Thread(target=_serve, name=f"simulation-{_started}", daemon=True).start()
-            _started += 1
+        while _num_threads < count:
+            threading.Thread(target=_serve_calls, name=f"simulation-{_num_threads}", daemon=True).start()
+            _num_threads += 1
 
 
-def _serve() -> None:
+def _serve_calls() -> None:
     while True:
         function, arguments, ends = _calls.get()
         error: BaseException | None = None
@@ -81,139 +77,120 @@ def _serve() -> None:
         del function, arguments, ends, error
 
 
-def _forget() -> None:
-    """Forget the threads in a process that was forked: they did not come along."""
-    global _started, _calls, _lock
-    _started, _calls, _lock = 0, SimpleQueue(), threading.Lock()
+def _reset_after_fork() -> None:
+    """Threads do not survive a fork."""
+    global _num_threads, _calls, _lock
+    _num_threads, _calls, _lock = 0, SimpleQueue(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-_WALK = ir.FunctionType(ir.VoidType(), [BYTES, BYTES, BYTES, BYTES, WORDS, I64, I64, I64])
-# state, its stride, cotangent, reads, their stride, writes, their stride, words, how many, counters, tiles, reverse, thread,
-# threads.
-_RUN = ir.FunctionType(
-    ir.VoidType(), [BYTES, I64, BYTES, BYTES, I64, BYTES, I64, WORDS, I64, WORDS, I64, I64, I64, I64]
-)
-
-
-def loop(count: int, steps: list[int], body: Node) -> Node:
-    """Return the words of a loop."""
-    head: Node = [0, 0, count, 4 + len(steps), *steps]
-    head[1] = len(head) + len(body)
-    return head + body
+def encode_loop(count: int, steps: list[int], body: Instruction) -> Instruction:
+    """Return an instruction that runs others ``count`` times, with a base that changes by the steps."""
+    header: Instruction = [0, 4 + len(steps) + len(body), count, 4 + len(steps), *steps]
+    return header + body
 
 
 @functools.cache
-def runner() -> Callable[..., None]:
-    """Return the compiled function ``run``.
+def interpreter() -> Callable[..., None]:
+    """Return the compiled interpreter, which does not hold the GIL.
 
-    Its arguments: state, its stride, cotangent, reads, their stride, writes, their stride, words, how many, counters, tiles,
-    reverse, thread, threads. It walks the words for one tile after the other (the last one first if ``reverse``): those of its
-    own share of the tiles, then what is left of the shares of other threads. Each share has a counter, one 64-bit word that
-    begins at 0. Strides are the bytes from tile to tile; the cotangent is a thread's own. The interpreter's lock is not held
-    meanwhile.
+    Its arguments: state, state stride, cotangent, operands, operand stride, results, result stride, words, number of words,
+    counters, tiles, reverse, thread, threads. A stride is the bytes from tile to tile; the cotangent is the thread's own. Each
+    thread does its share of the tiles (the last one first if ``reverse``), then what is left of the others' shares. The tiles
+    that were begun of each share are counted in ``counters``, 64-bit words that start at 0.
     """
-    signature = ctypes.CFUNCTYPE(
-        None,
-        *(
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_void_p,
-            ctypes.c_int64,
-        ),
-        *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 4),
-    )
-    return signature(address("run", _build))
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    state_to_results = (pointer, number, pointer, pointer, number, pointer, number)
+    signature = ctypes.CFUNCTYPE(None, *state_to_results, pointer, number, pointer, number, number, number, number)
+    return signature(kernel_address("run", _build_run))
 
 
-def _build(module: ir.Module, name: str) -> None:
+def _build_run(module: ir.Module, name: str) -> None:
+    """Loop over the shares, starting with the thread's own, and over the tiles of each."""
     walk = _build_walk(module, f"{name}_walk")
-    run = ir.Function(module, _RUN, name)
-    state, state_stride, cotangent, reads, read_stride, writes, write_stride, *others = run.args
+    arguments = [BYTES, I64, BYTES, BYTES, I64, BYTES, I64, WORDS, I64, WORDS, I64, I64, I64, I64]
+    run = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+    state, state_stride, cotangent, operands, operand_stride, results, result_stride, *others = run.args
     words, count, counters, tiles, reverse, thread, threads = others
     entry = run.append_basic_block()
     at = ir.IRBuilder(entry)
-    share, again, body, next_share, done = (run.append_basic_block() for _ in range(5))
+    share, next_tile, body, next_share, done = (run.append_basic_block() for _ in range(5))
     at.branch(share)
 
     at.position_at_end(share)
-    helped = at.phi(I64)
-    helped.add_incoming(I64(0), entry)
-    whose = at.urem(at.add(thread, helped), threads)
-    counter = at.gep(counters, [whose])
-    first = at.udiv(at.mul(tiles, whose), threads)
-    end = at.udiv(at.mul(tiles, at.add(whose, I64(1))), threads)
-    at.branch(again)
+    visited = at.phi(I64)
+    visited.add_incoming(I64(0), entry)
+    owner = at.urem(at.add(thread, visited), threads)
+    counter = at.gep(counters, [owner])
+    first = at.udiv(at.mul(tiles, owner), threads)
+    end = at.udiv(at.mul(tiles, at.add(owner, I64(1))), threads)
+    at.branch(next_tile)
 
-    at.position_at_end(again)
+    at.position_at_end(next_tile)
     number = at.atomic_rmw("add", counter, I64(1), "monotonic")
     at.cbranch(at.icmp_unsigned("<", number, at.sub(end, first)), body, next_share)
 
     at.position_at_end(body)
-    backwards = at.sub(at.sub(end, I64(1)), number)
-    tile = at.select(at.icmp_unsigned("!=", reverse, I64(0)), backwards, at.add(first, number))
-    places = [
+    from_end = at.sub(at.sub(end, I64(1)), number)
+    tile = at.select(at.icmp_unsigned("!=", reverse, I64(0)), from_end, at.add(first, number))
+    tile_state, tile_operands, tile_results = (
         at.gep(pointer, [at.mul(tile, stride)])
-        for pointer, stride in ((state, state_stride), (reads, read_stride), (writes, write_stride))
-    ]
-    at.call(walk, [places[0], cotangent, places[1], places[2], words, I64(0), count, I64(0)])
-    at.branch(again)
+        for pointer, stride in ((state, state_stride), (operands, operand_stride), (results, result_stride))
+    )
+    at.call(walk, [tile_state, cotangent, tile_operands, tile_results, words, I64(0), count, I64(0)])
+    at.branch(next_tile)
 
     at.position_at_end(next_share)
-    helped_after = at.add(helped, I64(1))
-    helped.add_incoming(helped_after, next_share)
-    at.cbranch(at.icmp_unsigned("<", helped_after, threads), share, done)
+    visited_after = at.add(visited, I64(1))
+    visited.add_incoming(visited_after, next_share)
+    at.cbranch(at.icmp_unsigned("<", visited_after, threads), share, done)
 
     at.position_at_end(done)
     at.ret_void()
 
 
 def _build_walk(module: ir.Module, name: str) -> ir.Function:
-    """Walk the words from one index to another at a base; loops call it again."""
-    walk = ir.Function(module, _WALK, name)
+    """Execute the words from ``begin`` to ``end`` at a base; loops call this function for their body."""
+    arguments = [BYTES, BYTES, BYTES, BYTES, WORDS, I64, I64, I64]
+    walk = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     walk.linkage = "internal"
     *pointers, words, begin, end, base = walk.args
     entry = walk.append_basic_block()
     at = ir.IRBuilder(entry)
-    head, node, leaf, turn, turned, following, done = (walk.append_basic_block() for _ in range(7))
+    head, fetch, call_kernel, iterate, following, done = (walk.append_basic_block() for _ in range(6))
     at.branch(head)
 
     at.position_at_end(head)
     index = at.phi(I64)
     index.add_incoming(begin, entry)
-    at.cbranch(at.icmp_unsigned("<", index, end), node, done)
+    at.cbranch(at.icmp_unsigned("<", index, end), fetch, done)
 
-    at.position_at_end(node)
-    here = at.gep(words, [index])
-    kernel = at.load(here)
-    after = at.add(index, at.load(at.gep(here, [I64(1)])))
-    at.cbranch(at.icmp_unsigned("==", kernel, I64(0)), turn, leaf)
+    at.position_at_end(fetch)
+    instruction = at.gep(words, [index])
+    kernel = at.load(instruction)
+    after = at.add(index, at.load(at.gep(instruction, [I64(1)])))
+    at.cbranch(at.icmp_unsigned("==", kernel, I64(0)), iterate, call_kernel)
 
-    at.position_at_end(leaf)
-    at.call(at.inttoptr(kernel, KERNEL.as_pointer()), [*pointers, here, base])
+    at.position_at_end(call_kernel)
+    at.call(at.inttoptr(kernel, KERNEL.as_pointer()), [*pointers, instruction, base])
     at.branch(following)
 
-    at.position_at_end(turn)
-    number, place = at.phi(I64), at.phi(I64)
-    first = at.add(index, at.load(at.gep(here, [I64(3)])))
-    at.call(walk, [*pointers, words, first, after, place])
+    at.position_at_end(iterate)
+    number, offset = at.phi(I64), at.phi(I64)
+    body = at.add(index, at.load(at.gep(instruction, [I64(3)])))
+    at.call(walk, [*pointers, words, body, after, offset])
     number_after = at.add(number, I64(1))
     cttz = ir.Function(module, ir.FunctionType(I64, [I64, I1]), "llvm.cttz.i64")
-    step = at.load(at.gep(here, [at.add(at.call(cttz, [number_after, I1(1)]), I64(4))]))
-    place_after = at.xor(place, step)
-    for phi, start, value in ((number, I64(0), number_after), (place, base, place_after)):
-        phi.add_incoming(start, node)
-        phi.add_incoming(value, turn)
-    at.cbranch(at.icmp_unsigned("<", number_after, at.load(at.gep(here, [I64(2)]))), turn, turned)
-
-    at.position_at_end(turned)
-    at.branch(following)
+    step = at.load(at.gep(instruction, [at.add(at.call(cttz, [number_after, I1(1)]), I64(4))]))
+    offset_after = at.xor(offset, step)
+    for phi, start, value in ((number, I64(0), number_after), (offset, base, offset_after)):
+        phi.add_incoming(start, fetch)
+        phi.add_incoming(value, iterate)
+    again = at.icmp_unsigned("<", number_after, at.load(at.gep(instruction, [I64(COUNT)])))
+    at.cbranch(again, iterate, following)
 
     at.position_at_end(following)
     index.add_incoming(after, following)

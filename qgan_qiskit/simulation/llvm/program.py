@@ -1,10 +1,12 @@
-"""From scheduled gates to what kernels do: rotations by angles, and register maps.
+"""Compile a circuit and its observables to rotations by Pauli strings, for the kernels of this engine.
 
-Every one-qubit gate becomes rotations; a constant one becomes rotations by constant angles, and a Pauli gate. Pauli gates
-are pushed to the end of their stage, through rotations whose angle they reverse; there they join the register map, where they
-cost nothing. Phases of the whole state are dropped.
+Formulas, in the order of the code:
 
-Compiling a circuit with observables for the kernels: rotations of pairs of places, and what stands between them.
+1. A constant one-qubit gate is a product of rotations, then X or Z, up to its phase. Paulis move to the end of their stage
+   by ``R(angle) P = P R(-angle)`` if P anticommutes with the axis, else ``R(angle) P = P R(angle)``.
+2. Clifford gates and Paulis are absorbed by a :class:`CliffordFrame`, which turns each rotation into one by a Pauli string.
+3. What a frame cannot absorb (the swap of CCX, the phase of CS) becomes a :class:`Barrier` that no rotation crosses.
+4. Observables become signed sums of products of amplitudes. If only probabilities are read, trailing phases are dropped.
 
 Shape letters: G rotations · Q inputs · K weights · O observables · T Pauli strings.
 """
@@ -22,145 +24,84 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.synthesis import OneQubitEulerDecomposer
 from scipy.sparse import csr_array
 
-from qgan_qiskit import memory
+from qgan_qiskit.memory import check_available_memory
 from qgan_qiskit.simulation.ir import (
     Fixed,
     Monomial,
     Rotation,
-    Stage,
-    append,
+    append_gate,
+    check_known_parameters,
+    coefficient_matrix,
     local_index,
     lower,
     schedule,
     source_index,
 )
-from qgan_qiskit.simulation.llvm.clifford_frame import Frame, Pairs
-from qgan_qiskit.simulation.observables import common_basis, diagonalized, pauli_terms
-from qgan_qiskit.simulation.parameter_columns import check_known, coefficients
+from qgan_qiskit.simulation.llvm.clifford_frame import CliffordFrame, PauliString
+from qgan_qiskit.simulation.observables import common_basis_change, diagonalize, pauli_terms
 
 _ZYZ = OneQubitEulerDecomposer("ZYZ")
-_DUST = 1e-14
+_ATOL = 1e-14
 _PAULI_X = (np.array([1, 0]), np.array([1, 1], dtype=complex))
 _PAULI_Z = (np.array([0, 1]), np.array([1, -1], dtype=complex))
 
 
-@dataclass(frozen=True, eq=False)
-class Turns:
-    """A stage: rotations of each qubit in order, then register maps in order."""
-
-    rotations: dict[int, list[Rotation]]
-    monomials: list[Monomial]
-
-
-def turns(stage: Stage) -> Turns:
-    """Rewrite the one-qubit gates of a stage as rotations, and Pauli gates after them."""
-    rotations: dict[int, list[Rotation]] = {}
-    paulis: list[Monomial] = []
-    for qubit, gates in sorted(stage.slots.items()):
-        found, x, z = _slot(qubit, gates)
-        if found:
-            rotations[qubit] = found
-        if x:
-            paulis.append(Monomial((qubit,), *_PAULI_X))
-        if z:
-            paulis.append(Monomial((qubit,), *_PAULI_Z))
-    return Turns(rotations, paulis + stage.monomials)
-
-
-def _slot(qubit: int, gates: Sequence[Rotation | Fixed]) -> tuple[list[Rotation], bool, bool]:
-    """Return rotations, and whether X and Z follow them."""
-    result: list[Rotation | Fixed] = []
-    x = z = False
-    for gate in gates:
-        parts, then_x, then_z = ([gate], False, False) if isinstance(gate, Rotation) else _constant(gate)
-        for part in parts:
-            # R(angle) P = P R(-angle) where the Pauli P anticommutes with the axis.
-            reversed_ = {"x": z, "y": x != z, "z": x}[part.axis]
-            append(result, scaled(part, -1.0) if reversed_ else part)
-        x, z = x != then_x, z != then_z
-    return cast(list[Rotation], result), x, z
-
-
-def _constant(gate: Fixed) -> tuple[list[Rotation], bool, bool]:
-    """Return a constant gate as rotations, then X, then Z, up to its phase."""
-    matrix = gate.matrix / np.sqrt(np.linalg.det(gate.matrix))
-    if abs(matrix[0, 0]) < _DUST or abs(matrix[0, 1]) < _DUST:
-        flips = abs(matrix[0, 0]) < _DUST
-        # Diagonal, or X times diagonal: a Pauli gate if the two entries are equal or opposite.
-        first, second = (matrix[1, 0], matrix[0, 1]) if flips else (matrix[0, 0], matrix[1, 1])
-        ratio = second / first
-        if abs(ratio.imag) < _DUST:
-            # X D with D = diag(1, -1) is Z X up to the phase.
-            return [], bool(flips), bool(ratio.real < 0)
-    largest = matrix.flat[np.abs(matrix).argmax()]
-    real = matrix * (abs(largest) / largest)
-    if np.abs(real.imag).max() < _DUST:
-        cosine, sine = real.real[0, 0], -real.real[0, 1]
-        reflection = np.linalg.det(real.real) < 0
-        # A real matrix of determinant -1 is a rotation about y, then Z.
-        return [Rotation("y", gate.qubit, {}, 2 * math.atan2(sine, cosine))], False, bool(reflection)
-    if (
-        max(abs(real[0, 0] - real[1, 1]), abs(real[0, 1] - real[1, 0]), abs(real[0, 0].imag), abs(real[0, 1].real))
-        < _DUST
-    ):
-        # cos - i sin X: such as SX.
-        return [Rotation("x", gate.qubit, {}, 2 * math.atan2(-real[0, 1].imag, real[0, 0].real))], False, False
-    theta, phi, lam = (float(angle) for angle in _ZYZ.angles(gate.matrix))
-    parts = [("z", lam), ("y", theta), ("z", phi)]
-    return [Rotation(axis, gate.qubit, {}, angle) for axis, angle in parts if abs(angle) > _DUST], False, False
-
-
-def scaled(rotation: Rotation, factor: float) -> Rotation:
-    """Return a rotation by a multiple of the angle."""
-    coefficients = {parameter: factor * value for parameter, value in rotation.coefficients.items()}
-    return Rotation(rotation.axis, rotation.qubit, coefficients, factor * rotation.offset)
-
-
 @dataclass(frozen=True)
-class Gate:
-    """A rotation of pairs of places by angle number ``index``; ``varies`` with inputs or weights, or is constant."""
+class PauliRotation:
+    """A rotation by a Pauli string over addresses.
 
-    pairs: Pairs
-    index: int
+    Attributes:
+        pauli: its generator.
+        angle: number of its angle.
+        varies: whether the angle depends on inputs or weights.
+    """
+
+    pauli: PauliString
+    angle: int
     varies: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Barrier:
-    """What cannot be moved past rotations: factors of all amplitudes, by place, or places to swap, pair by pair."""
+    """An operation that rotations do not cross. One of the two is set.
 
-    factors: np.ndarray | None = None
+    Attributes:
+        phases: factor of every amplitude, by address, shape (2**num_qubits,).
+        swaps: pairs of addresses to exchange, one pair after the other, shape (pairs, 2).
+    """
+
+    phases: np.ndarray | None = None
     swaps: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
-class String:
-    """A Pauli string by places: the sum of (-1)**|place & mask| times a part of conj(psi[place ^ flip]) psi[place].
+class PauliSum:
+    """A Pauli string as a sum over addresses p: of ``(-1)**|p & z_mask|`` times a part of ``conj(psi[p ^ x_mask]) psi[p]``.
 
-    The part is ``probability`` where nothing flips, else ``real`` or ``imaginary``.
+    The part is ``probability`` where x_mask is 0, else ``real`` or ``imaginary``.
     """
 
-    flip: int
-    mask: int
+    x_mask: int
+    z_mask: int
     part: str
 
 
 @dataclass(frozen=True, eq=False)
 class LlvmProgram:
-    """A circuit and its observables, ready for the kernels.
+    """A circuit and its observables, ready for the kernels. ``angles = inputs A + weights B + offsets``, in radians.
 
     Attributes:
         num_qubits: qubits of the register.
         complex: whether amplitudes have imaginary parts.
-        input_coefficients: shape (G, Q), sparse; an angle is this applied to the inputs,
-        weight_coefficients: shape (G, K), sparse, plus this applied to the weights,
-        offsets: shape (G,), plus this, in radians.
-        start: for each qubit that has any, its rotations from |0>, in order: (axis, angle).
-        columns: the frame at the start.
-        segments: rotations, a barrier, rotations, and so on; those of ``start`` come first.
-        strings: what to sum for the Pauli strings.
+        input_coefficients: A transposed, shape (G, Q), sparse.
+        weight_coefficients: B transposed, shape (G, K), sparse.
+        offsets: shape (G,).
+        first_layer: for each qubit that has any, its rotations from |0> in order: (axis, number of the angle).
+        gf2_matrix: the frame's matrix at the start.
+        segments: rotations, a barrier, rotations, and so on; those of the first layer come first.
+        pauli_sums: what is read from the final state.
         combination: shape (O, T): observables as combinations of these sums.
-        nests: how rotations were dealt out to windows, for what it was done for.
+        blockings: cache of how segments were partitioned into blocks.
     """
 
     num_qubits: int
@@ -168,12 +109,22 @@ class LlvmProgram:
     input_coefficients: csr_array
     weight_coefficients: csr_array
     offsets: np.ndarray
-    start: dict[int, list[tuple[str, int]]]
-    columns: tuple[int, ...]
-    segments: tuple[list[Gate] | Barrier, ...]
-    strings: tuple[String, ...]
+    first_layer: dict[int, list[tuple[str, int]]]
+    gf2_matrix: tuple[int, ...]
+    segments: tuple[list[PauliRotation] | Barrier, ...]
+    pauli_sums: tuple[PauliSum, ...]
     combination: np.ndarray
-    nests: dict[tuple[int, ...], Any] = field(default_factory=dict)
+    blockings: dict[tuple[int, ...], Any] = field(default_factory=dict)
+
+    @property
+    def first_layer_angles(self) -> set[int]:
+        """Numbers of all angles of the first layer."""
+        return {angle for rotations in self.first_layer.values() for _, angle in rotations}
+
+    @property
+    def initial_angles(self) -> set[int]:
+        """Numbers of the first angle of each qubit: rotations of |0>, which backward need not undo."""
+        return {rotations[0][1] for rotations in self.first_layer.values()}
 
 
 def compile_llvm(
@@ -185,125 +136,169 @@ def compile_llvm(
     """Compile a circuit whose parameters are split into inputs (per image) and weights (per instance).
 
     Raises:
-        CircuitError: the circuit is not unitary, an angle is not affine, a parameter is in neither list, or an observable
-            does not fit; the message names the offender.
+        CircuitError: the circuit is not unitary, a parameter is in neither list, or an observable does not fit.
     """
     operations = lower(circuit)
-    strings, combination = pauli_terms(observables, circuit.num_qubits)
-    basis = common_basis(observables)
-    if basis is not None:
-        operations += basis
-        strings, combination = pauli_terms(diagonalized(observables), circuit.num_qubits)
+    terms, combination = pauli_terms(observables, circuit.num_qubits)
+    basis_change = common_basis_change(observables)
+    if basis_change is not None:
+        operations += basis_change
+        terms, combination = pauli_terms(diagonalize(observables), circuit.num_qubits)
     compiler = _Compiler(circuit.num_qubits, inputs, weights)
     for number, stage in enumerate(schedule(operations, circuit.num_qubits)):
-        rewritten = turns(stage)
-        compiler.rotate(rewritten.rotations, start=number == 0)
-        for gate in rewritten.monomials:
-            compiler.map(gate)
-    return compiler.program(strings, combination)
+        paulis: list[Monomial] = []
+        for qubit, gates in sorted(stage.slots.items()):
+            rotations, x, z = _to_rotations(gates)
+            compiler.add_rotations(qubit, rotations, first=number == 0)
+            paulis += [Monomial((qubit,), *_PAULI_X)] * x + [Monomial((qubit,), *_PAULI_Z)] * z
+        for monomial in paulis + stage.monomials:
+            compiler.add_monomial(monomial)
+    return compiler.finish(terms, combination)
 
 
-@dataclass
+def _to_rotations(gates: Sequence[Rotation | Fixed]) -> tuple[list[Rotation], bool, bool]:
+    """Rewrite the gates of one qubit as rotations; also return whether X, and then Z, follow them."""
+    result: list[Rotation | Fixed] = []
+    x = z = False
+    for gate in gates:
+        rotations, then_x, then_z = ([gate], False, False) if isinstance(gate, Rotation) else _factor_constant(gate)
+        for rotation in rotations:
+            anticommutes = {"x": z, "y": x != z, "z": x}[rotation.axis]
+            append_gate(result, _scale_angle(rotation, -1.0) if anticommutes else rotation)
+        x, z = x != then_x, z != then_z
+    return cast(list[Rotation], result), x, z
+
+
+def _factor_constant(gate: Fixed) -> tuple[list[Rotation], bool, bool]:
+    """Factor a constant gate into rotations, then X, then Z, up to its phase; with as few rotations as possible."""
+
+    def rotate(axis: str, angle: float) -> Rotation:
+        return Rotation(axis, gate.qubit, {}, angle)
+
+    matrix = gate.matrix / np.sqrt(np.linalg.det(gate.matrix))
+    if abs(matrix[0, 0]) < _ATOL or abs(matrix[0, 1]) < _ATOL:
+        flips = abs(matrix[0, 0]) < _ATOL
+        first, second = (matrix[1, 0], matrix[0, 1]) if flips else (matrix[0, 0], matrix[1, 1])
+        ratio = second / first
+        if abs(ratio.imag) < _ATOL:
+            # A Pauli gate or the identity: X D with D = diag(1, -1) is Z X up to the phase.
+            return [], bool(flips), bool(ratio.real < 0)
+    largest = matrix.flat[np.abs(matrix).argmax()]
+    real = matrix * (abs(largest) / largest)
+    if np.abs(real.imag).max() < _ATOL:
+        # Orthogonal, such as H: RY, then Z if the determinant is -1.
+        angle = 2 * math.atan2(-real.real[0, 1], real.real[0, 0])
+        return [rotate("y", angle)], False, bool(np.linalg.det(real.real) < 0)
+    deviations = (real[0, 0] - real[1, 1], real[0, 1] - real[1, 0], real[0, 0].imag, real[0, 1].real)
+    if max(map(abs, deviations)) < _ATOL:
+        # cos - i sin X, such as SX.
+        return [rotate("x", 2 * math.atan2(-real[0, 1].imag, real[0, 0].real))], False, False
+    theta, phi, lam = (float(angle) for angle in _ZYZ.angles(gate.matrix))
+    factors = [("z", lam), ("y", theta), ("z", phi)]
+    return [rotate(axis, angle) for axis, angle in factors if abs(angle) > _ATOL], False, False
+
+
+def _scale_angle(rotation: Rotation, factor: float) -> Rotation:
+    coefficients = {parameter: factor * value for parameter, value in rotation.coefficients.items()}
+    return Rotation(rotation.axis, rotation.qubit, coefficients, factor * rotation.offset)
+
+
 class _Compiler:
-    """Walks the circuit with its frame."""
+    """Walks the circuit with its frame and collects rotations and barriers."""
 
-    num_qubits: int
-    inputs: Sequence[Parameter]
-    weights: Sequence[Parameter]
-    rotations: list[Rotation] = field(default_factory=list)
-    segments: list[list[Gate] | Barrier] = field(default_factory=lambda: [[]])
-    start: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
-    reverse: list[bool] = field(default_factory=list)
+    def __init__(self, num_qubits: int, inputs: Sequence[Parameter], weights: Sequence[Parameter]) -> None:
+        self.num_qubits = num_qubits
+        self.input_column = {p: i for i, p in enumerate(inputs)}
+        self.weight_column = {p: i for i, p in enumerate(weights)}
+        self.frame = CliffordFrame(num_qubits)
+        self.initial_matrix = tuple(self.frame.gf2_matrix)
+        # Rotations of the circuit, their angles negated where the frame says so.
+        self.rotations: list[Rotation] = []
+        self.segments: list[list[PauliRotation] | Barrier] = [[]]
+        self.first_layer: dict[int, list[tuple[str, int]]] = {}
 
-    def __post_init__(self) -> None:
-        self.frame = Frame(self.num_qubits)
-        self.columns = tuple(self.frame.columns)
-        self.input_column = {p: i for i, p in enumerate(self.inputs)}
-        self.weight_column = {p: i for i, p in enumerate(self.weights)}
+    def add_rotations(self, qubit: int, rotations: Sequence[Rotation], first: bool) -> None:
+        """Add the rotations of one qubit in one stage."""
+        for rotation in rotations:
+            check_known_parameters(rotation, self.input_column, self.weight_column)
+            pauli = self.frame.map_rotation(rotation.axis, qubit)
+            angle = len(self.rotations)
+            self.rotations.append(_scale_angle(rotation, -1.0) if pauli.negated else rotation)
+            self._last_rotations().append(PauliRotation(pauli, angle, any(rotation.coefficients.values())))
+            if first:
+                self.first_layer.setdefault(qubit, []).append((rotation.axis, angle))
 
-    def rotate(self, rotations: dict[int, list[Rotation]], start: bool) -> None:
-        """Add the rotations of a stage."""
-        gates = self.segments[-1]
-        assert isinstance(gates, list)
-        for qubit, found in rotations.items():
-            for rotation in found:
-                check_known(rotation, self.input_column, self.weight_column)
-                pairs = self.frame.rotation(rotation.axis, qubit)
-                index = len(self.rotations)
-                self.rotations.append(rotation)
-                self.reverse.append(pairs.reverse)
-                gates.append(Gate(pairs, index, any(rotation.coefficients.values())))
-                if start:
-                    self.start.setdefault(qubit, []).append((rotation.axis, index))
+    def _last_rotations(self) -> list[PauliRotation]:
+        return cast(list[PauliRotation], self.segments[-1])
 
-    def map(self, gate: Monomial) -> None:
-        """Take a register map into the frame, or put a barrier."""
-        if self.frame.take(gate):
+    def add_monomial(self, gate: Monomial) -> None:
+        """Let the frame absorb a gate; what is left of it (its permutation, its phases, or both) becomes a barrier."""
+        if self.frame.absorb(gate):
             return
-        memory.require(64 << self.num_qubits, f"compiling a circuit of {self.num_qubits} qubits")
+        check_available_memory(64 << self.num_qubits, f"compiling a circuit of {self.num_qubits} qubits")
         local = local_index(gate.qubits, self.num_qubits)
-        bare = Monomial(gate.qubits, gate.source, np.ones(len(gate.source)))
-        if not self.frame.take(bare):
-            signs = self.frame.take_signs()
+        permutation = Monomial(gate.qubits, gate.source, np.ones(len(gate.source)))
+        if not self.frame.absorb(permutation):
+            signs = self.frame.pop_signs()
             if signs is not None:
-                self._barrier(Barrier(factors=signs.astype(complex)))
-            self._barrier(Barrier(swaps=_swaps(self.frame.places(), source_index(gate, local))))
-        phases = Monomial(gate.qubits, np.arange(len(gate.source)), gate.phase)
-        if not self.frame.take(phases):
-            factors = np.empty(1 << self.num_qubits, dtype=complex)
-            factors[self.frame.places()] = (gate.phase / gate.phase[0])[local]
-            factors.imag[np.abs(factors.imag) < 1e-15] = 0
-            self._barrier(Barrier(factors=factors))
+                self._add_barrier(Barrier(phases=signs.astype(complex)))
+            self._add_barrier(Barrier(swaps=_to_swaps(self.frame.addresses(), source_index(gate, local))))
+        diagonal = Monomial(gate.qubits, np.arange(len(gate.source)), gate.phase)
+        if not self.frame.absorb(diagonal):
+            phases = np.empty(1 << self.num_qubits, dtype=complex)
+            phases[self.frame.addresses()] = (gate.phase / gate.phase[0])[local]
+            phases.imag[np.abs(phases.imag) < 1e-15] = 0
+            self._add_barrier(Barrier(phases=phases))
 
-    def _barrier(self, barrier: Barrier) -> None:
+    def _add_barrier(self, barrier: Barrier) -> None:
         last = self.segments[-2] if len(self.segments) > 1 and not self.segments[-1] else None
-        if isinstance(last, Barrier) and last.factors is not None and barrier.factors is not None:
-            self.segments[-2] = Barrier(factors=last.factors * barrier.factors)
+        if isinstance(last, Barrier) and last.phases is not None and barrier.phases is not None:
+            self.segments[-2] = Barrier(phases=last.phases * barrier.phases)
         else:
             self.segments += [barrier, []]
 
-    def program(self, strings: list[tuple[int, int]], combination: np.ndarray) -> LlvmProgram:
-        """Return the program."""
-        odd = any((x & z).bit_count() % 2 for x, z in strings)
-        found = [self.frame.string(x, z) for x, z in strings]
-        # The frame's pairs may want an angle reversed: that is taken into how it depends on parameters.
-        rotations = [scaled(r, -1.0) if reverse else r for r, reverse in zip(self.rotations, self.reverse, strict=True)]
-        if not any(x for x, _ in strings):
-            self._drop_last_phases()
-        gates = [gate for segment in self.segments if isinstance(segment, list) for gate in segment]
-        factors = [segment.factors for segment in self.segments if isinstance(segment, Barrier)]
-        complex_ = any(gate.pairs.flip & self.frame.plane for gate in gates) or any(
-            values is not None and values.imag.any() for values in factors
-        )
+    def finish(self, terms: list[tuple[int, int]], combination: np.ndarray) -> LlvmProgram:
+        """Return the program that ends with these Pauli strings (X-mask, Z-mask)."""
+        mapped = [self.frame.map_observable(x, z) for x, z in terms]
+        if not any(x for x, _ in terms):
+            self._drop_trailing_phases()
         return LlvmProgram(
             num_qubits=self.num_qubits,
-            complex=odd or complex_ or any(axis != "y" for sequence in self.start.values() for axis, _ in sequence),
-            input_coefficients=coefficients(rotations, self.input_column),
-            weight_coefficients=coefficients(rotations, self.weight_column),
-            offsets=np.array([rotation.offset for rotation in rotations], dtype=float),
-            start=self.start,
-            columns=self.columns,
+            complex=self._is_complex(terms),
+            input_coefficients=coefficient_matrix(self.rotations, self.input_column),
+            weight_coefficients=coefficient_matrix(self.rotations, self.weight_column),
+            offsets=np.array([rotation.offset for rotation in self.rotations], dtype=float),
+            first_layer=self.first_layer,
+            gf2_matrix=self.initial_matrix,
             segments=tuple(self.segments),
-            strings=tuple(
-                String(flip, mask, _part(x, z)) for (flip, mask, _), (x, z) in zip(found, strings, strict=True)
+            pauli_sums=tuple(
+                PauliSum(x_mask, z_mask, _part(x, z)) for (x_mask, z_mask, _), (x, z) in zip(mapped, terms, strict=True)
             ),
-            combination=combination * np.array([sign for _, _, sign in found]),
+            combination=combination * np.array([sign for _, _, sign in mapped]),
         )
 
-    def _drop_last_phases(self) -> None:
-        """Drop what changes phases only, right before probabilities are read: rotations about z, and factors."""
-        started = {index for sequence in self.start.values() for _, index in sequence}
+    def _is_complex(self, terms: list[tuple[int, int]]) -> bool:
+        rotations = [r for segment in self.segments if isinstance(segment, list) for r in segment]
+        phases = [segment.phases for segment in self.segments if isinstance(segment, Barrier)]
+        return (
+            any((x & z).bit_count() % 2 for x, z in terms)
+            or any(rotation.pauli.x_mask & self.frame.imag_bit for rotation in rotations)
+            or any(values is not None and bool(values.imag.any()) for values in phases)
+            or any(axis != "y" for layer in self.first_layer.values() for axis, _ in layer)
+        )
+
+    def _drop_trailing_phases(self) -> None:
+        """Drop what changes phases only right before probabilities are read: RZ and phase barriers."""
+        first_layer = {angle for layer in self.first_layer.values() for _, angle in layer}
         while True:
-            gates = self.segments[-1]
-            assert isinstance(gates, list)
-            kept: list[Gate] = []
-            for gate in reversed(gates):
-                phases_only = gate.pairs.flip == self.frame.plane and gate.index not in started
-                if not (phases_only and all(gate.pairs.commutes(later.pairs) for later in kept)):
-                    kept.append(gate)
+            kept: list[PauliRotation] = []
+            for rotation in reversed(self._last_rotations()):
+                phases_only = rotation.pauli.x_mask == self.frame.imag_bit and rotation.angle not in first_layer
+                if not (phases_only and all(rotation.pauli.commutes(later.pauli) for later in kept)):
+                    kept.append(rotation)
             self.segments[-1] = kept[::-1]
             last = self.segments[-2] if len(self.segments) > 1 else None
-            if kept or not isinstance(last, Barrier) or last.factors is None:
+            if kept or not isinstance(last, Barrier) or last.phases is None:
                 return
             del self.segments[-2:]
 
@@ -314,8 +309,8 @@ def _part(x: int, z: int) -> str:
     return "imaginary" if (x & z).bit_count() % 2 else "real"
 
 
-def _swaps(places: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Return swaps of places after which amplitude ``source[i]`` lies where amplitude ``i`` lay, shape (pairs, 2)."""
+def _to_swaps(addresses: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Return swaps of addresses after which amplitude ``source[i]`` lies where amplitude ``i`` lay, shape (pairs, 2)."""
     pairs = []
     done = source == np.arange(len(source))
     for start in np.flatnonzero(~done):
@@ -325,6 +320,6 @@ def _swaps(places: np.ndarray, source: np.ndarray) -> np.ndarray:
             following = int(source[here])
             if following == start:
                 break
-            pairs.append((places[here], places[following]))
+            pairs.append((addresses[here], addresses[following]))
             here = following
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)

@@ -1,205 +1,222 @@
-"""Kernels that rotate: all rotations of a window, forward, or undone with their gradients.
+"""The kernel that does the rotations of a block, forward, or undoes them and sums up their gradients.
 
-On rows of real numbers every Pauli rotation is a set of plane rotations of pairs of rows a and b::
+On rows of real numbers every Pauli rotation is a set of plane rotations of pairs of rows (a, b)::
 
     a' = cos(angle/2) a - sin(angle/2) b        b' = sin(angle/2) a + cos(angle/2) b
 
-For RY, a and b are the amplitudes of |0> and |1>, real and imaginary parts each for themselves; RX and RZ pair a real with an
-imaginary part; and gates before change the pairs (see :mod:`qgan_qiskit.simulation.llvm.clifford_frame`). Done like this, a pair
-costs two products and two multiply-adds. There are two cheaper ways:
+For RY, a and b are the amplitudes of |0> and |1>, real and imaginary parts separately; RX and RZ pair a real with an imaginary
+part; the Clifford frame changes the pairs. Four multiplications, of which two are fused. Two ways are cheaper:
 
-*Tangents*: with ``t = tan(angle/2)`` it is ``a' = a - t b`` and ``b' = b + t a``, times a cosine. The cosines of several
-rotations are one factor, applied once. Two multiply-adds; but a state between has another length, and overflows where several
-angles are close to pi.
+*Tangents*: with t = tan(angle/2), ``a' = a - t b`` and ``b' = b + t a``, times cos(angle/2). The cosines of several rotations
+are multiplied by later, once. Two fused operations; but states grow until then, and overflow where several angles are near pi.
 
-*Shears* (a lifting scheme): ``a -= tan(angle/4) b``, ``b += sin(angle/2) a``, ``a -= tan(angle/4) b``. Three multiply-adds, at
-any angle.
+*Shears* (a lifting scheme): ``a -= tan(angle/4) b``, ``b += sin(angle/2) a``, ``a -= tan(angle/4) b``. Three fused operations,
+at any angle.
+
+The gradient of the loss by an angle is half the sum over pairs of ``cot_b a - cot_a b`` (cot: cotangent of the row).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llvmlite import ir
-
 from qgan_qiskit.simulation.llvm.clifford_frame import parity
-from qgan_qiskit.simulation.llvm.codegen import I64, Kernel, KernelKey, Node, Value
+from qgan_qiskit.simulation.llvm.codegen import I64, Instruction, Kernel, KernelBuilder, Value
 
-# Words before the offsets: address, length, number of cosets, row of the scale.
-_COUNT, _SCALE, _OFFSETS = 2, 3, 4
+# Words of an instruction: kernel, length, number of cosets, scale, offsets of the rows, then what _Emitter reads.
+_SCALE, _OFFSETS = 3, 4
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One rotation within a kernel.
+class PlaneRotation:
+    """One rotation within a kernel; row numbers are coordinates in the block's subspace.
 
     Attributes:
-        flip: the row m is paired with m ^ flip.
-        mask: of the two, m is a if parity(m & mask) == 0,
-        sign: or, depending on the coset, b: which word of signs tells; -1 for never.
+        x_mask: row m is paired with ``m ^ x_mask``.
+        z_mask: of the two, m is a if ``parity(m & z_mask) == 0``.
+        sign: which of the kernel's sign masks tells whether a and b are exchanged in a coset; -1 if they never are.
         gradient: whether backward sums up the gradient of its angle.
         undo: whether backward needs the state before it.
-        factor: whether its gradient is multiplied by its second coefficient.
+        scale_gradient: whether its gradient is multiplied by its second coefficient.
     """
 
-    flip: int
-    mask: int
+    x_mask: int
+    z_mask: int
     sign: int = -1
     gradient: bool = True
     undo: bool = True
-    factor: bool = False
+    scale_gradient: bool = False
 
     def pairs(self, rows: int) -> list[tuple[int, int]]:
         """Return the pairs (a, b)."""
-        return [(row, row ^ self.flip) for row in range(rows) if not parity(row & self.mask)]
+        return [(row, row ^ self.x_mask) for row in range(rows) if not parity(row & self.z_mask)]
 
 
 @dataclass(frozen=True)
-class Rotate(KernelKey):
-    """A kernel: rotations on rows that differ in ``bits`` flips, all of which stay in registers.
+class RotationKernel(Kernel):
+    """Rotations on the rows of one coset, all of which stay in registers.
 
     Attributes:
-        lanes: numbers in a row.
-        double: whether they are double precision.
-        backward: whether to undo, with gradients.
-        bits: how many flips.
-        signs: how many words of signs.
-        turns: the rotations, in the order in which they are done, or undone.
-        tangents: whether angles come as tangents, else as shears.
-        single: whether coefficients are single numbers, the same for all lanes.
+        backward: whether to undo the rotations, with gradients.
+        dimensions: of the subspace; a coset has 2**dimensions rows.
+        signs: number of sign masks.
+        rotations: in the order in which they are done, or undone.
+        tangents: whether coefficients are tangents, else shears.
+        uniform: whether coefficients are single numbers, the same for all lanes, else rows.
         scaled: whether all rows are multiplied by one factor in the end.
     """
 
-    lanes: int
-    double: bool
     backward: bool
-    bits: int
+    dimensions: int
     signs: int
-    turns: tuple[Turn, ...]
+    rotations: tuple[PlaneRotation, ...]
     tangents: bool
-    single: bool
+    uniform: bool
     scaled: bool
 
-    def node(
+    def encode(
         self,
         count: int,
         scale: int,
         offsets: list[int],
-        reads: list[int],
-        writes: list[int],
-        signs: list[int],
+        coefficients: list[int],
+        gradients: list[int],
+        sign_masks: list[int],
         steps: list[int],
-    ) -> Node:
-        """Return the words of a node.
+    ) -> Instruction:
+        """Return an instruction.
 
         Args:
             count: number of cosets.
             scale: number of the factor among the coefficients.
-            offsets: of the 2**bits rows of a coset.
-            reads: number of the first of each rotation's two coefficients: with tangents the tangent, and what its gradient is
-                to be multiplied by, because of the length of the states; else the tangent and the sine of its shears.
-            writes: offset of each rotation's gradient.
-            signs: masks of a coset's offset, whose parity exchanges a and b.
-            steps: see :meth:`~qgan_qiskit.simulation.llvm.codegen.Kernel.cosets`.
+            offsets: of the rows of a coset.
+            coefficients: number of each rotation's first coefficient, the tangent. The second one follows: with tangents the
+                factor of its gradient that makes up for the growth of states, with shears the sine.
+            gradients: offset of each rotation's gradient.
+            sign_masks: exchange a and b where ``parity(offset & mask)`` is 1.
+            steps: see :meth:`~qgan_qiskit.simulation.llvm.codegen.KernelBuilder.for_each_coset`.
         """
-        size = (8 if self.double else 4) * (1 if self.single else self.lanes)
-        places = [size * number for number in (scale, *reads)]
-        words: Node = [self, 0, count, places[0], *offsets, *places[1:], *writes, *signs, *steps]
-        words[1] = len(words)
-        return words
+        size = self.itemsize * (1 if self.uniform else self.lanes)
+        scale, *places = (size * number for number in (scale, *coefficients))
+        return self.assemble(count, scale, *offsets, *places, *gradients, *sign_masks, *steps)
 
-    def build(self, module: ir.Module, name: str) -> None:
-        """Add the kernel to a module under a name."""
-        k = Kernel(module, name, self.lanes, self.double)
-        rows = 1 << self.bits
-        first_read = _OFFSETS + rows
-        first_write = first_read + len(self.turns)
-        first_sign = first_write + len(self.turns)
-        offsets = [k.word(_OFFSETS + i) for i in range(rows)]
-        reads = [k.word(first_read + i) for i in range(len(self.turns))]
-        seconds = [k.at.add(at, I64(k.itemsize if self.single else k.row_bytes)) for at in reads]
-
-        def read(at: Value) -> Value:
-            return k.splat(k.load_one(k.reads, at)) if self.single else k.load(k.reads, at)
-
-        masks = [k.word(first_sign + i) for i in range(self.signs)]
-        tangents = [read(at) for at in reads]
-        sines = [] if self.tangents else [read(at) for at in seconds]
-        scale = read(k.word(_SCALE)) if self.scaled else None
-        with_gradient = [i for i, turn in enumerate(self.turns) if turn.gradient] if self.backward else []
-
-        def rotate(states: list[list[Value]], i: int, signs: list[Value], undo: bool = False) -> None:
-            pairs = self.turns[i].pairs(rows)
-            if undo:
-                # The inverse of a plane rotation exchanges the two rows.
-                pairs = [(b, a) for a, b in pairs]
-            signed = [
-                value if self.turns[i].sign < 0 else k.mul(signs[self.turns[i].sign], value)
-                for value in ([tangents[i]] if self.tangents else [tangents[i], sines[i]])
-            ]
-            for state in states:
-                (_rotate_by_tangent if self.tangents else _rotate_by_shears)(k, state, pairs, *signed)
-
-        def store(state: list[Value], pointer: Value, at: list[Value]) -> None:
-            for value, row in zip(state, at, strict=True):
-                k.store(value if scale is None else k.mul(scale, value), pointer, row)
-
-        def forward(base: Value, _number: Value, _carried: list[Value]) -> list[Value]:
-            signs = [k.parity_sign(k.at.and_(base, mask)) for mask in masks]
-            at = [k.at.xor(base, offset) for offset in offsets]
-            state = [k.load(k.state, row) for row in at]
-            for i in range(len(self.turns)):
-                rotate([state], i, signs)
-            store(state, k.state, at)
-            return []
-
-        def backward(base: Value, _number: Value, carried: list[Value]) -> list[Value]:
-            signs = [k.parity_sign(k.at.and_(base, mask)) for mask in masks]
-            at = [k.at.xor(base, offset) for offset in offsets]
-            cotangent = [k.load(k.cotangent, row) for row in at]
-            state = [k.load(k.state, row) for row in at]
-            for i, turn in enumerate(self.turns):
-                if turn.gradient:
-                    own = _moment(k, cotangent, state, turn.pairs(rows))
-                    own = own if turn.sign < 0 else k.mul(signs[turn.sign], own)
-                    slot = with_gradient.index(i)
-                    carried[slot] = k.add(carried[slot], own)
-                if turn.undo:
-                    rotate([state, cotangent], i, signs, undo=True)
-            if any(turn.undo for turn in self.turns):
-                store(state, k.state, at)
-                store(cotangent, k.cotangent, at)
-            return carried
-
-        body = backward if self.backward else forward
-        zeros = [k.constant(0.0)] * len(with_gradient)
-        totals = k.cosets(k.word(_COUNT), first_sign + self.signs, zeros, body)
-        for i, total in zip(with_gradient, totals, strict=True):
-            at = k.word(first_write + i)
-            own = k.mul(read(seconds[i]), total) if self.turns[i].factor else total
-            k.store(k.add(k.load(k.writes, at), own), k.writes, at)
-        k.at.ret_void()
+    def emit(self, k: KernelBuilder) -> None:
+        """Write the body."""
+        _Emitter(self, k).emit()
 
 
-def _rotate_by_tangent(k: Kernel, rows: list[Value], pairs: list[tuple[int, int]], tangent: Value) -> None:
-    """Rotate pairs of rows in place, leaving them longer by one over the cosine."""
+class _Emitter:
+    """Writes a :class:`RotationKernel`; its attributes are values in registers that are read before the loop."""
+
+    def __init__(self, kernel: RotationKernel, k: KernelBuilder) -> None:
+        self.kernel, self.k = kernel, k
+        self.rows, count = 1 << kernel.dimensions, len(kernel.rotations)
+        first_coefficient = _OFFSETS + self.rows
+        self.first_gradient = first_coefficient + count
+        first_sign = self.first_gradient + count
+        self.first_step = first_sign + kernel.signs
+        self.offsets = k.words(_OFFSETS, self.rows)
+        places = k.words(first_coefficient, count)
+        self.second_places = [k.at.add(at, I64(k.itemsize if kernel.uniform else k.row_bytes)) for at in places]
+        self.sign_masks = k.words(first_sign, kernel.signs)
+        self.tangents = [self.coefficient(at) for at in places]
+        self.sines = [] if kernel.tangents else [self.coefficient(at) for at in self.second_places]
+        self.scale = self.coefficient(k.word(_SCALE)) if kernel.scaled else None
+
+    def coefficient(self, place: Value) -> Value:
+        """Read a coefficient into all lanes."""
+        k = self.k
+        return k.splat(k.load_scalar(k.operands, place)) if self.kernel.uniform else k.load(k.operands, place)
+
+    def emit(self) -> None:
+        """Write the loop over cosets, and after it the gradients."""
+        k, rotations = self.k, self.kernel.rotations
+        if not self.kernel.backward:
+            k.for_each_coset(self.first_step, [], self._forward)
+            return
+        self.with_gradient = [i for i, rotation in enumerate(rotations) if rotation.gradient]
+        zeros = [k.constant(0.0)] * len(self.with_gradient)
+        totals = k.for_each_coset(self.first_step, zeros, self._backward)
+        for i, total in zip(self.with_gradient, totals, strict=True):
+            offset = k.word(self.first_gradient + i)
+            if rotations[i].scale_gradient:
+                total = k.mul(self.coefficient(self.second_places[i]), total)
+            k.store(k.add(k.load(k.results, offset), total), k.results, offset)
+
+    def _forward(self, base: Value, _number: Value, _carried: list[Value]) -> list[Value]:
+        signs, offsets = self._signs(base), self._row_offsets(base)
+        state = self._load(self.k.state, offsets)
+        for i in range(len(self.kernel.rotations)):
+            self._rotate([state], i, signs)
+        self._store(state, self.k.state, offsets)
+        return []
+
+    def _backward(self, base: Value, _number: Value, sums: list[Value]) -> list[Value]:
+        k = self.k
+        signs, offsets = self._signs(base), self._row_offsets(base)
+        cotangent = self._load(k.cotangent, offsets)
+        state = self._load(k.state, offsets)
+        for i, rotation in enumerate(self.kernel.rotations):
+            if rotation.gradient:
+                slope = self._slope(cotangent, state, rotation.pairs(self.rows))
+                slope = slope if rotation.sign < 0 else k.mul(signs[rotation.sign], slope)
+                slot = self.with_gradient.index(i)
+                sums[slot] = k.add(sums[slot], slope)
+            if rotation.undo:
+                self._rotate([state, cotangent], i, signs, inverse=True)
+        if any(rotation.undo for rotation in self.kernel.rotations):
+            self._store(state, k.state, offsets)
+            self._store(cotangent, k.cotangent, offsets)
+        return sums
+
+    def _signs(self, base: Value) -> list[Value]:
+        return [self.k.parity_sign(self.k.at.and_(base, mask)) for mask in self.sign_masks]
+
+    def _row_offsets(self, base: Value) -> list[Value]:
+        return [self.k.at.xor(base, offset) for offset in self.offsets]
+
+    def _load(self, pointer: Value, offsets: list[Value]) -> list[Value]:
+        return [self.k.load(pointer, offset) for offset in offsets]
+
+    def _store(self, rows: list[Value], pointer: Value, offsets: list[Value]) -> None:
+        for row, offset in zip(rows, offsets, strict=True):
+            self.k.store(row if self.scale is None else self.k.mul(self.scale, row), pointer, offset)
+
+    def _rotate(self, vectors: list[list[Value]], i: int, signs: list[Value], inverse: bool = False) -> None:
+        """Apply rotation i, or its inverse, to the rows of some vectors in place.
+
+        Exchanging a and b inverts a rotation; so does negating its coefficients.
+        """
+        k, rotation = self.k, self.kernel.rotations[i]
+        pairs = rotation.pairs(self.rows)
+        if inverse:
+            pairs = [(b, a) for a, b in pairs]
+        coefficients = [self.tangents[i]] if self.kernel.tangents else [self.tangents[i], self.sines[i]]
+        if rotation.sign >= 0:
+            coefficients = [k.mul(signs[rotation.sign], value) for value in coefficients]
+        for rows in vectors:
+            (_rotate_by_tangent if self.kernel.tangents else _rotate_by_shears)(k, rows, pairs, *coefficients)
+
+    def _slope(self, cotangent: list[Value], state: list[Value], pairs: list[tuple[int, int]]) -> Value:
+        """Return twice the derivative by the angle, which is the same before and after the rotation."""
+        k = self.k
+        total: Value = None
+        for a, b in pairs:
+            product = k.mul(cotangent[b], state[a])
+            total = product if total is None else k.add(total, product)
+            total = k.sub(total, k.mul(cotangent[a], state[b]))
+        return total
+
+
+def _rotate_by_tangent(k: KernelBuilder, rows: list[Value], pairs: list[tuple[int, int]], tangent: Value) -> None:
     for a, b in pairs:
         rows[a], rows[b] = k.sub(rows[a], k.mul(tangent, rows[b])), k.add(rows[b], k.mul(tangent, rows[a]))
 
 
-def _rotate_by_shears(k: Kernel, rows: list[Value], pairs: list[tuple[int, int]], tangent: Value, sine: Value) -> None:
-    """Rotate pairs of rows in place."""
+def _rotate_by_shears(
+    k: KernelBuilder, rows: list[Value], pairs: list[tuple[int, int]], tangent: Value, sine: Value
+) -> None:
     for a, b in pairs:
         rows[a] = k.sub(rows[a], k.mul(tangent, rows[b]))
         rows[b] = k.add(rows[b], k.mul(sine, rows[a]))
         rows[a] = k.sub(rows[a], k.mul(tangent, rows[b]))
-
-
-def _moment(k: Kernel, cotangent: list[Value], state: list[Value], pairs: list[tuple[int, int]]) -> Value:
-    """Return cotangent . (generator state), twice the derivative by the angle: the same before and after the rotation."""
-    total: Value = None
-    for a, b in pairs:
-        product = k.mul(cotangent[b], state[a])
-        total = product if total is None else k.add(total, product)
-        total = k.sub(total, k.mul(cotangent[a], state[b]))
-    return total

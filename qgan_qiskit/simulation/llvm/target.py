@@ -1,8 +1,7 @@
-"""This machine's vector unit, and LLVM as a compiler for it.
+"""The processor at hand, and LLVM (by llvmlite) as a just-in-time compiler for it.
 
-Kernels are written as LLVM intermediate code (by llvmlite, a wheel without further needs: no compiler has to be installed)
-and compiled for the processor at hand when a circuit first needs them, in some hundredths of a second each. The machine code
-is kept in the user's cache folder, for the next process.
+A kernel is compiled when it is first asked for, in some hundredths of a second, and its machine code is kept in the user's
+cache folder for later processes. No compiler has to be installed.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ import llvmlite
 from llvmlite import binding, ir
 
 _lock = threading.Lock()
+_addresses: dict[object, int] = {}
 
 
-def _renew_lock() -> None:
-    """Let a forked process begin with a free lock: the thread that held it did not come along."""
+def _reset_after_fork() -> None:
+    """Free the lock: the thread that held it does not survive a fork."""
     global _lock
     _lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
-_addresses: dict[object, int] = {}
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 @dataclass(frozen=True)
 class VectorUnit:
-    """What the kernels have to know of a processor.
+    """What kernels have to know of a processor.
 
     Attributes:
         bytes: width of a vector register.
@@ -49,7 +48,7 @@ class VectorUnit:
 
 @functools.cache
 def vector_unit() -> VectorUnit:
-    """Look at the processor: AVX-512, AVX, or whatever has 16-byte vectors (SSE, NEON)."""
+    """Return the vector unit of this processor: AVX-512, AVX, or 16-byte vectors (SSE, NEON)."""
     features = binding.get_host_cpu_features()
     if features.get("avx512f") and features.get("avx512dq"):
         return VectorUnit(64, 32)
@@ -58,20 +57,20 @@ def vector_unit() -> VectorUnit:
     return VectorUnit(16, 32 if "aarch64" in binding.get_default_triple() else 16)
 
 
-def address(key: object, build: Callable[[ir.Module, str], None]) -> int:
+def kernel_address(key: object, build: Callable[[ir.Module, str], None]) -> int:
     """Return the address of a compiled function, compiling it when it is first asked for.
 
     Args:
-        key: what tells this function from all others; so does its ``repr``.
+        key: equal for equal functions only; so is its ``repr``.
         build: adds the function to a module under the given name.
     """
     with _lock:
         if key not in _addresses:
-            name = "kernel_" + hashlib.sha256(f"{_surroundings()} {key!r}".encode()).hexdigest()[:40]
-            code = _cached(name)
+            name = "kernel_" + hashlib.sha256(f"{_environment()} {key!r}".encode()).hexdigest()[:40]
+            code = _load_cached(name)
             if code is None:
                 code = _compile(name, build)
-                _cache(name, code)
+                _store_cached(name, code)
             _, engine = _compiler()
             engine.add_object_file(binding.ObjectFileRef.from_data(code))
             engine.finalize_object()
@@ -96,13 +95,13 @@ def _compile(name: str, build: Callable[[ir.Module, str], None]) -> bytes:
     build(module, name)
     compiled = binding.parse_assembly(str(module))
     compiled.verify()
-    # No optimizing passes: kernels are written as they are to run, and passes change nothing but the time to compile.
+    # No optimizing passes: kernels are written as they are to run, and passes only make compiling slower.
     return machine.emit_object(compiled)
 
 
 @functools.cache
-def _surroundings() -> str:
-    """Return what machine code depends on beside its key: processor, compiler, and the sources of these kernels."""
+def _environment() -> str:
+    """Return what machine code depends on besides its key: processor, compiler, and the sources of this package."""
     sources = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         sources.update(source.read_bytes())
@@ -111,24 +110,24 @@ def _surroundings() -> str:
     return f"{binding.get_host_cpu_name()} {features} {llvmlite.__version__} {version} {sources.hexdigest()}"
 
 
-def _folder() -> Path:
+def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qgan_qiskit" / "kernels"
 
 
-def _cached(name: str) -> bytes | None:
-    """Return kept machine code, if it is whole."""
+def _load_cached(name: str) -> bytes | None:
+    """Return machine code from the cache if it is there and undamaged."""
     try:
-        content = (_folder() / name).read_bytes()
+        content = (_cache_folder() / name).read_bytes()
     except (OSError, RuntimeError):
         return None
     digest, code = content[:32], content[32:]
     return code if hashlib.sha256(code).digest() == digest else None
 
 
-def _cache(name: str, code: bytes) -> None:
-    """Keep machine code; where that is impossible it is compiled again next time."""
+def _store_cached(name: str, code: bytes) -> None:
+    """Write machine code to the cache; where that is impossible it is compiled again next time."""
     with contextlib.suppress(OSError, RuntimeError):
-        folder = _folder()
+        folder = _cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=folder, delete=False) as file:
             try:

@@ -10,7 +10,7 @@ from functools import partial
 
 from case import Case
 
-from peers import connectors, deepquantum, pennylane, portable, qiskit_torch_module, stock, tensorcircuit
+from peers import connectors, deepquantum, pennylane, qiskit_torch_module, stock, tensorcircuit, torch_engine
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Peer:
 
 
 STEP_PEERS = (
-    Peer("portable", "our engine in plain torch (`QGAN_QISKIT_ENGINE=portable`)", "float32", portable.prepare),
+    Peer("torch", "our engine in plain torch (`QGAN_QISKIT_ENGINE=torch`)", "float32", torch_engine.prepare),
     Peer(
         "connectors",
         "`EstimatorQNN` + `TorchConnector` on `ExactEstimator`",

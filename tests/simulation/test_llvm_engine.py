@@ -1,4 +1,4 @@
-"""The native engine where it does something else than the portable one: angles, memory, threads, widths, compilation."""
+"""The LLVM engine where it differs from the torch engine: angles, memory, threads, widths, compilation."""
 
 import warnings
 
@@ -14,20 +14,18 @@ from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import MemoryNeededError, UsageError
 from qgan_qiskit.qnn import SubGenerators
 from qgan_qiskit.simulation import engine_cache as cache
-from qgan_qiskit.simulation import llvm as native
+from qgan_qiskit.simulation import llvm
 from qgan_qiskit.simulation._reference import ReferenceEngine
 from qgan_qiskit.simulation.engine_cache import engine_for, engine_for_spec
-from qgan_qiskit.simulation.llvm import bytecode as plan
-from qgan_qiskit.simulation.llvm import engine as evaluate
-from qgan_qiskit.simulation.llvm import engine as native_engine
-from qgan_qiskit.simulation.llvm import target as host
+from qgan_qiskit.simulation.llvm import bytecode, target
+from qgan_qiskit.simulation.llvm import engine as llvm_engine
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def native_only(monkeypatch):
-    monkeypatch.setenv("QGAN_QISKIT_ENGINE", "native")
+def llvm_only(monkeypatch):
+    monkeypatch.setenv("QGAN_QISKIT_ENGINE", "llvm")
 
 
 def case(seed, batch=3, instances=2):
@@ -80,7 +78,7 @@ def test_both_ways_to_rotate_are_used():
     ansatz = hybridq_ansatz(4, 3)
     engine = engine_for_spec(ansatz, torch.float32, CPU)
     for angle, tangents in ((0.3, True), (np.pi, False)):
-        chosen, _ = engine.reads(np.zeros((4, 1, 16), np.float32), np.full((12, 1), angle, np.float32))
+        chosen, _ = engine.make_operands(np.zeros((4, 1, 16), np.float32), np.full((12, 1), angle, np.float32))
         assert chosen.tangents == tangents
 
 
@@ -89,7 +87,7 @@ def test_states_made_again_give_the_same_gradients(seed, monkeypatch):
     *circuit, x, w = case(seed)
     engine = engine_for(*circuit)
     kept = value_and_gradients(engine, x, w)
-    monkeypatch.setattr(evaluate, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(llvm_engine, "_MAX_SAVED_BYTES", 0)
     assert_close(value_and_gradients(engine, x, w), kept, 0)
 
 
@@ -127,13 +125,13 @@ def test_any_number_of_images(batch, dtype):
     assert by_input.shape == x.shape
 
 
-@pytest.mark.parametrize("unit", [host.VectorUnit(32, 16), host.VectorUnit(16, 16), host.VectorUnit(16, 32)])
+@pytest.mark.parametrize("unit", [target.VectorUnit(32, 16), target.VectorUnit(16, 16), target.VectorUnit(16, 32)])
 @pytest.mark.parametrize("seed", range(8))
 def test_processors_with_other_vectors(unit, seed, monkeypatch):
     """Kernels for narrower vectors and fewer registers run on this processor too."""
     *circuit, x, w = case(seed, batch=9)
     here = value_and_gradients(engine_for(*circuit), x, w)
-    for module in (native_engine, plan):
+    for module in (llvm_engine, bytecode):
         monkeypatch.setattr(module, "vector_unit", lambda: unit)
     monkeypatch.setattr(cache, "_engines", type(cache._engines)())
     assert_close(value_and_gradients(engine_for(*circuit), x, w), here)
@@ -141,13 +139,13 @@ def test_processors_with_other_vectors(unit, seed, monkeypatch):
 
 @pytest.mark.parametrize("chunks", [(1 << 9, 1 << 8), (1 << 10, 1 << 7)])
 @pytest.mark.parametrize("encoding", ["ry", "ry_rx"])
-def test_windows_within_windows_within_windows(chunks, encoding, monkeypatch):
+def test_blocks_within_blocks_within_blocks(chunks, encoding, monkeypatch):
     """Small caches, so that small states need all levels."""
     ansatz = hybridq_ansatz(8, 4, encoding=encoding, entangler="cz" if encoding == "ry_rx" else "cx")
     rng = np.random.default_rng(0)
     x, w = values(rng, 3, 2, 8), values(rng, 2, ansatz.num_weights)
     expected = value_and_gradients(engine_for_spec(ansatz, torch.float64, CPU), x, w)
-    monkeypatch.setattr(plan, "_CHUNK_BYTES", chunks)
+    monkeypatch.setattr(bytecode, "_CACHE_BYTES", chunks)
     monkeypatch.setattr(cache, "_engines", type(cache._engines)())
     assert_close(value_and_gradients(engine_for_spec(ansatz, torch.float64, CPU), x, w), expected)
 
@@ -155,12 +153,12 @@ def test_windows_within_windows_within_windows(chunks, encoding, monkeypatch):
 def test_machine_code_is_kept_and_made_again_when_damaged(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     compiled = []
-    compile_ = host._compile
-    monkeypatch.setattr(host, "_compile", lambda name, build: compiled.append(name) or compile_(name, build))
+    compile_ = target._compile
+    monkeypatch.setattr(target, "_compile", lambda name, build: compiled.append(name) or compile_(name, build))
 
     def fresh():
-        monkeypatch.setattr(host, "_addresses", {})
-        monkeypatch.setattr(host, "_compiler", host.functools.cache(host._compiler.__wrapped__))
+        monkeypatch.setattr(target, "_addresses", {})
+        monkeypatch.setattr(target, "_compiler", target.functools.cache(target._compiler.__wrapped__))
         monkeypatch.setattr(cache, "_engines", type(cache._engines)())
         compiled.clear()
         *circuit, x, w = case(7)
@@ -184,17 +182,17 @@ def test_machine_code_is_kept_and_made_again_when_damaged(tmp_path, monkeypatch)
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(host, "_addresses", {})
-    monkeypatch.setattr(host, "_compiler", host.functools.cache(host._compiler.__wrapped__))
+    monkeypatch.setattr(target, "_addresses", {})
+    monkeypatch.setattr(target, "_compiler", target.functools.cache(target._compiler.__wrapped__))
     monkeypatch.setattr(cache, "_engines", type(cache._engines)())
     *circuit, x, w = case(8)
     value_and_gradients(engine_for(*circuit), x, w)
 
 
-@pytest.mark.parametrize("kind", ["native", "portable"])
+@pytest.mark.parametrize("kind", ["llvm", "torch"])
 def test_too_little_memory_is_said_before_it_is_taken(kind, monkeypatch):
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", kind)
-    monkeypatch.setattr(memory, "available", lambda _device=CPU: 1 << 26)
+    monkeypatch.setattr(memory, "available_memory", lambda _device=CPU: 1 << 26)
     circuit = QuantumCircuit(22)
     angle = Parameter("a")
     circuit.ry(angle, 21)
@@ -206,7 +204,7 @@ def test_too_little_memory_is_said_before_it_is_taken(kind, monkeypatch):
         )
 
 
-@pytest.mark.parametrize("kind", ["native", "portable"])
+@pytest.mark.parametrize("kind", ["llvm", "torch"])
 @pytest.mark.parametrize("qubits", [36, 60, 100])
 def test_circuits_beyond_any_machine_are_refused(kind, qubits, monkeypatch):
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", kind)
@@ -225,8 +223,9 @@ def test_circuits_beyond_any_machine_are_refused(kind, qubits, monkeypatch):
 @pytest.mark.parametrize("enabled", [True, False])
 def test_states_are_kept_for_gradients_only(enabled, monkeypatch):
     kept = []
-    take = evaluate.scratch.take
-    monkeypatch.setattr(evaluate.scratch, "take", lambda *a: kept.append(1) or take(*a))
+    pool = llvm_engine._buffer_pool
+    acquire = pool.acquire
+    monkeypatch.setattr(pool, "acquire", lambda *a: kept.append(1) or acquire(*a))
     module = SubGenerators(hybridq_ansatz(4, 2), 2)
     with torch.set_grad_enabled(enabled):
         assert module(torch.zeros(5, 2, 4)).requires_grad == enabled
@@ -240,9 +239,9 @@ def test_memory_does_not_grow_with_depth():
     assert needed[1] < needed[0] + states * 54 * 0.2, "angles and their coefficients only"
 
 
-def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch):
+def test_without_a_compiler_it_warns_and_uses_the_torch_engine(monkeypatch):
     monkeypatch.delenv("QGAN_QISKIT_ENGINE")
-    monkeypatch.setattr(native, "kind", host.functools.cache(native.kind.__wrapped__))
+    monkeypatch.setattr(llvm, "is_available", target.functools.cache(llvm.is_available.__wrapped__))
     monkeypatch.setitem(__import__("sys").modules, "qgan_qiskit.simulation.llvm.interpreter", None)
     with pytest.warns(UserWarning, match="plain torch.*pip install llvmlite"):
         assert type(engine_for_spec(hybridq_ansatz(3, 1), torch.float32, CPU)).__name__ == "TorchEngine"
@@ -252,13 +251,13 @@ def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch):
 
 
 def test_insisting_on_kernels_where_there_is_no_compiler_is_refused(monkeypatch):
-    monkeypatch.setattr(native, "kind", host.functools.cache(native.kind.__wrapped__))
+    monkeypatch.setattr(llvm, "is_available", target.functools.cache(llvm.is_available.__wrapped__))
     monkeypatch.setitem(__import__("sys").modules, "qgan_qiskit.simulation.llvm.interpreter", None)
-    with pytest.warns(UserWarning), pytest.raises(UsageError, match=r"'native', but kernels .* pip install llvmlite"):
+    with pytest.warns(UserWarning), pytest.raises(UsageError, match=r"kernels .* pip install llvmlite"):
         engine_for_spec(hybridq_ansatz(3, 1), torch.float32, CPU)
 
 
 def test_an_unknown_engine_is_refused(monkeypatch):
     monkeypatch.setenv("QGAN_QISKIT_ENGINE", "fast")
-    with pytest.raises(UsageError, match="QGAN_QISKIT_ENGINE is 'fast': 'native' or 'portable'"):
+    with pytest.raises(UsageError, match="QGAN_QISKIT_ENGINE is 'fast'"):
         engine_for_spec(hybridq_ansatz(3, 1), torch.float32, CPU)

@@ -1,1 +1,0 @@
-"""The engine in plain torch operations, for any device that torch knows."""
