@@ -16,8 +16,8 @@ import math
 import numbers
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
@@ -63,8 +63,6 @@ def uncompiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 # How the sub-generators are evaluated on the exact estimator: all in one call, or each through its connector.
 Execution = Literal["fused", "connectors"]
-# What a device makes of an ansatz, inputs (B, P, Q) and weights (P, K), both in radians: expectations (B, P, O).
-Device = Callable[[CircuitSpec, np.ndarray, np.ndarray], np.ndarray]
 
 
 class SubGenerators(nn.Module):
@@ -124,25 +122,9 @@ class SubGenerators(nn.Module):
         self.ansatz = ansatz
         self.execution = execution
         self._engines: dict[tuple[torch.dtype, torch.device], Engine] = {}
-        self._device: Device | None = None
         self.estimator = estimator if estimator is not None else ExactEstimator()
         make_gradient = gradient or (AdjointEstimatorGradient if self._exact else _parameter_shift)
         self.connectors = nn.ModuleList(self._connector(make_gradient, precision, generator) for _ in range(count))
-
-    @contextmanager
-    def run_on(self, device: Device) -> Iterator[None]:
-        """Let all circuits of a call go to a device together, for the length of a ``with`` block; without gradients.
-
-        The connectors and their weights stay as they are: the device is handed what they hold.
-
-        Args:
-            device: gets the ansatz, the inputs and the weights of all sub-generators.
-        """
-        self._device = device
-        try:
-            yield
-        finally:
-            self._device = None
 
     @property
     def _exact(self) -> bool:
@@ -187,8 +169,8 @@ class SubGenerators(nn.Module):
         return torch.stack([cast(TorchConnector, connector).weight for connector in self.connectors])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the engines, which hold addresses of this process, and a device that is lent for a ``with`` block."""
-        return self.__dict__ | {"_engines": {}, "_device": None}
+        """Leave out the engines, which hold addresses of this process."""
+        return self.__dict__ | {"_engines": {}}
 
     @uncompiled
     def forward(self, angles_BPQ: Tensor) -> Tensor:
@@ -227,9 +209,6 @@ class SubGenerators(nn.Module):
 
     def _expectations(self, angles_BPQ: Tensor) -> Tensor:
         """Do it, for angles in single or double precision."""
-        if self._device is not None:
-            values = [tensor.detach().double().cpu().numpy() for tensor in (angles_BPQ, self.weights_PK())]
-            return torch.from_numpy(self._device(self.ansatz, *values)).to(angles_BPQ)
         if not self.fused:
             if not len(angles_BPQ):
                 return angles_BPQ.new_zeros(0, len(self.connectors), self.ansatz.num_observables)

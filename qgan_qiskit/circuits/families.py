@@ -9,6 +9,9 @@ The sub-generator circuit that a model's settings ask for.
 
 from __future__ import annotations
 
+import functools
+from typing import Any, Literal
+
 from qiskit.quantum_info import SparsePauliOp
 
 from qgan_qiskit.circuits.building_blocks import (
@@ -159,30 +162,49 @@ def qgpatch_ansatz(num_qubits: int = 5, reps: int = 5, *, num_ancillas: int = 1)
     )
 
 
-def build_circuit_spec(
-    config: HybridQConfig | MosaiqConfig | QgpatchConfig | MediqConfig | TransferConfig,
-) -> CircuitSpec:
-    """Return the sub-generator's circuit that a configuration asks for.
+@functools.singledispatch
+def build_circuit_spec(config: Any) -> CircuitSpec:
+    """Return the sub-generator's circuit that the settings of a quantum model ask for; a new model registers its own.
 
     Raises:
-        CircuitError: the file given as ``ansatz`` cannot be used.
+        CircuitError: the model has no circuit, or the file given as ``ansatz`` cannot be used.
     """
-    if isinstance(config, MediqConfig):
-        return mediq_ansatz(
-            config.num_qubits, config.reps, readout="mean" if config.quantum_stream == "faithful" else "each"
+    raise CircuitError(f"model {config.name} has no circuit; choose a quantum model")
+
+
+@build_circuit_spec.register
+def _(config: HybridQConfig) -> CircuitSpec:
+    if config.ansatz is None:
+        return hybridq_ansatz(
+            config.num_qubits, config.reps, encoding=config.encoding, entangler=config.entangler, readout=config.readout
         )
-    if isinstance(config, TransferConfig):
-        return hybridq_ansatz(config.num_qubits, config.reps)
-    if isinstance(config, QgpatchConfig):
-        return qgpatch_ansatz(config.num_qubits, config.reps, num_ancillas=config.num_ancillas)
-    if isinstance(config, HybridQConfig) and config.ansatz is not None:
-        ansatz = read_circuit_spec(config.ansatz, names=ParameterNames(config.input_names, config.weight_names))
-        if not ansatz.num_inputs:
-            raise CircuitError(
-                f"{config.ansatz}: has no inputs, so every image would be the same; turn some gates by x_000, x_001, … "
-                "(or name inputs with --input-names)"
-            )
-        return ansatz
+    ansatz = read_circuit_spec(config.ansatz, names=ParameterNames(config.input_names, config.weight_names))
+    if not ansatz.num_inputs:
+        raise CircuitError(
+            f"{config.ansatz}: has no inputs, so every image would be the same; turn some gates by x_000, x_001, … "
+            "(or name inputs with --input-names)"
+        )
+    return ansatz
+
+
+@build_circuit_spec.register
+def _(config: MosaiqConfig) -> CircuitSpec:
     return hybridq_ansatz(
         config.num_qubits, config.reps, encoding=config.encoding, entangler=config.entangler, readout=config.readout
     )
+
+
+@build_circuit_spec.register
+def _(config: QgpatchConfig) -> CircuitSpec:
+    return qgpatch_ansatz(config.num_qubits, config.reps, num_ancillas=config.num_ancillas)
+
+
+@build_circuit_spec.register
+def _(config: MediqConfig) -> CircuitSpec:
+    readout: Literal["mean", "each"] = "mean" if config.quantum_stream == "faithful" else "each"
+    return mediq_ansatz(config.num_qubits, config.reps, readout=readout)
+
+
+@build_circuit_spec.register
+def _(config: TransferConfig) -> CircuitSpec:
+    return hybridq_ansatz(config.num_qubits, config.reps)

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, read_images, to_unit
 from qgan_qiskit.errors import DataError, StorageError, UsageError
-from qgan_qiskit.models.backbones import build_backbone, without_head
-from qgan_qiskit.models.discriminators import ProjectionCritic
-from qgan_qiskit.models.mediq.prototypes import write_prototypes
+from qgan_qiskit.models.backbones import build_backbone, remove_head
+from qgan_qiskit.models.prototypes import write_prototypes
 from qgan_qiskit.runs.load import open_discriminator
 
 Say = Callable[[str], None]
@@ -63,7 +62,7 @@ def make_prototypes(
     source: dict[str, object]
     if run is not None:
         critic, config = open_discriminator(run, say)
-        if not isinstance(critic, ProjectionCritic):
+        if not critic.provides_prototypes:
             raise UsageError(
                 f"{run}: model {config.model.name} has no critic whose features could be taken; name a mediq run"
             )
@@ -134,7 +133,7 @@ def _backbone(
         raise DataError(
             f"{weights}: lacks {', '.join(fresh)}, without which its features mean nothing; name a whole file"
         )
-    network = without_head(network, backbone).eval()
+    network = remove_head(network, backbone).eval()
     mean, deviation = (torch.tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
 
     def features(images_NCHW: Tensor) -> Tensor:

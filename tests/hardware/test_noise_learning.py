@@ -328,12 +328,12 @@ def noisy():
 @pytest.fixture(scope="module")
 def truth(trained):
     """Exact expectations of the images' circuits, (images, sub-generators, observables)."""
-    from qgan_qiskit.hardware.generator_circuits import work_of
+    from qgan_qiskit.hardware.generator_circuits import circuit_inputs
     from qgan_qiskit.runs.load import open_generator
     from qgan_qiskit.runs.sample import latents
     from qgan_qiskit.simulation.estimator import expectation_values
 
-    work = work_of(
+    work = circuit_inputs(
         open_generator(trained, lambda _: None)[0], latents(open_generator(trained, lambda _: None)[0], range(6))
     )
     bound = [

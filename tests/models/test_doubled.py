@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, interpolate
 
-from qgan_qiskit.models.decoders import UpsampleDecoder
 from qgan_qiskit.models.layers import UpsampleConv2d
 from qgan_qiskit.rng import seeded_generator
 
@@ -29,10 +28,3 @@ def test_it_is_upsampling_and_a_convolution(bias, batch, before, after, height, 
     )
     for ours, theirs in zip(values_and_gradients(layer), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-
-
-def test_decoders_weights_have_the_names_they_always_had():
-    decoder = UpsampleDecoder(100, 128, 64, seeded_generator(0))
-    convolutions = {f"layers.{4 * stage + 1}.weight" for stage in range(4)} | {"layers.16.weight", "layers.16.bias"}
-    norms = {f"layers.{4 * stage + 2}.{name}" for stage in range(4) for name in ("weight", "bias")}
-    assert {name for name, _ in decoder.named_parameters()} == {"project.weight", "project.bias"} | convolutions | norms

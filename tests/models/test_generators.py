@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from qgan_qiskit.config import DataConfig, DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig, RunConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import build
-from qgan_qiskit.models.hybridq import _root
+from qgan_qiskit.models.hybridq import _symmetric_root
 
 SIZES = {"sub_generators": 2, "num_qubits": 3, "reps": 2, "decoder_width": 16, "discriminator_width": 8}
 TINY_DCGAN = DcganConfig(latent_size=8, generator_width=8, discriminator_width=8)
@@ -72,7 +72,7 @@ def test_most_models_take_nothing_from_the_images_beforehand():
     for config in variants():
         generator, _ = build(config, 16, seeded())
         before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-        generator.prepare(np.zeros((3, 16, 16, 3), np.uint8))
+        generator.fit_to_data(np.zeros((3, 16, 16, 3), np.uint8))
         assert all(torch.equal(tensor, before[name]) for name, tensor in generator.state_dict().items())
 
 
@@ -98,12 +98,12 @@ def parts_with_gradient(generator, value):
 @pytest.mark.parametrize(
     ("mode", "by_fake", "by_reconstruction"),
     [
-        ("image", {"encoder", "sub_generators", "decoder"}, None),
-        ("latent", {"encoder", "sub_generators"}, {"image_encoder", "decoder"}),
+        ("image", {"encoder", "circuits", "decoder"}, None),
+        ("latent", {"encoder", "circuits"}, {"image_encoder", "decoder"}),
         (
             "fusion",
-            {"encoder", "sub_generators", "decoder", "image_encoder"},
-            {"encoder", "sub_generators", "decoder", "image_encoder"},
+            {"encoder", "circuits", "decoder", "image_encoder"},
+            {"encoder", "circuits", "decoder", "image_encoder"},
         ),
     ],
 )
@@ -201,7 +201,7 @@ def test_fusion_generates_from_the_fitted_gaussian():
     factor = torch.randn(6, 6, generator=seeded(4)) * 0.3
     generator.latent_mean.copy_(torch.linspace(-0.5, 0.5, 6))
     generator.latent_covariance.copy_(factor @ factor.T)
-    generator.sub_generators, generator.decoder = torch.nn.Identity(), torch.nn.Identity()
+    generator.circuits, generator.decoder = torch.nn.Identity(), torch.nn.Identity()
     angles = generator(generator.sample_latent(40_000, seeded(5))).double().numpy()
     expected_mean = math.pi / 2 * (1 + np.linspace(-0.5, 0.5, 6))
     noise_variance = (0.5 * math.pi) ** 2 / 12
@@ -213,12 +213,12 @@ def test_fusion_generates_from_the_fitted_gaussian():
 def test_root_of_singular_covariances():
     for rank in range(1, 7):
         factor = torch.randn(6, rank, generator=seeded(rank))
-        root = _root(factor @ factor.T)
+        root = _symmetric_root(factor @ factor.T)
         assert torch.allclose(root @ root.T, factor @ factor.T, atol=1e-4)
 
 
 def test_a_twin_that_cannot_spend_its_parameters_is_refused():
-    from qgan_qiskit.models.classical_baseline import MatchedClassicalBlock
+    from qgan_qiskit.models.layers import MatchedClassicalBlock
 
     for inputs, outputs in itertools.product(range(1, 5), repeat=2):
         for weights in range(1, 30):

@@ -11,14 +11,12 @@ from qiskit.quantum_info import Statevector
 
 from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.circuits.families import mediq_ansatz
-from qgan_qiskit.config import MediqConfig, RunConfig
-from qgan_qiskit.config.presets import preset
+from qgan_qiskit.config import MediqConfig, RunConfig, preset
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models import build, parameter_count
-from qgan_qiskit.models.dcgan import DcganDiscriminator
-from qgan_qiskit.models.discriminators import ProjectionCritic
-from qgan_qiskit.models.mediq.prototypes import Prototypes, read_prototypes, write_prototypes
-from qgan_qiskit.models.mediq.streams import QuantumStream
+from qgan_qiskit.models.discriminators import DcganDiscriminator, ProjectionCritic
+from qgan_qiskit.models.mediq import QuantumStream
+from qgan_qiskit.models.prototypes import Prototypes, read_prototypes, write_prototypes
 
 EIGHT = tuple("abcdefgh")
 SMALL = {"latent_size": 6, "sub_generators": 3, "num_qubits": 3, "reps": 2, "prototype_width": 10, "critic_width": 8}
@@ -94,9 +92,9 @@ def test_circuits_sit_at_the_published_sites_and_leave_the_others_at_0():
 
 def test_normalized_angles_stay_where_a_circuit_is_smooth_however_large_the_features_are():
     stream = QuantumStream(4, 5, 16, 1, layer_norm=True)
-    for weight in (stream.cut.weight, stream.align.weight):
+    for weight in (stream.project.weight, stream.align.weight):
         torch.nn.init.normal_(weight, std=0.1, generator=seeded(2))
-    torch.nn.init.zeros_(stream.cut.bias)
+    torch.nn.init.zeros_(stream.project.bias)
     torch.nn.init.zeros_(stream.align.bias)
     # Large enough that what keeps the division from 0 says nothing.
     features = 100 * torch.randn(6, 32, 8, 8, generator=seeded(1))
@@ -188,7 +186,7 @@ def test_classes_can_be_asked_for_and_matter():
 
 def test_latents_lie_around_their_class():
     prototypes = Prototypes(3, 10, 6, seeded())
-    assert prototypes.middles().shape == (3, 6)
+    assert prototypes.centers().shape == (3, 6)
     with torch.no_grad():
         prototypes.log_scale_K.copy_(torch.tensor([-9.0, 0.0, 9.0]))
     np.testing.assert_allclose(prototypes.scales().detach(), [0.2, math.log(2), 0.8], atol=1e-6)
@@ -224,14 +222,14 @@ def test_prototypes_of_a_file_are_taken_by_name(tmp_path):
     vectors = np.arange(40.0).reshape(4, 10) + 1
     write_prototypes(path, ("W", "Z", "X", "Y"), vectors, {"weights": "none"})
     generator, _ = made(prototype_file=str(path))
-    generator.prepare(np.zeros((2, 16, 16, 3), np.uint8))
+    generator.fit_to_data(np.zeros((2, 16, 16, 3), np.uint8))
     found = generator.prototypes.vectors_KF.detach().numpy()
     expected = vectors[[2, 3, 1]]
     np.testing.assert_allclose(found, expected / np.sqrt((expected**2).mean(1, keepdims=True)), rtol=1e-5)
     with pytest.raises(DataError, match="has no prototype of class Q; make it anew"):
         read_prototypes(path, ("x", "Q"))
     with pytest.raises(DataError, match="do not fit"):
-        made(prototype_file=str(path), prototype_width=9)[0].prepare(np.zeros((2, 16, 16, 3), np.uint8))
+        made(prototype_file=str(path), prototype_width=9)[0].fit_to_data(np.zeros((2, 16, 16, 3), np.uint8))
 
 
 def _one_array(path):

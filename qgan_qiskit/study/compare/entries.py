@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from qgan_qiskit.config import RunConfig, is_conditional
-from qgan_qiskit.config.presets import preset
+from qgan_qiskit.config import RunConfig, preset
 from qgan_qiskit.errors import UsageError
 
 _FORM = re.compile(
-    r"(?P<model>[a-z0-9_]+)(:(?P<preset>[a-z0-9_]+))?(?P<classical baseline>\+baseline)?(@(?P<share>0?\.\d+|1))?"
+    r"(?P<model>[a-z0-9_]+)(:(?P<preset>[a-z0-9_]+))?(?P<classical_baseline>\+baseline)?(@(?P<share>0?\.\d+|1))?"
 )
 
 
@@ -21,7 +20,7 @@ class Entry:
     Attributes:
         model: its name.
         preset: which of its presets.
-        classical baseline: whether its circuits are replaced.
+        classical_baseline: whether its circuits are replaced.
         share: of the class's images that it is trained on, as often as it takes to see as many; measured against all of them.
     """
 
@@ -57,13 +56,13 @@ class Entry:
             config = preset(self.model, self.preset)
         except UsageError as error:
             raise UsageError(f"--models '{self}': {str(error).partition(': ')[2]}") from None
-        if self.share < 1 and is_conditional(config.model):
+        if self.share < 1 and config.model.conditional:
             raise UsageError(
                 f"--models '{self}': a share of the images is for models of one class; leave @{self.share:g} out"
             )
         if not self.classical_baseline:
             return config
-        if "classical_baseline" not in type(config.model).model_fields:
+        if not config.model.has_classical_baseline():
             raise UsageError(f"--models '{self}': {self.model} has no circuits to replace; leave +baseline out")
         return config.updated({"model": {"classical_baseline": True}})
 

@@ -16,7 +16,7 @@ from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
 from qgan_qiskit.data import absolute_source
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.hardware.backends import snapshot
-from qgan_qiskit.hardware.generator_circuits import circuits_of
+from qgan_qiskit.hardware.generator_circuits import require_circuits
 from qgan_qiskit.hardware.packing import placed
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.load import open_generator, run_of
@@ -59,7 +59,7 @@ def prepare(
     else:
         found, (_, values) = source, checkpoint.load(source)
     generator, config = open_generator(found, lambda _: None)
-    ansatz = circuits_of(generator).ansatz
+    ansatz = require_circuits(generator).ansatz
     for name in choice.device_names():
         placed(ansatz, snapshot(name).target, 1)
     try:
