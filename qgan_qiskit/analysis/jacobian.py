@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from qgan_qiskit.models import Generator
+from qgan_qiskit.models import Generator, QuantumGenerator
 
 # Latents whose circuits are evaluated at a time.
 _BLOCK = 256
@@ -39,7 +39,7 @@ def copy_discrete_part(generator: Generator, first_NZ: Tensor, second_NZ: Tensor
 
 
 @torch.no_grad()
-def feature_matrix(generator: Generator, z_BZ: Tensor) -> Tensor:
+def feature_matrix(generator: QuantumGenerator, z_BZ: Tensor) -> Tensor:
     """Return the features of latents as rows, shape (B, P * O), float64."""
     blocks = [generator.double_expectations(generator.encode(block)) for block in z_BZ.split(_BLOCK)]
     return torch.cat(blocks).flatten(1)
@@ -66,15 +66,16 @@ def jacobians(generator: Generator, z_Z: Tensor) -> Jacobians:
     def latents(z_BS: Tensor) -> Tensor:
         return torch.cat([z_BS, discrete.expand(len(z_BS), -1)], dim=1)
 
-    if generator.circuits is None:
+    quantum = generator.quantum
+    if quantum is None:
         return Jacobians(derivative(lambda rows: generator(latents(rows)), z_S)[1].double(), None)
-    angles_PQ, angles_by_latent = derivative(lambda rows: generator.encode(latents(rows)), z_S)
-    features_PO, circuits_POQ = _circuit_derivatives(generator, angles_PQ)
+    angles_PQ, angles_by_latent = derivative(lambda rows: quantum.encode(latents(rows)), z_S)
+    features_PO, circuits_POQ = _circuit_derivatives(quantum, angles_PQ)
     features_POS = circuits_POQ @ angles_by_latent.double().view(*angles_PQ.shape, size)
     features_FS = features_POS.flatten(0, 1)
 
     def image(z_BS: Tensor, features_BF: Tensor) -> Tensor:
-        return generator.decode(features_BF.unflatten(1, features_PO.shape), latents(z_BS))
+        return quantum.decode(features_BF.unflatten(1, features_PO.shape), latents(z_BS))
 
     features_F = features_PO.flatten().float()
     _, by_features_DF = derivative(lambda rows: image(z_S.expand(len(rows), -1), rows), features_F)
@@ -111,7 +112,7 @@ def _dual(points: Tensor, directions: Tensor) -> Tensor:
         return forward_ad.make_dual(points, directions)
 
 
-def _circuit_derivatives(generator: Generator, angles_PQ: Tensor) -> tuple[Tensor, Tensor]:
+def _circuit_derivatives(generator: QuantumGenerator, angles_PQ: Tensor) -> tuple[Tensor, Tensor]:
     """Return features (P, O) and their derivatives by the angles (P, O, Q).
 
     A sub-generator's outputs depend on its own inputs only, so output o of all of them is differentiated in copy o of a batch.

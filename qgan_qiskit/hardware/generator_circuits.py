@@ -13,7 +13,7 @@ from torch import Tensor
 
 from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.models import Generator
+from qgan_qiskit.models import Generator, QuantumGenerator
 from qgan_qiskit.qnn import SubGenerators
 
 
@@ -32,15 +32,16 @@ class CircuitInputs:
     weights_PK: np.ndarray
 
 
-def require_circuits(generator: Generator) -> SubGenerators:
-    """Return the sub-generators of a generator.
+def require_circuits(generator: Generator) -> tuple[QuantumGenerator, SubGenerators]:
+    """Return a generator with its circuits.
 
     Raises:
-        UsageError: it has no circuits.
+        UsageError: it has none.
     """
-    if generator.sub_generators is None:
+    quantum = generator.quantum
+    if quantum is None or quantum.sub_generators is None:
         raise UsageError("this generator has no circuits that a device could run: leave --backend out")
-    return generator.sub_generators
+    return quantum, quantum.sub_generators
 
 
 @torch.no_grad()
@@ -50,9 +51,9 @@ def circuit_inputs(generator: Generator, z_BZ: Tensor) -> CircuitInputs:
     Raises:
         UsageError: the generator has no circuits.
     """
-    circuits = require_circuits(generator)
+    quantum, circuits = require_circuits(generator)
     # The networks compute in single precision.
-    angles_BPQ, weights_PK = generator.encode(z_BZ).float(), circuits.weights_PK()
+    angles_BPQ, weights_PK = quantum.encode(z_BZ).float(), circuits.weights_PK()
     return CircuitInputs(
         circuits.ansatz, *(values.detach().double().cpu().numpy() for values in (angles_BPQ, weights_PK))
     )
@@ -61,4 +62,5 @@ def circuit_inputs(generator: Generator, z_BZ: Tensor) -> CircuitInputs:
 @torch.no_grad()
 def decode_expectations(generator: Generator, z_BZ: Tensor, evs_BPO: np.ndarray) -> Tensor:
     """Return the images (B, C, H, W) in [-1, 1] that expectations from a device give."""
-    return generator.decode(torch.from_numpy(evs_BPO).to(z_BZ), z_BZ)
+    quantum, _ = require_circuits(generator)
+    return quantum.decode(torch.from_numpy(evs_BPO).to(z_BZ), z_BZ)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from qgan_qiskit.circuits import build_circuit_spec
+from qgan_qiskit import circuits
+from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.config import ModelConfig
-from qgan_qiskit.models.base import BuildContext, Discriminator, DiscriminatorBatch, Generator
+from qgan_qiskit.models.base import BuildContext, Discriminator, DiscriminatorBatch, Generator, QuantumGenerator
 from qgan_qiskit.models.layers import MatchedClassicalBlock
 from qgan_qiskit.qnn import SubGenerators
 
@@ -22,6 +24,7 @@ __all__ = [
     "Discriminator",
     "DiscriminatorBatch",
     "Generator",
+    "QuantumGenerator",
     "build",
     "build_circuit_spec",
     "parameter_count",
@@ -47,13 +50,27 @@ def build(
         channels: 3 for color images, 1 for gray ones (QGPatch makes only these).
         classes: names, for a conditional model.
     """
-    model = importlib.import_module(f"qgan_qiskit.models.{config.name}")
     # Layers draw weights before ours replace them: the caller's global random numbers stay as they were.
     with torch.random.fork_rng(devices=[]):
-        networks: tuple[Generator, Discriminator] = model.build(
+        networks: tuple[Generator, Discriminator] = _module(config).build(
             config, BuildContext(resolution, generator, estimator, channels, classes)
         )
     return networks
+
+
+def _module(config: ModelConfig) -> ModuleType:
+    return importlib.import_module(f"qgan_qiskit.models.{config.name}")
+
+
+def build_circuit_spec(config: ModelConfig) -> CircuitSpec:
+    """Return the sub-generator's circuit that the settings of a quantum model ask for.
+
+    Raises:
+        CircuitError: the model has no circuit, or the user's own file cannot be used.
+    """
+    # A model may bring a circuit of its own, which it registers when it is imported.
+    _module(config)
+    return circuits.build_circuit_spec(config)
 
 
 def parameter_count(*modules: nn.Module) -> int:

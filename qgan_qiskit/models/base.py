@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from qgan_qiskit.circuits import CircuitSpec
-from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models.layers import MatchedClassicalBlock
 from qgan_qiskit.qnn import SubGenerators
 
@@ -115,72 +114,33 @@ class Generator(nn.Module, ABC):
     Attributes:
         latent_size: Z, the length of a latent vector.
         num_classes: classes that a conditional generator can be asked for; 0 for one without classes.
-        circuits: the quantum part or its classical baseline, (B, P, Q) radians to (B, P, O); None without either.
         gather_batch: makes the batch of all training processes from that of one.
     """
 
     latent_size: int
     num_classes: int = 0
-    circuits: nn.Module | None
     gather_batch: Callable[[Tensor], Tensor] = staticmethod(lambda local_B: local_B)
 
-    def __init__(self) -> None:
-        """Start without circuits."""
-        super().__init__()
-        self.circuits = None
+    @property
+    def quantum(self) -> QuantumGenerator | None:
+        """The generator itself if it is built around circuits or their classical baseline, else None."""
+        return None
 
     @property
     def continuous_latent_size(self) -> int:
         """How many of a latent's first numbers the image follows smoothly; the others are discrete choices."""
         return self.latent_size
 
-    @property
-    def sub_generators(self) -> SubGenerators | None:
-        """The circuits; None for a classical generator or baseline."""
-        return self.circuits if isinstance(self.circuits, SubGenerators) else None
-
     @abstractmethod
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw latent vectors, shape (count, Z).
-
-        Args:
-            count: number of vectors.
-            generator: source of randomness (on the CPU, so that a seed means the same everywhere).
-        """
+        """Draw latent vectors, shape (count, Z), from a generator on the CPU, so that a seed means the same everywhere."""
 
     @abstractmethod
     def forward(self, z_BZ: Tensor) -> Tensor:
         """Return images (B, C, H, W), float32 in [-1, 1]."""
 
-    def encode(self, z_BZ: Tensor) -> Tensor:
-        """Return the circuits' inputs (B, P, Q) in radians.
-
-        Raises:
-            UsageError: the generator has no circuits.
-        """
-        raise _no_circuits()
-
-    def decode(self, expectations_BPO: Tensor, z_BZ: Tensor) -> Tensor:
-        """Return the images (B, C, H, W) that the circuits' outputs give; some models also need the latents.
-
-        Raises:
-            UsageError: the generator has no circuits.
-        """
-        raise _no_circuits()
-
-    def double_expectations(self, angles_BPQ: Tensor) -> Tensor:
-        """Return the outputs (B, P, O) of the circuits in double precision, whatever precision their weights have.
-
-        Raises:
-            UsageError: the generator has no circuits.
-        """
-        raise _no_circuits()
-
     def validate_data(self, images_NHWC: np.ndarray) -> None:
         """Refuse images that :meth:`fit_to_data` could not use, before a run folder is made; quick, changes nothing.
-
-        Args:
-            images_NHWC: as for :meth:`fit_to_data`.
 
         Raises:
             DataError: the images do not suffice, or a file cannot be used.
@@ -204,6 +164,10 @@ class Generator(nn.Module, ABC):
         """Return what the discriminator compares in one step; by default real and generated images."""
         return DiscriminatorBatch(real_BCHW, self(z_BZ))
 
+    def quantum_parameters(self) -> list[nn.Parameter]:
+        """Return the weights that the quantum optimizer group trains; none by default."""
+        return []
+
     def set_class(self, *labels: int) -> None:
         """From now on draw latents of some classes only, each equally likely; conditional models only."""
         raise NotImplementedError(f"{type(self).__name__} is not conditional")
@@ -216,26 +180,19 @@ class Generator(nn.Module, ABC):
         """Return the same latents with other classes; conditional models only."""
         raise NotImplementedError(f"{type(self).__name__} is not conditional")
 
-    def uniform_high(self) -> float | None:
-        """Return the upper end of uniform latents in radians; None for a generator that draws normal ones."""
-        return None
-
     def set_latent_high(self, radians: float) -> None:
         """Set the upper end of the latent range; models with an adaptive range only."""
         raise NotImplementedError(f"{type(self).__name__} has no adaptive latent range")
-
-    def quantum_parameters(self) -> list[nn.Parameter]:
-        """Return the weights of the circuits, or of their classical baseline: the quantum optimizer group."""
-        return [] if self.circuits is None else list(self.circuits.parameters())
 
 
 class QuantumGenerator(Generator):
     """A generator around circuits, or around their classical baseline: ``decode(circuits(encode(z)), z)``.
 
     Attributes:
-        circuits: the quantum part or its classical baseline.
+        circuits: the quantum part or its classical baseline, (B, P, Q) radians to (B, P, O).
         angles_shape: (P, Q).
-        latent_high: upper end of uniform latents in radians, a scalar; with an adaptive range the one reached in training.
+        latent_high: upper end of uniform latents in radians, a scalar; with an adaptive range the one reached in training;
+            None for other latents.
     """
 
     circuits: nn.Module
@@ -243,12 +200,7 @@ class QuantumGenerator(Generator):
     latent_high: Tensor | None
 
     def __init__(self, latent_high: float | None, *, adaptive: bool = False) -> None:
-        """Set the range of the latents.
-
-        Args:
-            latent_high: upper end of uniform latents in radians; None for other latents.
-            adaptive: start at the narrow end of MosaiQ's range instead, and be set while training.
-        """
+        """Set the range of the latents; an adaptive one starts at the narrow end of MosaiQ's, and is set while training."""
         super().__init__()
         if adaptive:
             # It moves while training, so it is saved and averaged with the weights.
@@ -256,26 +208,17 @@ class QuantumGenerator(Generator):
         else:
             self.latent_high = None if latent_high is None else torch.tensor(latent_high)
 
-    def add_circuits(
-        self,
-        spec: CircuitSpec,
-        count: int,
-        context: BuildContext,
-        *,
-        quantum: bool,
-        bounded: bool = True,
-    ) -> None:
-        """Create the circuits or their classical baseline; see :func:`build_block`."""
-        self.angles_shape = (count, spec.num_inputs)
-        self.circuits = build_block(spec, count, context, quantum=quantum, bounded=bounded)
-
     @abstractmethod
     def encode(self, z_BZ: Tensor) -> Tensor:
         """Return the circuits' inputs (B, P, Q) in radians."""
 
     @abstractmethod
     def decode(self, expectations_BPO: Tensor, z_BZ: Tensor) -> Tensor:
-        """Return the images (B, C, H, W) that the circuits' outputs give."""
+        """Return the images (B, C, H, W) in [-1, 1] that the circuits' outputs give; some models also need the latents."""
+
+    def forward(self, z_BZ: Tensor) -> Tensor:
+        """Return images (B, C, H, W) in [-1, 1]."""
+        return self.decode(self.expectations(self.encode(z_BZ)), z_BZ)
 
     def expectations(self, angles_BPQ: Tensor) -> Tensor:
         """Return the outputs (B, P, O) of the circuits for angles in radians."""
@@ -284,13 +227,30 @@ class QuantumGenerator(Generator):
             return self.circuits(angles_BPQ.float())
 
     def double_expectations(self, angles_BPQ: Tensor) -> Tensor:
-        """Return the outputs (B, P, O) of the circuits in double precision, whatever precision their weights have."""
+        """Return the same in double precision, whatever precision the weights have."""
         weights = {name: weight.double() for name, weight in self.circuits.named_parameters()}
         return functional_call(self.circuits, weights, (angles_BPQ.double(),))
 
-    def forward(self, z_BZ: Tensor) -> Tensor:
-        """Return images (B, C, H, W) in [-1, 1]."""
-        return self.decode(self.expectations(self.encode(z_BZ)), z_BZ)
+    @property
+    def quantum(self) -> QuantumGenerator:
+        """The generator itself."""
+        return self
+
+    @property
+    def sub_generators(self) -> SubGenerators | None:
+        """The circuits; None for a classical baseline."""
+        return self.circuits if isinstance(self.circuits, SubGenerators) else None
+
+    def add_circuits(
+        self, spec: CircuitSpec, count: int, context: BuildContext, *, quantum: bool, bounded: bool = True
+    ) -> None:
+        """Create the circuits or their classical baseline; see :func:`build_block`."""
+        self.angles_shape = (count, spec.num_inputs)
+        self.circuits = build_block(spec, count, context, quantum=quantum, bounded=bounded)
+
+    def quantum_parameters(self) -> list[nn.Parameter]:
+        """Return the weights of the circuits (or of their classical baseline, trained in the same group)."""
+        return list(self.circuits.parameters())
 
     def sample_latent(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw z ~ U[0, latent_high) radians, shape (count, Z)."""
@@ -301,10 +261,6 @@ class QuantumGenerator(Generator):
         assert self.latent_high is not None
         return torch.rand(count, size, generator=generator) * self.latent_high.item()
 
-    def uniform_high(self) -> float | None:
-        """Return the upper end of uniform latents in radians; None for a generator that draws normal ones."""
-        return None if self.latent_high is None else self.latent_high.item()
-
     def set_latent_high(self, radians: float) -> None:
         """Set the upper end that the adaptive latent range has moved to."""
         assert self.latent_high is not None
@@ -314,7 +270,7 @@ class QuantumGenerator(Generator):
 def build_block(
     spec: CircuitSpec, count: int, context: BuildContext, *, quantum: bool, bounded: bool = True
 ) -> nn.Module:
-    """Return P circuits, or the classical block of as many trained numbers, (B, P, Q) radians to (B, P, O).
+    """Return P = ``count`` circuits, or the classical block of as many trained numbers, (B, P, Q) radians to (B, P, O).
 
     Args:
         spec: the circuit.
@@ -325,10 +281,5 @@ def build_block(
     """
     if quantum:
         return SubGenerators(spec, count, context.estimator, generator=context.random)
-    return MatchedClassicalBlock(
-        spec.num_inputs, spec.num_observables, spec.num_weights, count, context.random, bounded=bounded
-    )
-
-
-def _no_circuits() -> UsageError:
-    return UsageError("this generator has no circuits that a device could run: leave --backend out")
+    shape = spec.num_inputs, spec.num_observables, spec.num_weights
+    return MatchedClassicalBlock(*shape, count, context.random, bounded=bounded)

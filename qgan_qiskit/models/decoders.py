@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
+from qgan_qiskit.models.base import BuildContext
 from qgan_qiskit.models.layers import UpsampleConv2d, dcgan_initialize, he_initialize
 
 # Features that MediQ-GAN's streams give its decoders: channels, and side of the plane.
@@ -26,28 +27,18 @@ class UpsampleDecoder(nn.Module):
     Ours (HybridQ leaves its decoder's width and upsampling open). Widths halve from the second stage on, down to 16.
     """
 
-    def __init__(
-        self, features: int, width: int, resolution: int, generator: torch.Generator, channels: int = 3
-    ) -> None:
-        """Build and initialize.
-
-        Args:
-            features: F, expectations of an image.
-            width: channels at 4x4.
-            resolution: side of the images: a power of two, at least 16.
-            generator: source of the initial weights.
-            channels: C, of the images.
-        """
+    def __init__(self, features: int, width: int, context: BuildContext) -> None:
+        """Build and initialize; F features, and the width at 4x4; the resolution is a power of two, at least 16."""
         super().__init__()
         self.width = width
         self.project = nn.Linear(features, width * 16)
         self.layers = nn.Sequential()
         before = width
-        for following in _halving_widths(width, resolution):
+        for following in _halving_widths(width, context.resolution):
             self.layers.extend([UpsampleConv2d(before, following, bias=False), nn.BatchNorm2d(following), nn.ReLU()])
             before = following
-        self.layers.extend([nn.Conv2d(before, channels, 3, padding=1), nn.Tanh()])
-        he_initialize(self, generator)
+        self.layers.extend([nn.Conv2d(before, context.channels, 3, padding=1), nn.Tanh()])
+        he_initialize(self, context.random)
 
     def forward(self, features_BF: Tensor) -> Tensor:
         """Return images (B, C, H, W) in [-1, 1]."""
@@ -64,32 +55,22 @@ class ModulatedDecoder(nn.Module):
     Widths are those of :class:`UpsampleDecoder`.
     """
 
-    def __init__(
-        self, features: int, width: int, resolution: int, generator: torch.Generator, channels: int = 3
-    ) -> None:
-        """Build and initialize.
-
-        Args:
-            features: F, expectations of an image.
-            width: channels at 4x4.
-            resolution: side of the images: a power of two, at least 16.
-            generator: source of the initial weights.
-            channels: C, of the images.
-        """
+    def __init__(self, features: int, width: int, context: BuildContext) -> None:
+        """Build and initialize; F features, and the width at 4x4; the resolution is a power of two, at least 16."""
         super().__init__()
         self.width = width
         self.project = nn.Linear(features, width * 16)
         self.convolutions, self.norms, self.modulations, self.images = (nn.ModuleList() for _ in range(4))
-        before, widths = width, _halving_widths(width, resolution)
+        before, widths = width, _halving_widths(width, context.resolution)
         for stage, following in enumerate(widths, 1):
             side = 3 if stage == len(widths) else 1
             self.convolutions.append(UpsampleConv2d(before, following, bias=False))
             self.norms.append(nn.BatchNorm2d(following))
             self.modulations.append(nn.Linear(features, 2 * following, bias=False))
-            self.images.append(nn.Conv2d(following, channels, side, padding=side // 2))
+            self.images.append(nn.Conv2d(following, context.channels, side, padding=side // 2))
             before = following
-        he_initialize(self, generator)
-        dcgan_initialize(self.modulations, generator)
+        he_initialize(self, context.random)
+        dcgan_initialize(self.modulations, context.random)
         with torch.no_grad():
             for layer in self.images:
                 # So that their sum starts at about the size of one of them.
@@ -116,20 +97,13 @@ class ModulatedDecoder(nn.Module):
 class PaperDecoder(nn.Module):
     """FC -> 1 x H x W -> ReLU -> conv3x3 -> tanh: the literal reading of arXiv 2506.21015v1, section 3.1."""
 
-    def __init__(self, features: int, resolution: int, generator: torch.Generator, channels: int = 3) -> None:
-        """Build and initialize.
-
-        Args:
-            features: F, expectations of an image.
-            resolution: side of the images.
-            generator: source of the initial weights.
-            channels: C, of the images.
-        """
+    def __init__(self, features: int, context: BuildContext) -> None:
+        """Build and initialize for F features."""
         super().__init__()
-        self.resolution = resolution
-        self.project = nn.Linear(features, resolution * resolution)
-        self.convolution = nn.Conv2d(1, channels, 3, padding=1)
-        dcgan_initialize(self, generator)
+        self.resolution = context.resolution
+        self.project = nn.Linear(features, self.resolution**2)
+        self.convolution = nn.Conv2d(1, context.channels, 3, padding=1)
+        dcgan_initialize(self, context.random)
 
     def forward(self, features_BF: Tensor) -> Tensor:
         """Return images (B, C, H, W) in [-1, 1]."""
@@ -145,12 +119,7 @@ class PrototypeSkips(nn.ModuleList):
     """
 
     def __init__(self, latent_size: int, widths: Sequence[int]) -> None:
-        """Build.
-
-        Args:
-            latent_size: Z.
-            widths: channels of each scale.
-        """
+        """Build for Z latent numbers and the channels of each scale."""
         super().__init__(nn.Linear(latent_size, width, bias=False) for width in widths)
 
     def initialize(self) -> None:
@@ -173,15 +142,7 @@ class Style2Decoder(nn.Module):
     def __init__(
         self, resolution: int, latent_size: int, channels: int, *, skips: bool, batch_norm: bool = False
     ) -> None:
-        """Build; weights are set by the caller.
-
-        Args:
-            resolution: side of the images: a power of two, at least 16.
-            latent_size: Z.
-            channels: C, of the images.
-            skips: whether to add prototype skips.
-            batch_norm: whether to normalize.
-        """
+        """Build for Z latent numbers, with prototype skips or without; the caller initializes the weights."""
         super().__init__()
         norm = nn.BatchNorm2d if batch_norm else nn.Identity
         widths = _scale_widths(_STYLE2_WIDTHS, resolution)
@@ -239,14 +200,7 @@ class VanillaDecoder(nn.Module):
     noise_size = 0
 
     def __init__(self, resolution: int, latent_size: int, channels: int, *, skips: bool) -> None:
-        """Build; weights are set by the caller.
-
-        Args:
-            resolution: side of the images: a power of two, at least 16.
-            latent_size: Z.
-            channels: C, of the images.
-            skips: whether to add prototype skips.
-        """
+        """Build for Z latent numbers, with prototype skips or without; the caller initializes the weights."""
         super().__init__()
         stages = resolution.bit_length() - STREAM_SIDE.bit_length()
         widths = _scale_widths(_VANILLA_WIDTHS, resolution)[: stages - 1]

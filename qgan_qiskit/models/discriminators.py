@@ -23,13 +23,7 @@ class DenseDiscriminator(Discriminator):
     """F -> 64 -> 16 -> 1 with ReLU (MosaiQ, arXiv 2308.11096; QGPatch, arXiv 2010.06201): 3,681 parameters at F = 40."""
 
     def __init__(self, features: int, generator: torch.Generator, *, slope: float = 0.0) -> None:
-        """Build and initialize.
-
-        Args:
-            features: F.
-            generator: source of the initial weights.
-            slope: of the rectifiers for negative numbers; 0 makes them plain ReLU.
-        """
+        """Build and initialize; F features, and the rectifiers' slope for negative numbers (0: plain ReLU)."""
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(features, 64), nn.LeakyReLU(slope), nn.Linear(64, 16), nn.LeakyReLU(slope), nn.Linear(16, 1)
@@ -42,35 +36,21 @@ class DenseDiscriminator(Discriminator):
 
 
 class DcganDiscriminator(Discriminator):
-    """Strided convolutions from an image to a logit; 2,765,568 parameters at width 64 and 64x64."""
+    """Strided convolutions from an image to a logit; 2,765,568 parameters at width 64 and 64x64.
 
-    def __init__(
-        self,
-        width: int,
-        resolution: int,
-        norm: str,
-        generator: torch.Generator,
-        channels: int = 3,
-        *,
-        minibatch_std: bool = False,
-    ) -> None:
-        """Build and initialize.
+    ``norm`` is ``batch`` (as published) or ``spectral`` (Miyato et al. 2018) on every convolution; ``minibatch_std`` gives the
+    last convolution one more channel (see :class:`MinibatchStd`). The resolution is a power of two, at least 16.
+    """
 
-        Args:
-            width: channels of the first stage.
-            resolution: side of the images: a power of two, at least 16.
-            norm: ``batch`` (as published) or ``spectral`` (Miyato et al. 2018) on every convolution instead.
-            generator: source of the initial weights.
-            channels: C, of the images.
-            minibatch_std: give the last convolution one more channel (see :class:`MinibatchStd`).
-        """
+    def __init__(self, width: int, norm: str, context: BuildContext, *, minibatch_std: bool = False) -> None:
+        """Build and initialize; width is the channels of the first stage."""
         super().__init__()
         wrap = spectral_norm if norm == "spectral" else (lambda layer: layer)
         # Spectral normalization starts its power iteration from torch's global random numbers: fix them too.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            layers: list[nn.Module] = [wrap(nn.Conv2d(channels, width, 4, 2, 1, bias=False)), nn.LeakyReLU(0.2)]
-            for _ in range(resolution.bit_length() - 4):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=context.random)))
+            layers: list[nn.Module] = [wrap(nn.Conv2d(context.channels, width, 4, 2, 1, bias=False)), nn.LeakyReLU(0.2)]
+            for _ in range(context.resolution.bit_length() - 4):
                 layers.append(wrap(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False)))
                 if norm == "batch":
                     layers.append(nn.BatchNorm2d(2 * width))
@@ -80,19 +60,13 @@ class DcganDiscriminator(Discriminator):
                 layers.append(MinibatchStd())
             layers.append(wrap(nn.Conv2d(width + minibatch_std, 1, 4, 1, 0, bias=False)))
             self.layers = nn.Sequential(*layers)
-        dcgan_initialize(self, generator)
+        dcgan_initialize(self, context.random)
 
     @classmethod
     def from_config(cls, config: DcganConfig | HybridQConfig, context: BuildContext) -> DcganDiscriminator:
         """Return the discriminator that the settings of a model describe."""
-        return cls(
-            config.discriminator_width,
-            context.resolution,
-            config.discriminator_norm,
-            context.random,
-            context.channels,
-            minibatch_std=config.minibatch_std,
-        )
+        width, norm = config.discriminator_width, config.discriminator_norm
+        return cls(width, norm, context, minibatch_std=config.minibatch_std)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits (B,): positive for real."""
@@ -102,35 +76,16 @@ class DcganDiscriminator(Discriminator):
 class ConditionalDcganDiscriminator(Discriminator):
     """The logit of DCGAN's discriminator plus the projection, with h the mean of its last feature maps."""
 
-    def __init__(
-        self,
-        width: int,
-        resolution: int,
-        num_classes: int,
-        generator: torch.Generator,
-        channels: int = 3,
-        *,
-        minibatch_std: bool = False,
-    ) -> None:
-        """Build and initialize.
-
-        Args:
-            width: channels of the first stage.
-            resolution: side of the images: a power of two, at least 16.
-            num_classes: number of classes.
-            generator: source of the initial weights.
-            channels: C, of the images.
-            minibatch_std: show the head how much images of a group vary (see :class:`MinibatchStd`).
-        """
+    def __init__(self, width: int, context: BuildContext, *, minibatch_std: bool = False) -> None:
+        """Build and initialize; width is the channels of the first stage."""
         super().__init__()
-        dcgan = DcganDiscriminator(width, resolution, "batch", generator, channels, minibatch_std=minibatch_std)
-        *trunk, head = dcgan.layers
+        *trunk, head = DcganDiscriminator(width, "batch", context, minibatch_std=minibatch_std).layers
         self.trunk, self.head = nn.Sequential(*trunk), head
-        last = width * resolution // 8
+        last = width * context.resolution // 8
         self.project = nn.Linear(last, _EMBEDDING_SIZE)
-        self.embedding = nn.Embedding(num_classes, _EMBEDDING_SIZE)
+        self.embedding = nn.Embedding(len(context.classes), _EMBEDDING_SIZE)
         # The projection starts at 0: at first the class does not count.
-        nn.init.normal_(self.project.weight, std=last**-0.5, generator=generator)
+        nn.init.normal_(self.project.weight, std=last**-0.5, generator=context.random)
         nn.init.zeros_(self.project.bias)
         nn.init.zeros_(self.embedding.weight)
 
@@ -145,36 +100,26 @@ class ConditionalDcganDiscriminator(Discriminator):
 class ProjectionCritic(Discriminator):
     """MediQ-GAN's critic: strided convolutions, mean over the plane h, and ``psi(h)`` plus the projection; no normalization.
 
-    2.82M parameters at width 64, 64x64 and 8 classes.
+    2.82M parameters at width 64, 64x64 and 8 classes. The resolution is a power of two, at least 16.
     """
 
     provides_prototypes = True
 
-    def __init__(
-        self, width: int, resolution: int, num_classes: int, generator: torch.Generator, channels: int = 3
-    ) -> None:
-        """Build and initialize.
-
-        Args:
-            width: channels of the first stage.
-            resolution: side of the images: a power of two, at least 16.
-            num_classes: number of classes.
-            generator: source of the initial weights.
-            channels: C, of the images.
-        """
+    def __init__(self, width: int, context: BuildContext) -> None:
+        """Build and initialize; width is the channels of the first stage."""
         super().__init__()
         layers: list[nn.Module] = []
-        before = channels
+        before = context.channels
         # Down to 4 x 4.
-        for _ in range(resolution.bit_length() - 3):
+        for _ in range(context.resolution.bit_length() - 3):
             layers += [nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
             before, width = width, 2 * width
         self.layers = nn.Sequential(*layers)
         self.score = nn.Linear(before, 1)
         self.project = nn.Linear(before, _EMBEDDING_SIZE)
-        self.embedding = nn.Embedding(num_classes, _EMBEDDING_SIZE)
-        he_initialize(self, generator)
-        nn.init.normal_(self.embedding.weight, generator=generator)
+        self.embedding = nn.Embedding(len(context.classes), _EMBEDDING_SIZE)
+        he_initialize(self, context.random)
+        nn.init.normal_(self.embedding.weight, generator=context.random)
 
     def features(self, images_BCHW: Tensor) -> Tensor:
         """Return image features (B, F), F = 8 * width at 64x64."""

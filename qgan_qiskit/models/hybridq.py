@@ -33,12 +33,7 @@ class ImageEncoder(nn.Module):
     """One conv4x4 (C -> 5, stride 2), LeakyReLU, flatten, FC -> X, tanh (arXiv 2506.21015v1, section 3.1; sizes ours)."""
 
     def __init__(self, latent_size: int, context: BuildContext) -> None:
-        """Build and initialize.
-
-        Args:
-            latent_size: X.
-            context: shape of the images, and source of the initial weights.
-        """
+        """Build and initialize for X latent numbers."""
         super().__init__()
         self.convolution = nn.Conv2d(context.channels, 5, 4, stride=2, padding=1)
         self.project = nn.Linear(5 * (context.resolution // 2) ** 2, latent_size)
@@ -69,23 +64,23 @@ class HybridQGenerator(QuantumGenerator):
         """Build and initialize; the resolution is a power of two for the upsampling decoders."""
         super().__init__(config.latent_high, adaptive=config.adaptive_latent_range)
         self.config = config
-        spec, count, random = build_circuit_spec(config), config.sub_generators, context.random
+        spec, count = build_circuit_spec(config), config.sub_generators
         angles, features = count * spec.num_inputs, count * spec.num_observables
         # Fusion needs two samples to generate: uniform noise, and normal numbers for the fitted latent distribution.
         self.latent_size = 2 * angles if config.mode == "fusion" else angles
         self.encoder: nn.Module = nn.Identity()
         if config.encoder == "linear":
             self.encoder = nn.Linear(angles, angles)
-            dcgan_initialize(self.encoder, random)
+            dcgan_initialize(self.encoder, context.random)
             # Start near the identity, so that the angles keep the range of the noise.
             with torch.no_grad():
                 self.encoder.weight.add_(torch.eye(angles))
         self.add_circuits(spec, count, context, quantum=not config.classical_baseline)
         if config.decoder == "paper":
-            self.decoder: nn.Module = PaperDecoder(features, context.resolution, random, context.channels)
+            self.decoder: nn.Module = PaperDecoder(features, context)
         else:
             upsampling = ModulatedDecoder if config.decoder == "modulated" else UpsampleDecoder
-            self.decoder = upsampling(features, config.decoder_width, context.resolution, random, context.channels)
+            self.decoder = upsampling(features, config.decoder_width, context)
         if config.mode != "image":
             self.image_encoder = ImageEncoder(features if config.mode == "latent" else angles, context)
         if config.mode == "fusion":

@@ -22,11 +22,9 @@ _GROUP_SIZE = 4
 
 
 def dcgan_initialize(module: nn.Module, generator: torch.Generator) -> None:
-    """Set weights as DCGAN does (Radford et al. 2015, section 4): N(0, 0.02), batch-norm gains N(1, 0.02), biases 0.
+    """Set all weights inside a module as DCGAN does (Radford et al. 2015, section 4).
 
-    Args:
-        module: every convolution, linear and batch-norm layer inside is set, in order.
-        generator: source of randomness.
+    Convolutions and linear layers get N(0, 0.02), batch-norm gains N(1, 0.02), biases 0, in the order of the layers.
     """
     for layer in module.modules():
         if isinstance(layer, _CONVOLUTIONS):
@@ -46,12 +44,7 @@ def _set_normal(layer: nn.Module, mean: float, generator: torch.Generator) -> No
 
 
 def he_initialize(module: nn.Module, generator: torch.Generator) -> None:
-    """Set convolution and linear weights to N(0, 2 / fan_in) (He et al. 2015), biases to 0.
-
-    Args:
-        module: every convolution and linear layer inside is set, in order.
-        generator: source of randomness.
-    """
+    """Set all convolution and linear weights inside a module to N(0, 2 / fan_in) (He et al. 2015), biases to 0."""
     for layer in module.modules():
         if isinstance(layer, _CONVOLUTIONS):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
@@ -68,13 +61,7 @@ class UpsampleConv2d(nn.Conv2d):
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, bias: bool = True) -> None:
-        """Build; weights are set by the caller.
-
-        Args:
-            channels_in: C.
-            channels_out: O.
-            bias: whether a number is added to each channel.
-        """
+        """Build; the caller initializes the weights."""
         super().__init__(channels_in, channels_out, 3, padding=1, bias=bias)
 
     def forward(self, small_BCHW: Tensor) -> Tensor:
@@ -121,15 +108,7 @@ class MatchedClassicalBlock(nn.Module):
         *,
         bounded: bool = True,
     ) -> None:
-        """Build and initialize.
-
-        Args:
-            num_inputs: Q.
-            num_outputs: O.
-            num_weights: K.
-            count: P.
-            generator: source of the initial weights.
-            bounded: end in tanh, so that outputs are in [-1, 1] like expectations; without, they are logits of any size.
+        """Build and initialize P = ``count`` blocks; bounded outputs are in [-1, 1], others are logits of any size.
 
         Raises:
             UsageError: K parameters cannot be spent on these shapes.

@@ -68,11 +68,7 @@ class ClassicalStream(nn.Module):
     """A 1x1 projection of the features, then one conv3x3."""
 
     def __init__(self, channels: int) -> None:
-        """Build; weights are set by the caller.
-
-        Args:
-            channels: of the output.
-        """
+        """Build for a number of output channels; the caller initializes the weights."""
         super().__init__()
         self.project = nn.Conv2d(STREAM_CHANNELS, channels, 1)
         self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
@@ -97,15 +93,7 @@ class QuantumStream(nn.Module):
     def __init__(
         self, channels: int, count: int, num_inputs: int, num_outputs: int, *, layer_norm: bool = False
     ) -> None:
-        """Build; weights are set by the caller.
-
-        Args:
-            channels: of the output.
-            count: P, up to 16.
-            num_inputs: Q.
-            num_outputs: O.
-            layer_norm: whether to bring each site's angles to mean 0 and standard deviation 1.
-        """
+        """Build; ``count`` is P, up to 16; ``layer_norm`` brings each site's angles to mean 0 and standard deviation 1."""
         super().__init__()
         self._layer_norm = layer_norm
         self.project = nn.Conv2d(STREAM_CHANNELS, channels, 1)
@@ -265,7 +253,6 @@ def _sample_noise(seeds_B: Tensor, size: int) -> Tensor:
 def build(config: MediqConfig, context: BuildContext) -> tuple[Generator, Discriminator]:
     """Return the generator and the discriminator, initialized."""
     generator = MediqGenerator(config, context)
-    sizes = config.critic_width, context.resolution, len(context.classes), context.random, context.channels
     if config.critic == "projection":
-        return generator, ProjectionCritic(*sizes)
-    return generator, ConditionalDcganDiscriminator(*sizes, minibatch_std=config.minibatch_std)
+        return generator, ProjectionCritic(config.critic_width, context)
+    return generator, ConditionalDcganDiscriminator(config.critic_width, context, minibatch_std=config.minibatch_std)

@@ -45,12 +45,7 @@ class PrincipalComponents(nn.Module):
     highest: Tensor
 
     def __init__(self, count: int, size: int) -> None:
-        """Create empty buffers of the final shapes.
-
-        Args:
-            count: F.
-            size: D.
-        """
+        """Create empty buffers for F = ``count`` components and D = ``size`` numbers of an image."""
         super().__init__()
         self.register_buffer("mean_D", torch.zeros(size))
         self.register_buffer("axes_FD", torch.zeros(count, size))
@@ -142,10 +137,6 @@ def assign_components(sub_generators: int, num_qubits: int) -> Tensor:
 
     Sub-generator i makes component i and the i-th block of Q - 1 components counted from the last one down. At 8x5 these
     are {i, 39-4i, 38-4i, 37-4i, 36-4i} as in the authors' code; for other sizes the paper says nothing.
-
-    Args:
-        sub_generators: P.
-        num_qubits: Q.
     """
     first = torch.arange(sub_generators)[:, None]
     tail = torch.arange(sub_generators * num_qubits - 1, sub_generators - 1, -1).view(sub_generators, num_qubits - 1)

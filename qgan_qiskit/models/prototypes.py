@@ -36,14 +36,7 @@ class Prototypes(nn.Module):
     """
 
     def __init__(self, num_classes: int, width: int, latent_size: int, generator: torch.Generator) -> None:
-        """Build and initialize.
-
-        Args:
-            num_classes: K.
-            width: F.
-            latent_size: Z.
-            generator: source of the initial weights.
-        """
+        """Build and initialize for K classes, width F and latent size Z."""
         super().__init__()
         self.vectors_KF = nn.Parameter(torch.randn(num_classes, width, generator=generator))
         self.reduce = nn.Sequential(nn.Linear(width, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, latent_size))

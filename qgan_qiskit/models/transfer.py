@@ -42,9 +42,7 @@ class TransferGenerator(QuantumGenerator):
         super().__init__(config.latent_high)
         self.latent_size = config.num_qubits
         self.add_circuits(build_circuit_spec(config), 1, context, quantum=config.quantum_generator)
-        self.decoder = UpsampleDecoder(
-            config.num_qubits, config.decoder_width, context.resolution, context.random, context.channels
-        )
+        self.decoder = UpsampleDecoder(config.num_qubits, config.decoder_width, context)
 
     def encode(self, z_BZ: Tensor) -> Tensor:
         """Return the inputs (B, 1, Z) of the one circuit in radians."""

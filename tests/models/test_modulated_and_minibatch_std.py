@@ -10,6 +10,7 @@ from torch.nn.functional import conv2d, interpolate
 
 from qgan_qiskit.config import DcganConfig, HybridQConfig, RunConfig
 from qgan_qiskit.models import build, parameter_count
+from qgan_qiskit.models.base import BuildContext
 from qgan_qiskit.models.decoders import ModulatedDecoder, UpsampleDecoder
 from qgan_qiskit.models.layers import MinibatchStd
 
@@ -24,7 +25,7 @@ def normal(*shape: int, seed: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize("resolution", [16, 32, 64])
 def test_decoder_of_one_image_at_a_time_is_the_formula(resolution):
-    decoder = ModulatedDecoder(6, 16, resolution, seeded()).eval()
+    decoder = ModulatedDecoder(6, 16, BuildContext(resolution, seeded())).eval()
     for norm in decoder.norms:
         norm.running_mean.copy_(normal(len(norm.running_mean), seed=2))
         norm.running_var.copy_(normal(len(norm.running_var), seed=3).exp())
@@ -42,8 +43,8 @@ def test_decoder_of_one_image_at_a_time_is_the_formula(resolution):
 
 
 def test_modulation_and_small_images_are_all_that_the_decoder_has_more():
-    plain = UpsampleDecoder(100, 128, 64, seeded())
-    modulated = ModulatedDecoder(100, 128, 64, seeded())
+    plain = UpsampleDecoder(100, 128, BuildContext(64, seeded()))
+    modulated = ModulatedDecoder(100, 128, BuildContext(64, seeded()))
     widths = [128, 64, 32, 16]
     assert parameter_count(modulated) - parameter_count(plain) == sum(
         100 * 2 * width + (3 * width + 3 if width > 16 else 0) for width in widths
@@ -51,7 +52,7 @@ def test_modulation_and_small_images_are_all_that_the_decoder_has_more():
 
 
 def test_without_modulation_expectations_act_only_through_the_first_layer():
-    decoder = ModulatedDecoder(6, 16, 32, seeded()).eval()
+    decoder = ModulatedDecoder(6, 16, BuildContext(32, seeded())).eval()
     first, second = normal(1, 6), normal(1, 6, seed=5)
     decoder.project.weight.data.zero_()
     assert not torch.equal(decoder(first), decoder(second))
@@ -100,5 +101,5 @@ def test_devices_must_hold_whole_groups():
 
 def test_batch_norms_are_found_by_their_kind():
     # What settles averaged weights, and what shares statistics among devices, look for them.
-    decoder = ModulatedDecoder(6, 16, 64, seeded())
+    decoder = ModulatedDecoder(6, 16, BuildContext(64, seeded()))
     assert sum(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in decoder.modules()) == 4

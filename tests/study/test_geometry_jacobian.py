@@ -10,7 +10,6 @@ from geometry_models import CONFIGS, LinearGenerator, in_double, tiny_generator
 from qgan_qiskit.analysis.jacobian import copy_discrete_part, derivative, feature_matrix, jacobians
 from qgan_qiskit.analysis.spectrum import RANK_TOLERANCE, numerical_rank
 from qgan_qiskit.config import HybridQConfig
-from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import build
 
 
@@ -112,14 +111,6 @@ def test_encoding_circuits_and_decoding_are_the_whole_generator(name):
         assert features.dtype == torch.float64
         torch.testing.assert_close(generator.decode(features.float(), z_BZ), whole, atol=2e-5, rtol=0)
     assert all(weight.dtype == torch.float32 for weight in generator.parameters())
-
-
-def test_a_classical_generator_has_nothing_to_encode():
-    generator = tiny_generator("dcgan")
-    z_BZ = generator.sample_latent(1, torch.Generator().manual_seed(4))
-    for call in (generator.encode, generator.double_expectations, lambda z: generator.decode(z, z)):
-        with pytest.raises(UsageError, match="no circuits"):
-            call(z_BZ)
 
 
 def test_ways_between_latents_keep_to_a_class_and_to_its_noise():

@@ -19,11 +19,11 @@ Readout = Literal["z", "x"]
 SubGeneratorCount = Annotated[int, Field(ge=1, le=64, description="Number of quantum sub-generators.")]
 QubitCount = Annotated[int, Field(ge=1, le=20, description="Qubits of each sub-generator.")]
 Reps = Annotated[int, Field(ge=1, le=200, description="Repetitions of the rotation + entangler layer.")]
-EncodingSetting = Annotated[
+EncodingField = Annotated[
     Encoding, Field(description="Angle encoding of the inputs: RY, or RY then RX of the same angle.")
 ]
-EntanglerSetting = Annotated[Entangler, Field(description="Two-qubit gate of the ladder 0-1, 1-2, ….")]
-ReadoutSetting = Annotated[Readout, Field(description="Pauli measured on each qubit.")]
+EntanglerField = Annotated[Entangler, Field(description="Two-qubit gate of the ladder 0-1, 1-2, ….")]
+ReadoutField = Annotated[Readout, Field(description="Pauli measured on each qubit.")]
 ClassicalBaseline = Annotated[
     bool, Field(description="Replace the circuits by classical layers of equal parameter count.")
 ]
@@ -35,7 +35,7 @@ DiscriminatorWidth = Annotated[
     int, Field(ge=8, le=512, multiple_of=8, description="Channels of the discriminator's first stage.")
 ]
 DiscriminatorNorm = Annotated[Literal["batch", "spectral"], Field(description="Normalization in the discriminator.")]
-MinibatchStdSetting = Annotated[
+MinibatchStd = Annotated[
     bool, Field(description="Show the discriminator how much images vary in groups of 4 (not in latent mode).")
 ]
 
@@ -55,12 +55,14 @@ class ModelSettings(Settings):
         name: what the command line calls the model; its networks are in ``models/NAME.py``.
         conditional: whether one run makes images of several classes.
         is_quantum: whether the generator is built around a circuit, or a classical block of the circuit's shape.
+        halves_images: whether the networks need images whose side is a power of two.
         weight_files: settings that name files of weights, which a run reads only when it starts.
         presets: functions that return the settings of each preset, by name.
     """
 
     conditional: ClassVar[bool] = False
     is_quantum: ClassVar[bool] = False
+    halves_images: ClassVar[bool] = True
     weight_files: ClassVar[tuple[str, ...]] = ()
     presets: ClassVar[dict[str, Callable[[], Preset]]] = {}
 
@@ -87,14 +89,9 @@ class ModelSettings(Settings):
         return getattr(self, "ansatz", None)
 
     @property
-    def discriminator_sees_images(self) -> bool:
-        """Whether the discriminator compares images, not vectors."""
-        return True
-
-    @property
-    def batch_norm_remedy(self) -> str | None:
-        """What to change for a discriminator without batch norm; None if it has none."""
-        return None
+    def discriminator_input(self) -> str:
+        """What the discriminator compares: ``images``, or the name of something else."""
+        return "images"
 
     def check(self, data: DataConfig, training: TrainingConfig) -> None:
         """Refuse images and ways of training that the model cannot work with; models add their own rules.
@@ -102,46 +99,43 @@ class ModelSettings(Settings):
         Raises:
             ValueError: naming the settings and what would fit.
         """
-        if training.loss == "wgan-gp" and self.batch_norm_remedy is not None:
+        side, devices = data.resolution, training.devices
+        if self.halves_images and (side & (side - 1) or side < 16):
             raise ValueError(
-                "training.loss 'wgan-gp' penalizes the gradient of each image, which batch norm mixes: "
-                + self.batch_norm_remedy
+                f"data.resolution must be 16, 32, 64, 128, 256 or 512, which these networks halve down to 4, not {side}"
             )
+        if self.discriminator_input == "images" and getattr(self, "discriminator_norm", None) == "batch":
+            refuse_gradient_penalty(training, "use model.discriminator_norm 'spectral' with it")
         if self.adaptive_latent_range and training.loss != "bce":
             raise ValueError(
                 "model.latent_range 'adaptive' needs training.loss 'bce' (the bound is a ratio of its two losses), "
                 f"not '{training.loss}'"
             )
-        if training.diff_augment != "none" and not self.discriminator_sees_images:
+        if training.diff_augment != "none" and self.discriminator_input != "images":
             raise ValueError(
-                f"training.diff_augment changes color images, and the discriminator of {self.name}"
-                f"{self._mode_suffix()} sees none"
+                f"training.diff_augment changes color images, and the discriminator of {self.name} sees "
+                f"{self.discriminator_input}: leave it out"
             )
-        devices = training.devices
         if devices > 1 and getattr(self, "minibatch_std", False) and training.batch_size // devices % 4:
             raise ValueError(
                 f"model.minibatch_std compares images in groups of 4, which {devices} devices cannot share out of "
                 f"training.batch_size {training.batch_size}: take a multiple of {4 * devices}"
             )
 
-    def _mode_suffix(self) -> str:
-        return ""
-
     def ineffective(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Return settings that do nothing beside the others, as (``why``, names)."""
+        """Return settings that do nothing beside the others, as (reason, names)."""
         if self.adaptive_latent_range:
             return [("with --latent-range adaptive, which sets the range itself", ("latent_high",))]
         return []
 
 
-def check_power_of_two(data: DataConfig) -> None:
-    """Refuse images that convolutions of stride 2 do not bring down to 4x4.
+def refuse_gradient_penalty(training: TrainingConfig, remedy: str) -> None:
+    """Refuse WGAN-GP for a discriminator with batch norm.
 
     Raises:
-        ValueError: naming the sides that fit.
+        ValueError: the loss is WGAN-GP; the message ends in the remedy.
     """
-    side = data.resolution
-    if side & (side - 1) or side < 16:
+    if training.loss == "wgan-gp":
         raise ValueError(
-            f"data.resolution must be 16, 32, 64, 128, 256 or 512, which these networks halve down to 4, not {side}"
+            f"training.loss 'wgan-gp' penalizes the gradient of each image, which batch norm mixes: {remedy}"
         )

@@ -6,15 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from qgan_qiskit.config.data import DataConfig
-from qgan_qiskit.config.models.base import (
-    DiscriminatorNorm,
-    DiscriminatorWidth,
-    MinibatchStdSetting,
-    ModelSettings,
-    Preset,
-    check_power_of_two,
-)
+from qgan_qiskit.config.models import base
+from qgan_qiskit.config.models.base import ModelSettings, Preset
 from qgan_qiskit.config.models.hybridq import TUNED_TRAINING
 from qgan_qiskit.config.training import TrainingConfig
 
@@ -25,19 +18,9 @@ class DcganConfig(ModelSettings):
     name: Literal["dcgan"] = "dcgan"
     latent_size: int = Field(100, ge=1, le=4096, description="Numbers in a latent vector.")
     generator_width: int = Field(64, ge=8, le=512, multiple_of=8, description="Channels of the generator's last stage.")
-    discriminator_width: DiscriminatorWidth = 64
-    discriminator_norm: DiscriminatorNorm = "batch"
-    minibatch_std: MinibatchStdSetting = False
-
-    @property
-    def batch_norm_remedy(self) -> str | None:
-        """What to change for a discriminator without batch norm; None if it has none."""
-        return "use model.discriminator_norm 'spectral' with it" if self.discriminator_norm == "batch" else None
-
-    def check(self, data: DataConfig, training: TrainingConfig) -> None:
-        """Refuse what does not fit; see the base class."""
-        check_power_of_two(data)
-        super().check(data, training)
+    discriminator_width: base.DiscriminatorWidth = 64
+    discriminator_norm: base.DiscriminatorNorm = "batch"
+    minibatch_std: base.MinibatchStd = False
 
 
 def default() -> Preset:

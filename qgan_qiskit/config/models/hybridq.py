@@ -7,23 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from qgan_qiskit.config.data import DataConfig
-from qgan_qiskit.config.models.base import (
-    ClassicalBaseline,
-    DecoderWidth,
-    DiscriminatorNorm,
-    DiscriminatorWidth,
-    EncodingSetting,
-    EntanglerSetting,
-    LatentHigh,
-    MinibatchStdSetting,
-    ModelSettings,
-    Preset,
-    QubitCount,
-    ReadoutSetting,
-    Reps,
-    SubGeneratorCount,
-    check_power_of_two,
-)
+from qgan_qiskit.config.models import base
+from qgan_qiskit.config.models.base import ModelSettings, Preset
 from qgan_qiskit.config.training import TrainingConfig
 
 # Settings that shape the built-in circuit, and mean nothing beside a circuit of the user's own.
@@ -41,12 +26,12 @@ class HybridQConfig(ModelSettings):
         description="Which reading of the paper's training flow: the discriminator sees images, latents, or images whose "
         "angles fuse an encoded real image with noise.",
     )
-    sub_generators: SubGeneratorCount = 10
-    num_qubits: QubitCount = 10
-    reps: Reps = 6
-    encoding: EncodingSetting = "ry"
-    entangler: EntanglerSetting = "cx"
-    readout: ReadoutSetting = "z"
+    sub_generators: base.SubGeneratorCount = 10
+    num_qubits: base.QubitCount = 10
+    reps: base.Reps = 6
+    encoding: base.EncodingField = "ry"
+    entangler: base.EntanglerField = "cx"
+    readout: base.ReadoutField = "z"
     ansatz: str | None = Field(
         None,
         description="OpenQASM 3 file of your own sub-generator circuit (replaces encoding, entangler, reps and readout).",
@@ -60,41 +45,31 @@ class HybridQConfig(ModelSettings):
         None,
         description="What weights are called in the circuit of your own: patterns as in a shell. [default: theta_NNN]",
     )
-    classical_baseline: ClassicalBaseline = False
+    classical_baseline: base.ClassicalBaseline = False
     encoder: Literal["identity", "linear"] = Field("identity", description="Map from noise to angles.")
     decoder: Literal["upsample", "modulated", "paper"] = Field(
         "upsample",
         description="Map from expectations to the image: upsampling convolutions, the same with the expectations steering "
         "every stage, or the paper's.",
     )
-    decoder_width: DecoderWidth = 128
-    discriminator_width: DiscriminatorWidth = 48
-    discriminator_norm: DiscriminatorNorm = "batch"
-    minibatch_std: MinibatchStdSetting = False
+    decoder_width: base.DecoderWidth = 128
+    discriminator_width: base.DiscriminatorWidth = 48
+    discriminator_norm: base.DiscriminatorNorm = "batch"
+    minibatch_std: base.MinibatchStd = False
     latent_range: Literal["fixed", "adaptive"] = Field(
         "fixed",
         description="Latent range: fixed [0, latent_high), or MosaiQ's adaptive bound from pi/8 to 3pi/4 (not in latent "
         "mode; bce loss only).",
     )
-    latent_high: LatentHigh = 3.141592653589793
+    latent_high: base.LatentHigh = 3.141592653589793
 
     @property
-    def discriminator_sees_images(self) -> bool:
-        """Whether the discriminator compares images, not expectations."""
-        return self.mode != "latent"
-
-    @property
-    def batch_norm_remedy(self) -> str | None:
-        """What to change for a discriminator without batch norm; None if it has none."""
-        has_batch_norm = self.discriminator_sees_images and self.discriminator_norm == "batch"
-        return "use model.discriminator_norm 'spectral' with it" if has_batch_norm else None
-
-    def _mode_suffix(self) -> str:
-        return f" in model.mode '{self.mode}'"
+    def discriminator_input(self) -> str:
+        """What the discriminator compares."""
+        return "latents in model.mode 'latent'" if self.mode == "latent" else "images"
 
     def check(self, data: DataConfig, training: TrainingConfig) -> None:
         """Refuse what does not fit; see the base class."""
-        check_power_of_two(data)
         super().check(data, training)
         if self.adaptive_latent_range and self.mode == "latent":
             raise ValueError("model.latent_range 'adaptive' needs model.mode 'image' or 'fusion', not 'latent'")
@@ -105,7 +80,7 @@ class HybridQConfig(ModelSettings):
             raise ValueError("model.classical_baseline replaces the circuits, so it cannot be used with model.ansatz")
 
     def ineffective(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Return settings that do nothing beside the others, as (``why``, names)."""
+        """Return settings that do nothing beside the others, as (reason, names)."""
         discriminator = ("discriminator_width", "discriminator_norm")
         rules = [
             (self.ansatz is not None, "with --ansatz, which brings the whole circuit", CIRCUIT_FIELDS),

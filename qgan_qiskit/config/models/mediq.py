@@ -7,14 +7,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from qgan_qiskit.config.data import DataConfig
-from qgan_qiskit.config.models.base import (
-    ClassicalBaseline,
-    ModelSettings,
-    Preset,
-    QubitCount,
-    Reps,
-    check_power_of_two,
-)
+from qgan_qiskit.config.models import base
+from qgan_qiskit.config.models.base import ModelSettings, Preset
 from qgan_qiskit.config.models.hybridq import TUNED_TRAINING
 from qgan_qiskit.config.training import TrainingConfig
 
@@ -40,14 +34,14 @@ class MediqConfig(ModelSettings):
         "each qubit.",
     )
     sub_generators: int = Field(5, ge=1, le=16, description="Number of quantum sub-generators.")
-    num_qubits: QubitCount = 16
-    reps: Reps = 8
+    num_qubits: base.QubitCount = 16
+    reps: base.Reps = 8
     angle_norm: Literal["none", "layer"] = Field(
         "none",
         description="Bring the angles of each site to mean 0 and deviation 1 radian, however large the features grow; none as "
         "published.",
     )
-    classical_baseline: ClassicalBaseline = False
+    classical_baseline: base.ClassicalBaseline = False
     decoder: Literal["style2", "vanilla"] = Field(
         "style2", description="Map from features to the image: residual upsampling with noise, or a wide layer."
     )
@@ -72,15 +66,11 @@ class MediqConfig(ModelSettings):
         False, description="Show the critic dcgan how much images vary in groups of 4, of whatever class."
     )
 
-    @property
-    def batch_norm_remedy(self) -> str | None:
-        """What to change for a discriminator without batch norm; None if it has none."""
-        return "use model.critic 'projection' with it" if self.critic == "dcgan" else None
-
     def check(self, data: DataConfig, training: TrainingConfig) -> None:
         """Refuse what does not fit; see the base class."""
-        check_power_of_two(data)
         super().check(data, training)
+        if self.critic == "dcgan":
+            base.refuse_gradient_penalty(training, "use model.critic 'projection' with it")
         if self.minibatch_std and self.critic != "dcgan":
             raise ValueError(f"model.minibatch_std is for model.critic 'dcgan', not '{self.critic}'")
         if self.angle_norm == "layer" and self.num_qubits == 1:

@@ -7,18 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from qgan_qiskit.config.data import DataConfig
-from qgan_qiskit.config.models.base import (
-    ClassicalBaseline,
-    EncodingSetting,
-    EntanglerSetting,
-    LatentHigh,
-    ModelSettings,
-    Preset,
-    QubitCount,
-    ReadoutSetting,
-    Reps,
-    SubGeneratorCount,
-)
+from qgan_qiskit.config.models import base
+from qgan_qiskit.config.models.base import ModelSettings, Preset
 from qgan_qiskit.config.training import TrainingConfig
 
 
@@ -26,27 +16,28 @@ class MosaiqConfig(ModelSettings):
     """MosaiQ (Silver et al. 2023, arXiv 2308.11096): circuits that generate principal components of a class."""
 
     is_quantum: ClassVar[bool] = True
+    halves_images: ClassVar[bool] = False
 
     name: Literal["mosaiq"] = "mosaiq"
-    sub_generators: SubGeneratorCount = 10
-    num_qubits: QubitCount = 10
-    reps: Reps = 6
-    encoding: EncodingSetting = "ry_rx"
-    entangler: EntanglerSetting = "cz"
-    readout: ReadoutSetting = "x"
-    classical_baseline: ClassicalBaseline = False
+    sub_generators: base.SubGeneratorCount = 10
+    num_qubits: base.QubitCount = 10
+    reps: base.Reps = 6
+    encoding: base.EncodingField = "ry_rx"
+    entangler: base.EntanglerField = "cz"
+    readout: base.ReadoutField = "x"
+    classical_baseline: base.ClassicalBaseline = False
     latent_range: Literal["fixed", "adaptive"] = Field(
         "adaptive", description="Latent range: fixed [0, latent_high), or the adaptive bound from pi/8 to 3pi/4."
     )
-    latent_high: LatentHigh = 1.5707963267948966
+    latent_high: base.LatentHigh = 1.5707963267948966
     shared_latent: bool = Field(
         True, description="Give all sub-generators the same noise, as published; off: each its own."
     )
 
     @property
-    def discriminator_sees_images(self) -> bool:
-        """False: the discriminator compares scores of principal components."""
-        return False
+    def discriminator_input(self) -> str:
+        """What the discriminator compares."""
+        return "scores of principal components"
 
     def check(self, data: DataConfig, training: TrainingConfig) -> None:
         """Refuse what does not fit; see the base class."""

@@ -7,14 +7,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from qgan_qiskit.config.data import DataConfig
-from qgan_qiskit.config.models.base import (
-    ClassicalBaseline,
-    LatentHigh,
-    ModelSettings,
-    Preset,
-    Reps,
-    SubGeneratorCount,
-)
+from qgan_qiskit.config.models import base
+from qgan_qiskit.config.models.base import ModelSettings, Preset
 from qgan_qiskit.config.training import TrainingConfig
 
 
@@ -22,24 +16,25 @@ class QgpatchConfig(ModelSettings):
     """QGPatch (Huang et al., Phys. Rev. Applied 16, 024051): probabilities of basis states as patches of a gray image."""
 
     is_quantum: ClassVar[bool] = True
+    halves_images: ClassVar[bool] = False
 
     name: Literal["qgpatch"] = "qgpatch"
-    sub_generators: SubGeneratorCount = 4
+    sub_generators: base.SubGeneratorCount = 4
     num_qubits: int = Field(5, ge=2, le=14, description="Qubits of each sub-generator.")
     num_ancillas: int = Field(1, ge=0, le=4, description="Qubits of each that are projected on 0 and show no pixels.")
-    reps: Reps = 5
+    reps: base.Reps = 5
     patch_readout: Literal["paper", "tutorial", "unnormalised"] = Field(
         "paper",
         description="From probabilities to pixels: conditioned on the ancillas (paper), divided by the patch's largest "
         "(tutorial), or not divided (unnormalised); paper and unnormalised are scaled to the real images' brightness.",
     )
-    classical_baseline: ClassicalBaseline = False
-    latent_high: LatentHigh = 3.141592653589793
+    classical_baseline: base.ClassicalBaseline = False
+    latent_high: base.LatentHigh = 3.141592653589793
 
     @property
-    def discriminator_sees_images(self) -> bool:
-        """False: the discriminator compares pixels as vectors."""
-        return False
+    def discriminator_input(self) -> str:
+        """What the discriminator compares."""
+        return "pixels as vectors"
 
     def check(self, data: DataConfig, training: TrainingConfig) -> None:
         """Refuse what does not fit; see the base class."""

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from qgan_qiskit.config.data import DataConfig
-from qgan_qiskit.config.models.base import DecoderWidth, LatentHigh, ModelSettings, Preset, Reps, check_power_of_two
+from qgan_qiskit.config.models import base
+from qgan_qiskit.config.models.base import ModelSettings, Preset
 from qgan_qiskit.config.models.hybridq import TUNED_TRAINING
 from qgan_qiskit.config.training import TrainingConfig
 
@@ -28,9 +29,9 @@ class TransferConfig(ModelSettings):
         description="Which of the two blocks are circuits; the others are classical ones of equal parameter count.",
     )
     num_qubits: int = Field(5, ge=1, le=16, description="Qubits of a block, and numbers in a latent vector.")
-    reps: Reps = 3
-    latent_high: LatentHigh = 3.141592653589793
-    decoder_width: DecoderWidth = 128
+    reps: base.Reps = 3
+    latent_high: base.LatentHigh = 3.141592653589793
+    decoder_width: base.DecoderWidth = 128
     backbone: Literal["resnet18", "resnet50", "mobilenet_v2"] = Field(
         "resnet18", description="Network of torchvision that the discriminator looks through."
     )
@@ -69,15 +70,11 @@ class TransferConfig(ModelSettings):
         """Whether the discriminator's block is a circuit."""
         return self.quantum in ("discriminator", "both")
 
-    @property
-    def batch_norm_remedy(self) -> str | None:
-        """What to change for a discriminator without batch norm that trains; None if it has none."""
-        return "a backbone that starts from scratch has it; name model.weights" if self.weights is None else None
-
     def check(self, data: DataConfig, training: TrainingConfig) -> None:
         """Refuse what does not fit; see the base class."""
-        check_power_of_two(data)
         super().check(data, training)
+        if self.weights is None:
+            base.refuse_gradient_penalty(training, "a backbone that starts from scratch has it; name model.weights")
         if self.quantum_discriminator and (training.loss == "wgan-gp" or training.r1_weight):
             raise ValueError(
                 "training.loss 'wgan-gp' and training.r1_weight differentiate the discriminator twice, which its circuit cannot: "

@@ -30,7 +30,7 @@ from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.errors import CircuitError, UsageError
 from qgan_qiskit.metrics import open_network
 from qgan_qiskit.metrics.inception import Inception, Output
-from qgan_qiskit.models import Generator
+from qgan_qiskit.models import Generator, QuantumGenerator
 from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.load import open_generator
@@ -65,10 +65,11 @@ def _measured(cell: Cell, say: Say, folder: Path) -> Row:
     with clock("jacobians", f"Jacobians at {settings.number} latents"):
         row["jacobian"] = _jacobians(generator, settings.number, arrays)
     row["features"] = row["fidelity"] = None
-    if generator.circuits is not None:
+    quantum = generator.quantum
+    if quantum is not None:
         with clock("features", f"features of {settings.feature_number:,} latents"):
-            row["features"] = _features(generator, settings.feature_number, arrays)
-        if generator.sub_generators is not None:
+            row["features"] = _features(quantum, settings.feature_number, arrays)
+        if quantum.sub_generators is not None:
             with clock("fidelities", f"fidelities of {settings.pairs} pairs"):
                 row["fidelity"] = _fidelities(generator, first_NZ, second_NZ, arrays)
     with clock("paths", f"path lengths of {settings.pairs} pairs"):
@@ -90,6 +91,7 @@ def _timed(seconds: dict[str, float], cell: Cell, say: Say, name: str, what: str
 
 
 def _described(cell: Cell, generator: Generator, config: RunConfig) -> Row:
+    quantum = generator.quantum
     some_NS = latents(generator, range(256))[:, : generator.continuous_latent_size]
     return {
         "run": str(cell.source),
@@ -99,8 +101,8 @@ def _described(cell: Cell, generator: Generator, config: RunConfig) -> Row:
         "model": config.model.name + ("+baseline" if config.model.is_baseline else ""),
         "preset": config.preset,
         "class": config.data.class_name,
-        "latent_high": generator.uniform_high(),
-        "circuits": generator.sub_generators is not None,
+        "latent_high": None if quantum is None or quantum.latent_high is None else quantum.latent_high.item(),
+        "circuits": quantum is not None and quantum.sub_generators is not None,
         "latent_size": some_NS.shape[1],
         # Singular values are per unit of the latent, and models draw it from different distributions.
         "latent_deviation": float(some_NS.std(dim=0).square().mean().sqrt()),
@@ -124,7 +126,7 @@ def _jacobians(generator: Generator, number: int, arrays: Arrays) -> dict[str, A
     return result
 
 
-def _features(generator: Generator, number: int, arrays: Arrays) -> dict[str, Any]:
+def _features(generator: QuantumGenerator, number: int, arrays: Arrays) -> dict[str, Any]:
     arrays["features"] = feature_matrix(generator, latents(generator, range(number))).numpy()
     return {"size": arrays["features"].shape[1]} | matrix_summary(arrays["features"])
 

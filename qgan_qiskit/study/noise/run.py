@@ -59,9 +59,9 @@ def prepare(
     else:
         found, (_, values) = source, checkpoint.load(source)
     generator, config = open_generator(found, lambda _: None)
-    ansatz = require_circuits(generator).ansatz
+    _, circuits = require_circuits(generator)
     for name in choice.device_names():
-        placed(ansatz, snapshot(name).target, 1)
+        placed(circuits.ansatz, snapshot(name).target, 1)
     try:
         data = config.updated({"data": changes}).data
     except ValidationError as error:

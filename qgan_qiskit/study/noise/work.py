@@ -20,7 +20,7 @@ from torch import Tensor
 from qgan_qiskit.analysis.noise_response import absorbed, recalibrated
 from qgan_qiskit.data import cache_folder, to_uint8
 from qgan_qiskit.data.grids import grid_picture
-from qgan_qiskit.hardware.generator_circuits import CircuitInputs, circuit_inputs
+from qgan_qiskit.hardware.generator_circuits import CircuitInputs, circuit_inputs, require_circuits
 from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.metrics import Evaluator
@@ -85,8 +85,9 @@ def _bench(study: Study) -> _Bench:
     generator, _, _ = open_with_digest(study.source, lambda _: None, "fused")
     seeds = range(study.settings.number)
     work = circuit_inputs(generator, latents(generator, seeds))
+    quantum, _ = require_circuits(generator)
     with torch.no_grad():
-        exact_NPO = generator.double_expectations(torch.from_numpy(work.angles_BPQ)).numpy()
+        exact_NPO = quantum.double_expectations(torch.from_numpy(work.angles_BPQ)).numpy()
     exact_NHWC = to_uint8(decoded(generator, seeds, exact_NPO))
     against_real = evaluator_of(study)
     # Against the exact images there is no floor and no chance in the choice: the seeds are the same.
