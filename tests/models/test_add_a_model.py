@@ -44,7 +44,7 @@ from qgan_qiskit.cli import cli
 
 data = sys.argv[1:]
 cli(["fit", "--model", "toy", "--num-qubits", "4", "--steps", "2", *data], standalone_mode=False)
-cli(["generate", "runs/00000-toy-nevus", "-n", "2", "--output", "images"], standalone_mode=False)
+cli(["generate", "runs/00000-toy-default-nevus", "-n", "2", "--output", "images"], standalone_mode=False)
 """
 
 

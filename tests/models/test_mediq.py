@@ -14,8 +14,6 @@ from qgan_qiskit.circuits.families import mediq_ansatz
 from qgan_qiskit.config import MediqConfig, RunConfig, preset
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models import build, parameter_count
-from qgan_qiskit.models.base import BuildContext
-from qgan_qiskit.models.discriminators import DcganDiscriminator, ProjectionCritic
 from qgan_qiskit.models.mediq import QuantumStream
 from qgan_qiskit.models.prototypes import Prototypes, read_prototypes, write_prototypes
 
@@ -207,17 +205,6 @@ def test_crowding_is_the_mean_of_what_lacks_to_distance_1():
     assert prototypes.vectors_KF.grad.isfinite().all()
 
 
-def test_critic_is_a_score_and_a_projection_on_the_class():
-    critic = ProjectionCritic(8, BuildContext(16, seeded(), classes=tuple("abcd")))
-    images, labels = torch.randn(5, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0])
-    seen = critic.features(images)
-    by_hand = [
-        (critic.score(h) + critic.project(h) @ critic.embedding.weight[label]).item()
-        for h, label in zip(seen, labels, strict=True)
-    ]
-    np.testing.assert_allclose(critic(images, labels).detach(), by_hand, rtol=1e-5)
-
-
 def test_prototypes_of_a_file_are_taken_by_name(tmp_path):
     path = tmp_path / "prototypes.npz"
     vectors = np.arange(40.0).reshape(4, 10) + 1
@@ -264,38 +251,3 @@ def test_what_is_no_file_of_prototypes(what, tmp_path):
         read_prototypes(path, ("x",))
     assert str(caught.value).startswith(str(path))
     assert "pickle" not in str(caught.value)
-
-
-def test_dcgan_that_is_told_the_class_begins_as_dcgan_and_learns_of_classes():
-    _, critic = made(16, critic="dcgan", critic_width=8)
-    images, labels = torch.randn(6, 3, 16, 16, generator=seeded(8)), torch.tensor([0, 1, 2, 0, 1, 2])
-    plain = DcganDiscriminator(8, "batch", BuildContext(16, seeded()))
-    plain.layers[:-1].load_state_dict(critic.trunk.state_dict())
-    plain.layers[-1].load_state_dict(critic.head.state_dict())
-    np.testing.assert_allclose(critic(images, labels).detach(), plain(images).detach(), atol=1e-6)
-    critic(images, labels).sum().backward()
-    assert critic.embedding.weight.grad.any()
-    with torch.no_grad():
-        critic.embedding.weight.normal_(generator=seeded(9))
-        seen = critic.trunk(images).mean((2, 3))
-        shift = torch.stack([critic.project(h) @ critic.embedding.weight[y] for h, y in zip(seen, labels, strict=True)])
-        np.testing.assert_allclose(critic(images, labels) - plain(images), shift, atol=1e-5)
-    _, seeing = made(16, critic="dcgan", critic_width=8, minibatch_std=True)
-    assert parameter_count(seeing) - parameter_count(critic) == 4 * 4
-    alike = images[:1].expand(4, -1, -1, -1)
-    with torch.no_grad():
-        # The class's part of the logit is that of each image alone, whatever else is in its group.
-        seeing.embedding.weight.normal_(generator=seeded(9))
-        seeing.eval()
-        varied = torch.cat([images[:1], 2 * torch.randn(3, 3, 16, 16, generator=seeded(10))])
-        parts = [
-            seeing(group, torch.ones(4, dtype=torch.long))[0] - seeing(group, torch.zeros(4, dtype=torch.long))[0]
-            for group in (alike, varied)
-        ]
-        np.testing.assert_allclose(parts[0], parts[1], atol=1e-5)
-        wholes = [seeing(group, torch.ones(4, dtype=torch.long))[0] for group in (alike, varied)]
-        assert abs(wholes[0] - wholes[1]) > 1e-4
-    with pytest.raises(ValueError, match=r"model\.minibatch_std is for model\.critic 'dcgan', not 'projection'"):
-        RunConfig.model_validate({"model": {"name": "mediq", "minibatch_std": True}})
-    with pytest.raises(ValueError, match=r"use model\.critic 'projection' with it"):
-        RunConfig.model_validate({"model": {"name": "mediq", "critic": "dcgan"}, "training": {"loss": "wgan-gp"}})

@@ -7,10 +7,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 
-from qgan_qiskit.config import DataConfig, DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig, RunConfig
-from qgan_qiskit.errors import UsageError
+from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.models import build
 from qgan_qiskit.models.hybridq import _symmetric_root
 
@@ -36,7 +34,7 @@ def variants():
     yield TINY_DCGAN
 
 
-@pytest.mark.parametrize("resolution", [16, 32, 64])
+@pytest.mark.parametrize("resolution", [16, 64])
 def test_shapes_and_ranges_of_every_mode_decoder_and_size(resolution):
     real = real_images(5, resolution)
     for config in variants():
@@ -57,8 +55,8 @@ def test_shapes_and_ranges_of_every_mode_decoder_and_size(resolution):
             assert pair.reconstruction.shape == ()
 
 
-@pytest.mark.parametrize("resolution", [16, 32])
-def test_gray_images_of_every_mode_and_decoder(resolution):
+def test_gray_images_of_every_mode_and_decoder():
+    resolution = 16
     real = real_images(5, resolution)[:, :1]
     for config in variants():
         generator, discriminator = build(config, resolution, seeded(), channels=1)
@@ -74,17 +72,6 @@ def test_most_models_take_nothing_from_the_images_beforehand():
         before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
         generator.fit_to_data(np.zeros((3, 16, 16, 3), np.uint8))
         assert all(torch.equal(tensor, before[name]) for name, tensor in generator.state_dict().items())
-
-
-@pytest.mark.parametrize("model", ["hybridq", "dcgan"])
-def test_sizes_that_do_not_halve_down_to_4_are_refused(model):
-    allowed = {16, 32, 64, 128, 256, 512}
-    for resolution in range(16, 513, 16):
-        if resolution in allowed:
-            RunConfig(model={"name": model}, data=DataConfig(resolution=resolution))
-        else:
-            with pytest.raises(ValidationError, match=f"16, 32, 64, 128, 256 or 512.*not {resolution}"):
-                RunConfig(model={"name": model}, data=DataConfig(resolution=resolution))
 
 
 def parts_with_gradient(generator, value):
@@ -215,19 +202,3 @@ def test_root_of_singular_covariances():
         factor = torch.randn(6, rank, generator=seeded(rank))
         root = _symmetric_root(factor @ factor.T)
         assert torch.allclose(root @ root.T, factor @ factor.T, atol=1e-4)
-
-
-def test_a_twin_that_cannot_spend_its_parameters_is_refused():
-    from qgan_qiskit.models.layers import MatchedClassicalBlock
-
-    for inputs, outputs in itertools.product(range(1, 5), repeat=2):
-        for weights in range(1, 30):
-            try:
-                classical_baseline = MatchedClassicalBlock(inputs, outputs, weights, 2, seeded())
-            except UsageError as error:
-                assert f"{weights} parameters" in str(error)
-                continue
-            assert sum(p.numel() for p in classical_baseline.parameters()) == 2 * weights
-            out = classical_baseline(torch.rand(3, 2, inputs))
-            assert out.shape == (3, 2, outputs)
-            assert out.abs().max() <= 1
