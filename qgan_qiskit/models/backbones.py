@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v2, resnet18, resnet50
+from torchvision.models import get_model
 
 from qgan_qiskit.errors import DataError
 
@@ -28,11 +28,6 @@ HEADS = {"resnet18": "fc", "resnet50": "fc", "mobilenet_v2": "classifier.1"}
 FEATURE_SIZES = {"resnet18": 512, "resnet50": 2048, "mobilenet_v2": 1280}
 # What torchvision's own weights expect of pixels from 0 to 1.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "resnet18": resnet18,
-    "resnet50": resnet50,
-    "mobilenet_v2": mobilenet_v2,
-}
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ def build_backbone(
     Raises:
         DataError: the weights file is missing, unreadable, or not of this backbone.
     """
-    network = _BUILDERS[backbone](weights=None, num_classes=classes)
+    network = get_model(backbone, weights=None, num_classes=classes)
     if resnet_stride == "conv1":
         _move_strides(network)
     parameters = sum(parameter.numel() for parameter in network.parameters())

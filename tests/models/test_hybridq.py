@@ -41,18 +41,18 @@ def test_shapes_and_ranges_of_every_mode_decoder_and_size(resolution):
         generator, discriminator = build(config, resolution, seeded())
         z = generator.sample_latent(5, seeded(2))
         assert z.shape == (5, generator.latent_size)
-        pair = generator.discriminator_inputs(real, z)
-        assert discriminator(pair.real).shape == discriminator(pair.fake).shape == (5,), config
-        assert pair.real.shape == pair.fake.shape
-        assert pair.fake.dtype == torch.float32
-        assert pair.fake.abs().max() <= 1
+        inputs = generator.discriminator_inputs(real, z)
+        assert discriminator(inputs.real).shape == discriminator(inputs.fake).shape == (5,), config
+        assert inputs.real.shape == inputs.fake.shape
+        assert inputs.fake.dtype == torch.float32
+        assert inputs.fake.abs().max() <= 1
         images = generator.eval()(z)
         assert images.shape == (5, 3, resolution, resolution)
         assert images.dtype == torch.float32
         assert images.abs().max() <= 1
         assert images.std(dim=0).max() > 0, "the noise has no effect"
-        if pair.reconstruction is not None:
-            assert pair.reconstruction.shape == ()
+        if inputs.reconstruction is not None:
+            assert inputs.reconstruction.shape == ()
 
 
 def test_gray_images_of_every_mode_and_decoder():
@@ -60,8 +60,8 @@ def test_gray_images_of_every_mode_and_decoder():
     real = real_images(5, resolution)[:, :1]
     for config in variants():
         generator, discriminator = build(config, resolution, seeded(), channels=1)
-        pair = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(2)))
-        assert discriminator(pair.real).shape == discriminator(pair.fake).shape == (5,), config
+        inputs = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(2)))
+        assert discriminator(inputs.real).shape == discriminator(inputs.fake).shape == (5,), config
         images = generator.eval()(generator.sample_latent(5, seeded(2)))
         assert images.shape == (5, 1, resolution, resolution)
 
@@ -100,20 +100,20 @@ def test_each_modes_gradients_reach_the_parts_they_should_and_no_others(
     config = HybridQConfig(mode=mode, decoder=decoder, encoder="linear", classical_baseline=classical_baseline, **SIZES)
     generator, _ = build(config, 16, seeded())
     real = real_images(6, 16)
-    pair = generator.discriminator_inputs(real, generator.sample_latent(6, seeded(2)))
-    assert not pair.real.requires_grad
-    assert parts_with_gradient(generator, pair.fake) == by_fake
+    inputs = generator.discriminator_inputs(real, generator.sample_latent(6, seeded(2)))
+    assert not inputs.real.requires_grad
+    assert parts_with_gradient(generator, inputs.fake) == by_fake
     if by_reconstruction is None:
-        assert pair.reconstruction is None
-        assert pair.real is real
+        assert inputs.reconstruction is None
+        assert inputs.real is real
     else:
-        assert parts_with_gradient(generator, pair.reconstruction) == by_reconstruction
+        assert parts_with_gradient(generator, inputs.reconstruction) == by_reconstruction
 
 
 def test_every_sub_generators_weights_get_a_gradient():
     generator, _ = build(HybridQConfig(**SIZES), 16, seeded())
-    pair = generator.discriminator_inputs(real_images(6, 16), generator.sample_latent(6, seeded(2)))
-    parts_with_gradient(generator, pair.fake)
+    inputs = generator.discriminator_inputs(real_images(6, 16), generator.sample_latent(6, seeded(2)))
+    parts_with_gradient(generator, inputs.fake)
     gradients = [weight.grad for weight in generator.quantum_parameters()]
     assert len(gradients) == 2
     assert all(gradient.shape == (6,) and gradient.abs().max() > 0 for gradient in gradients)

@@ -133,19 +133,19 @@ def test_every_variant_makes_images_and_every_weight_learns(changes, resolution)
         pytest.skip("the streams know nothing of the resolution")
     generator, critic = made(resolution, **changes)
     z_BZ = generator.sample_latent(4, seeded(1))
-    pair = generator.discriminator_inputs(torch.zeros(4, 3, resolution, resolution), z_BZ)
-    assert pair.fake.shape == (4, 3, resolution, resolution)
-    assert pair.fake.abs().max() <= 1
-    loss = critic(pair.fake, pair.labels_B).sum()
-    if pair.regularizer is not None:
-        loss = loss + pair.regularizer
+    inputs = generator.discriminator_inputs(torch.zeros(4, 3, resolution, resolution), z_BZ)
+    assert inputs.fake.shape == (4, 3, resolution, resolution)
+    assert inputs.fake.abs().max() <= 1
+    loss = critic(inputs.fake, inputs.labels_B).sum()
+    if inputs.regularizer is not None:
+        loss = loss + inputs.regularizer
     loss.backward()
     # Skips and noise start at 0, which does not keep them from learning.
     still = [name for name, p in generator.named_parameters() if p.numel() and (p.grad is None or not p.grad.any())]
     assert still == []
 
 
-def test_twin_has_as_many_weights_as_the_circuits():
+def test_baseline_has_as_many_weights_as_the_circuits():
     for changes in ({}, {"num_qubits": 16, "reps": 8, "sub_generators": 5}):
         circuits, _ = made(**changes)
         classical_baseline, _ = made(**changes, classical_baseline=True)

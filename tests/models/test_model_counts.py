@@ -95,7 +95,7 @@ def test_gray_images_take_fewer_numbers_only_where_channels_are_counted():
         assert three - one == fewer
 
 
-def test_a_twin_of_a_patch_spends_its_25_parameters_on_5_inputs_and_16_outputs():
+def test_a_baseline_of_a_patch_spends_its_25_parameters_on_5_inputs_and_16_outputs():
     generator, _ = build(QgpatchConfig(classical_baseline=True), 8, torch.Generator().manual_seed(0), channels=1)
     classical_baseline = generator.circuits
     assert classical_baseline.first_PQR.shape == (4, 5, 1)
@@ -107,7 +107,7 @@ def test_a_twin_of_a_patch_spends_its_25_parameters_on_5_inputs_and_16_outputs()
 @pytest.mark.parametrize(
     ("qubits", "reps", "count_of"), [(10, 6, 10), (3, 2, 2), (3, 1, 4), (2, 5, 3), (1, 1, 1), (4, 3, 2)]
 )
-def test_twin_has_exactly_as_many_parameters_as_the_circuits(mode, qubits, reps, count_of):
+def test_baseline_has_exactly_as_many_parameters_as_the_circuits(mode, qubits, reps, count_of):
     sizes = {
         "num_qubits": qubits,
         "reps": reps,

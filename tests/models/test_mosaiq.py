@@ -63,20 +63,20 @@ def test_images_are_the_inverse_of_the_scores_and_pairs_are_scores(channels):
     generator, discriminator = prepared(channels)
     real = unit(images(), channels)
     z = generator.sample_latent(5, seeded(1))
-    pair = generator.discriminator_inputs(real[:5], z)
-    assert pair.real.shape == pair.fake.shape == (5, 12)
-    assert not pair.real.requires_grad
-    assert pair.real.abs().max() <= 1 + 1e-5
-    assert pair.reconstruction is None
-    assert torch.equal(pair.fake, scaled_scores(generator, z))
-    assert discriminator(pair.fake).shape == (5,)
+    inputs = generator.discriminator_inputs(real[:5], z)
+    assert inputs.real.shape == inputs.fake.shape == (5, 12)
+    assert not inputs.real.requires_grad
+    assert inputs.real.abs().max() <= 1 + 1e-5
+    assert inputs.reconstruction is None
+    assert torch.equal(inputs.fake, scaled_scores(generator, z))
+    assert discriminator(inputs.fake).shape == (5,)
     made = generator(z)
     assert made.shape == (5, channels, 6, 6)
     assert made.dtype == torch.float32
     assert made.abs().max() <= 1
     inside = made.abs().flatten(1) < 1
     components = generator.components
-    raw = components.lowest + (pair.fake + 1) / 2 * (components.highest - components.lowest)
+    raw = components.lowest + (inputs.fake + 1) / 2 * (components.highest - components.lowest)
     expected = components.mean_D + raw @ components.axes_FD
     assert inside.any()
     torch.testing.assert_close(made.flatten(1)[inside], expected[inside])
@@ -123,9 +123,9 @@ def test_scores_are_those_of_the_published_circuit(shared):
 def test_gradients_against_differences_of_qiskits_states():
     generator, _ = prepared()
     z = generator.sample_latent(2, seeded(1))
-    pair = generator.discriminator_inputs(unit(images())[:2], z)
+    inputs = generator.discriminator_inputs(unit(images())[:2], z)
     factors = torch.randn(2, 12, generator=seeded(2))
-    (pair.fake * factors).sum().backward()
+    (inputs.fake * factors).sum().backward()
     weights = [weight.detach().double().numpy().copy() for weight in generator.quantum_parameters()]
     for own, parameter in zip(weights, generator.quantum_parameters(), strict=True):
         for index in (0, 3, 7):
@@ -138,10 +138,10 @@ def test_gradients_against_differences_of_qiskits_states():
             assert parameter.grad[index].item() == pytest.approx(slope, abs=1e-4)
 
 
-def test_twin_has_gradients_everywhere():
+def test_baseline_has_gradients_everywhere():
     generator, _ = prepared(classical_baseline=True)
-    pair = generator.discriminator_inputs(unit(images())[:3], generator.sample_latent(3, seeded(1)))
-    pair.fake.square().sum().backward()
+    inputs = generator.discriminator_inputs(unit(images())[:3], generator.sample_latent(3, seeded(1)))
+    inputs.fake.square().sum().backward()
     weights = generator.quantum_parameters()
     assert sum(weight.numel() for weight in weights) == 3 * 8
     assert all(weight.grad.abs().max() > 0 for weight in weights if weight.numel())

@@ -95,14 +95,14 @@ def test_pixels_against_qiskits_probabilities(readout, fields):
 def test_pairs_are_pixels_from_0_to_1_and_only_images_are_clipped():
     generator, discriminator = built()
     real = torch.from_numpy(digits(5)[..., :1].transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
-    pair = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(1)))
-    assert pair.real.shape == pair.fake.shape == (5, 64)
-    torch.testing.assert_close(pair.real, torch.from_numpy(digits(5)[..., 0].reshape(5, 64) / 255).float())
-    assert not pair.real.requires_grad
-    assert pair.fake.min() >= 0
-    assert pair.fake.max() > 1
-    assert discriminator(pair.fake).shape == (5,)
-    sums = pair.fake.view(5, 4, 16).sum(dim=2)
+    inputs = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(1)))
+    assert inputs.real.shape == inputs.fake.shape == (5, 64)
+    torch.testing.assert_close(inputs.real, torch.from_numpy(digits(5)[..., 0].reshape(5, 64) / 255).float())
+    assert not inputs.real.requires_grad
+    assert inputs.fake.min() >= 0
+    assert inputs.fake.max() > 1
+    assert discriminator(inputs.fake).shape == (5,)
+    sums = inputs.fake.view(5, 4, 16).sum(dim=2)
     torch.testing.assert_close(sums, generator.mass_P.expand(5, 4), atol=1e-4, rtol=1e-4)
 
 
@@ -173,7 +173,7 @@ def test_an_ancilla_that_is_never_0_gives_black_and_a_finite_gradient():
 
 
 @given(st.integers(0, 3), st.integers(0, 5), st.floats(-200, 200), st.integers(0, 1000))
-def test_twins_probabilities_are_a_softmax_over_all_outcomes(ancillas, bits, shift, seed):
+def test_baseline_probabilities_are_a_softmax_over_all_outcomes(ancillas, bits, shift, seed):
     logits = torch.randn(2, 1, 2**bits, generator=seeded(seed)).double() * 3 + shift
     found = probabilities_from_logits(logits, ancillas)
     others = torch.zeros(2, 1, (2**ancillas - 1) * 2**bits).double()
@@ -183,7 +183,7 @@ def test_twins_probabilities_are_a_softmax_over_all_outcomes(ancillas, bits, shi
     assert found.sum(dim=-1).max() <= 1 + 1e-9
 
 
-def test_twin_runs_through_every_readout():
+def test_baseline_runs_through_every_readout():
     for readout in READOUTS:
         generator, _ = built(classical_baseline=True, patch_readout=readout)
         images = generator(generator.sample_latent(6, seeded(1)))
