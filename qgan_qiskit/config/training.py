@@ -92,12 +92,7 @@ class TrainingConfig(Settings):
         "EstimatorQNN, which is slower.",
     )
     device: DeviceName = Field("cpu", description="Where torch computes: cpu, cuda or cuda:N.")
-    devices: int = Field(
-        1, ge=1, le=1024, description="Processes that share each batch, one device each (see strategy)."
-    )
-    strategy: Literal["auto", "ddp"] = Field(
-        "auto", description="How several devices work together: ddp starts a process for each; auto is ddp from two on."
-    )
+    devices: int = Field(1, ge=1, le=1024, description="Processes that share each batch, one device each.")
     threads: int | None = Field(None, ge=1, le=1024, description="Processor threads. [default: all]")
     snap: int = Field(500, ge=1, description="Steps between checkpoints (one is always written at the end).")
     keep: int = Field(2, ge=1, description="Newest checkpoints kept.")
@@ -122,4 +117,4 @@ class TrainingConfig(Settings):
 
 # Settings of this section that may differ when a run resumes: how long it lasts, how often it reports, and how many devices
 # share its batches. Anything else would make it another run.
-RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard", "devices", "strategy")
+RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard", "devices")

@@ -177,7 +177,7 @@ def test_a_saved_state_brings_components_order_and_noise_back():
 
 def test_too_few_images_and_images_too_small_are_refused():
     generator, _ = build(MosaiqConfig(**SIZES), 6, seeded())
-    with pytest.raises(DataError, match="12 principal components need more than 12 images, there are 12"):
+    with pytest.raises(DataError, match="12 principal components"):
         generator.fit_to_data(images(12))
-    with pytest.raises(ValidationError, match=r"100 principal components.*resolution 8 have 64 numbers"):
+    with pytest.raises(ValidationError, match="100 principal components"):
         RunConfig(model=MosaiqConfig(), data=DataConfig(resolution=8, color="grayscale"))

@@ -222,8 +222,8 @@ def test_a_saved_state_brings_the_scale_back():
 
 def test_images_that_the_patches_do_not_fill_are_refused():
     for fields, pattern in (
-        ({"data": DataConfig(resolution=8)}, "makes gray images"),
-        ({"data": DataConfig(resolution=16, color="grayscale")}, "resolution 16 has 256 pixels, and these .* make 64"),
+        ({"data": DataConfig(resolution=8)}, "grayscale"),
+        ({"data": DataConfig(resolution=16, color="grayscale")}, "256 pixels"),
         ({"data": DataConfig(resolution=8, color="grayscale"), "model": QgpatchConfig(num_ancillas=2)}, "make 32"),
     ):
         with pytest.raises(ValidationError, match=pattern):

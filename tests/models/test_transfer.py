@@ -207,12 +207,12 @@ def test_gradients_reach_the_generator_through_the_quantum_discriminator(quantum
 
 def test_second_derivatives_of_the_circuit_are_refused():
     for training in ({"loss": "wgan-gp"}, {"r1_weight": 1.0}):
-        with pytest.raises(ValueError, match="differentiate the discriminator twice"):
+        with pytest.raises(ValueError, match="discriminator twice"):
             RunConfig.model_validate({"model": {"name": "transfer", "weights": "x"}, "training": training})
         RunConfig.model_validate(
             {"model": {"name": "transfer", "quantum": "generator", "weights": "x"}, "training": training}
         )
-    with pytest.raises(ValueError, match="trained_stages is 6"):
+    with pytest.raises(ValueError, match="trained_stages"):
         RunConfig.model_validate({"model": {"name": "transfer", "trained_stages": 6}})
 
 
