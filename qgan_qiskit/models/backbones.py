@@ -92,12 +92,9 @@ def remove_head(network: nn.Module, backbone: str) -> nn.Module:
 
 
 def load_weights(network: nn.Module, path: Path, backbone: str) -> tuple[tuple[str, ...], str]:
-    """Load the layers that a file of weights has, except for the head.
+    """Load the layers that a file of weights has, except for the head, into a network.
 
-    Args:
-        network: receives the weights.
-        path: a dictionary of tensors with torchvision's names, saved by torch; nothing else is loaded from it.
-        backbone: a key of ``HEADS``.
+    The file is a dictionary of tensors with torchvision's names, saved by torch; nothing else is loaded from it.
 
     Returns:
         The layers that keep their random weights, and the file's SHA-256.
@@ -168,12 +165,7 @@ def _move_strides(network: nn.Module) -> None:
 
 
 def find_folded_batch_norms(network: nn.Module, from_scratch: Sequence[str] = ()) -> list[str]:
-    """Return the names of the batch norms that are identity plus bias; fresh ones have biases of 0 and do not count.
-
-    Args:
-        network: with its weights.
-        from_scratch: layers that were not loaded.
-    """
+    """Return the names of the batch norms that are identity plus bias; layers from scratch have biases of 0 and do not count."""
     return [
         name
         for name, layer in network.named_modules()
@@ -187,10 +179,12 @@ def find_folded_batch_norms(network: nn.Module, from_scratch: Sequence[str] = ()
 def unfold_batch_norms(network: nn.Module, names: Sequence[str], prepared_NCHW: Tensor) -> None:
     """Write mean and variance of each layer's input into it, and adjust scale and bias so that it computes the same.
 
+    The network is changed in place and left in evaluation mode.
+
     Args:
-        network: changed in place; left in evaluation mode.
+        network: with its weights.
         names: from :func:`find_folded_batch_norms`.
-        prepared_NCHW: training images as the network sees them; a few hundred are enough.
+        prepared_NCHW: training images as the network gets them; a few hundred are enough.
     """
     layers = [network.get_submodule(name) for name in names]
     measured: dict[nn.Module, tuple[Tensor, Tensor]] = {}

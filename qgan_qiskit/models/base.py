@@ -270,14 +270,9 @@ class QuantumGenerator(Generator):
 def build_block(
     spec: CircuitSpec, count: int, context: BuildContext, *, quantum: bool, bounded: bool = True
 ) -> nn.Module:
-    """Return P = ``count`` circuits, or the classical block of as many trained numbers, (B, P, Q) radians to (B, P, O).
+    """Return P = ``count`` circuits or, if not quantum, the classical block of as many trained numbers.
 
-    Args:
-        spec: the circuit.
-        count: P.
-        context: source of the initial weights, and what evaluates the circuits.
-        quantum: circuits, not the classical block.
-        bounded: whether the classical block's outputs are kept in [-1, 1].
+    Both map (B, P, Q) radians to (B, P, O); the classical block's outputs are in [-1, 1] if bounded.
     """
     if quantum:
         return SubGenerators(spec, count, context.estimator, generator=context.random)

@@ -53,10 +53,7 @@ class PrincipalComponents(nn.Module):
         self.register_buffer("highest", torch.zeros(()))
 
     def validate(self, pixels_ND: np.ndarray) -> None:
-        """Refuse images that do not have as many components.
-
-        Args:
-            pixels_ND: as for :meth:`fit`.
+        """Refuse images (N, D) that do not have as many components.
 
         Raises:
             DataError: there are not more images than components, or all are equal.

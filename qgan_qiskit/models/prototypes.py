@@ -87,16 +87,10 @@ class Prototypes(nn.Module):
 
 
 def write_prototypes(path: Path, classes: tuple[str, ...], vectors_KF: np.ndarray, source: dict[str, object]) -> None:
-    """Write prototypes as one npz.
-
-    Args:
-        path: of the file.
-        classes: names.
-        vectors_KF: mean features.
-        source: how they were made, for people.
+    """Write the mean features of each class as one npz, with a record of how they were computed.
 
     Raises:
-        OSError: the disk refused.
+        OSError: the file system refused.
     """
     staging = path.with_name(f".{path.name}.staging")
     with staging.open("wb") as file:

@@ -23,13 +23,9 @@ TINY = 1e-6
 
 
 def probabilities_from_parities(parities_BPJ: Tensor) -> Tensor:
-    """Return p(j, 0) from the expectations of ``projected_parities``, by a Walsh-Hadamard transform.
+    """Return p(j, 0), shape (B, P, J), from the expectations of ``projected_parities``, by a Walsh-Hadamard transform.
 
-    Args:
-        parities_BPJ: expectations in [-1, 1], in the order of the observables.
-
-    Returns:
-        Probabilities of shape (B, P, J); those below 0 by rounding or by shots are set to 0.
+    Probabilities below 0 by rounding or by shots are set to 0.
     """
     size = parities_BPJ.shape[-1]
     values = parities_BPJ
@@ -44,10 +40,6 @@ def probabilities_from_logits(logits_BPJ: Tensor, num_ancillas: int) -> Tensor:
 
     The outcomes whose ancillas are not all 0 show no pixel and get the logit 0. So at logits around 0 the ancillas are in 0
     as often as for a circuit of random weights, and p(j, 0) is positive and sums to less than 1 as the circuit's does.
-
-    Args:
-        logits_BPJ: any numbers.
-        num_ancillas: qubits of the circuit that show no pixels.
     """
     others = (2**num_ancillas - 1) * logits_BPJ.shape[-1]
     largest = logits_BPJ.amax(dim=-1, keepdim=True).clamp_min(0)

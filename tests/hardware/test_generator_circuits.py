@@ -1,4 +1,4 @@
-"""A generator cut open and closed again with the exact expectations makes the images that it makes whole."""
+"""Exact expectations, decoded, make the images that the generator makes as a whole."""
 
 from __future__ import annotations
 
@@ -49,8 +49,6 @@ def test_exact_expectations_make_the_same_images(name):
     assert work.angles_BPQ.shape == (5, *generator.angles_shape)
     np.testing.assert_array_equal(work.weights_PK, generator.circuits.weights_PK().detach().double())
     torch.testing.assert_close(decode_expectations(generator, z, exact(work)), whole, rtol=1e-4, atol=1e-5)
-    # And it is whole again.
-    assert torch.equal(generator(z).detach(), whole)
 
 
 def test_other_expectations_make_other_images():
