@@ -25,8 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.config.presets import preset
+from qgan_qiskit.config import HardwareConfig, preset
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import generate

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from qgan_qiskit.config.presets import preset
+from qgan_qiskit.config import preset
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import generate

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import torch
 
-from qgan_qiskit.config import RunConfig
-from qgan_qiskit.config.presets import preset
+from qgan_qiskit.config import RunConfig, preset
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.runs.load import keep_to_class, open_discriminator, open_generator
 from qgan_qiskit.runs.sample import generate

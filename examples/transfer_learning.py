@@ -18,8 +18,7 @@ from pathlib import Path
 
 import torch
 
-from qgan_qiskit.config import TransferConfig
-from qgan_qiskit.config.presets import preset
+from qgan_qiskit.config import TransferConfig, preset
 from qgan_qiskit.models import build, parameter_count
 from qgan_qiskit.workflows.fit import fit
 
@@ -44,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for quantum in FOUR:
         config = TransferConfig(quantum=quantum, **model)
         generator, discriminator = build(config, arguments.resolution, torch.Generator().manual_seed(0))
-        blocks = parameter_count(generator.sub_generators), parameter_count(discriminator.block)
+        blocks = parameter_count(generator.circuits), parameter_count(discriminator.block)
         total = parameter_count(generator, discriminator)
         print(f"1. {quantum}: blocks of {blocks[0]} and {blocks[1]} weights, {total:,} parameters in all")
 

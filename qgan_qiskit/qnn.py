@@ -14,8 +14,7 @@ import math
 import numbers
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
@@ -40,7 +39,6 @@ _R = TypeVar("_R")
 # How sub-generators on the exact estimator are evaluated: all in one call, or each through its connector.
 Execution = Literal["fused", "connectors"]
 # Maps a circuit, inputs (B, P, Q) and weights (P, K), both in radians, to expectations (B, P, O).
-Device = Callable[[CircuitSpec, np.ndarray, np.ndarray], np.ndarray]
 # Pairs of image and observable are differentiated together as long as they stay within this many bytes.
 _CHUNK_BYTES = 256 << 20
 
@@ -121,23 +119,9 @@ class SubGenerators(nn.Module):
         self.ansatz = ansatz
         self.execution = execution
         self._engines: dict[tuple[torch.dtype, torch.device], Engine] = {}
-        self._device: Device | None = None
         self.estimator = estimator if estimator is not None else ExactEstimator()
         make_gradient = gradient or (AdjointEstimatorGradient if self._exact else _parameter_shift)
         self.connectors = nn.ModuleList(self._connector(make_gradient, precision, generator) for _ in range(count))
-
-    @contextmanager
-    def run_on(self, device: Device) -> Iterator[None]:
-        """Evaluate all circuits of a call on a device together within a ``with`` block, without gradients.
-
-        Args:
-            device: gets the circuit, the inputs and the weights of all sub-generators.
-        """
-        self._device = device
-        try:
-            yield
-        finally:
-            self._device = None
 
     @property
     def _exact(self) -> bool:
@@ -182,8 +166,8 @@ class SubGenerators(nn.Module):
         return torch.stack([cast(TorchConnector, connector).weight for connector in self.connectors])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the engines, which hold addresses of this process, and the device of a ``with`` block."""
-        return self.__dict__ | {"_engines": {}, "_device": None}
+        """Leave out the engines, which hold addresses of this process."""
+        return self.__dict__ | {"_engines": {}}
 
     @_exclude_from_compile
     def forward(self, angles_BPQ: Tensor) -> Tensor:
@@ -223,9 +207,6 @@ class SubGenerators(nn.Module):
 
     def _evaluate(self, angles_BPQ: Tensor, weights: list[Tensor]) -> Tensor:
         """Return expectations for checked angles in single or double precision."""
-        if self._device is not None:
-            values = [tensor.detach().double().cpu().numpy() for tensor in (angles_BPQ, self.weights_PK())]
-            return torch.from_numpy(self._device(self.ansatz, *values)).to(angles_BPQ)
         dtype = angles_BPQ.dtype
         if self.fused:
             # The engine is looked up once: describing the circuit at every step would only find the same one.

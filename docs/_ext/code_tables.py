@@ -1,7 +1,7 @@
 """Sphinx directives that print tables from the code itself, so that the reference cannot fall behind it.
 
 - ``cli-options``: the options of a command (argument: ``fit``, ``generate``, ``circuit draw``, …), read from click;
-- ``preset-settings``: what each preset changes, read from ``qgan_qiskit.config.presets``;
+- ``preset-settings``: what each preset changes, read from ``qgan_qiskit.config.PRESETS``;
 - ``exit-codes``: the exit status of each kind of error, read from ``qgan_qiskit.errors``;
 - ``result-pages``: the pages ``*/README`` below the present one, if there are any.
 """
@@ -23,8 +23,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from qgan_qiskit.cli import cli
 from qgan_qiskit.cli.options import SECTIONS
-from qgan_qiskit.config import RunConfig
-from qgan_qiskit.config.presets import PRESETS
+from qgan_qiskit.config import PRESETS, RunConfig
 from qgan_qiskit.errors import QganError
 
 _DEFAULT = re.compile(r"\s*\[default: (?P<default>.*)\]\s*$")

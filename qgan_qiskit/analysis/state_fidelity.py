@@ -18,7 +18,7 @@ from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.circuits.gate_definitions import expand_gates
 from qgan_qiskit.config.studies import MOST_QUBITS
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.hardware.generator_circuits import work_of
+from qgan_qiskit.hardware.generator_circuits import circuit_inputs
 from qgan_qiskit.models import Generator
 from qgan_qiskit.simulation.estimator import expectation_values
 
@@ -94,7 +94,7 @@ def input_fidelities(generator: Generator, first_NZ: Tensor, second_NZ: Tensor) 
         UsageError: the generator has no circuits.
         CircuitError: gates entangle too many qubits before the last input.
     """
-    first, second = work_of(generator, first_NZ), work_of(generator, second_NZ)
+    first, second = circuit_inputs(generator, first_NZ), circuit_inputs(generator, second_NZ)
     parts = parts_with_inputs(first.ansatz)
     found = np.ones((len(first_NZ), len(first.weights_PK)))
     for member, weights_K in enumerate(first.weights_PK):

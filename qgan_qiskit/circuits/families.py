@@ -6,8 +6,10 @@ named ``x_000…``, weights ``theta_000…`` (layer by layer); angles are radian
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from itertools import combinations
+from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
@@ -137,28 +139,52 @@ def qgpatch_ansatz(num_qubits: int = 5, reps: int = 5, *, num_ancillas: int = 1)
     return _build_layers(name, num_qubits, reps, "ry", "cz", observables, source)
 
 
-def build_circuit_spec(
-    config: HybridQConfig | MosaiqConfig | QgpatchConfig | MediqConfig | TransferConfig,
-) -> CircuitSpec:
-    """Build the circuit of a model's configuration; raises `CircuitError` if the file in ``ansatz`` cannot be used."""
-    if isinstance(config, MediqConfig):
-        readout = "mean" if config.quantum_stream == "faithful" else "each"
-        return mediq_ansatz(config.num_qubits, config.reps, readout=readout)
-    if isinstance(config, TransferConfig):
-        return hybridq_ansatz(config.num_qubits, config.reps)
-    if isinstance(config, QgpatchConfig):
-        return qgpatch_ansatz(config.num_qubits, config.reps, num_ancillas=config.num_ancillas)
-    if isinstance(config, HybridQConfig) and config.ansatz is not None:
-        spec = read_circuit_spec(config.ansatz, names=ParameterNames(config.input_names, config.weight_names))
-        if not spec.num_inputs:
-            raise CircuitError(
-                f"{config.ansatz}: has no inputs, so every image would be the same; use x_000, x_001, … in some gates "
-                "(or name inputs with --input-names)"
-            )
-        return spec
+@functools.singledispatch
+def build_circuit_spec(config: Any) -> CircuitSpec:
+    """Return the sub-generator's circuit that the settings of a quantum model ask for; a new model registers its own.
+
+    Raises:
+        CircuitError: the model has no circuit, or the file given as ``ansatz`` cannot be used.
+    """
+    raise CircuitError(f"model {config.name} has no circuit; choose a quantum model")
+
+
+@build_circuit_spec.register
+def _(config: HybridQConfig) -> CircuitSpec:
+    if config.ansatz is None:
+        return hybridq_ansatz(
+            config.num_qubits, config.reps, encoding=config.encoding, entangler=config.entangler, readout=config.readout
+        )
+    spec = read_circuit_spec(config.ansatz, names=ParameterNames(config.input_names, config.weight_names))
+    if not spec.num_inputs:
+        raise CircuitError(
+            f"{config.ansatz}: has no inputs, so every image would be the same; use x_000, x_001, … in some gates "
+            "(or name inputs with --input-names)"
+        )
+    return spec
+
+
+@build_circuit_spec.register
+def _(config: MosaiqConfig) -> CircuitSpec:
     return hybridq_ansatz(
         config.num_qubits, config.reps, encoding=config.encoding, entangler=config.entangler, readout=config.readout
     )
+
+
+@build_circuit_spec.register
+def _(config: QgpatchConfig) -> CircuitSpec:
+    return qgpatch_ansatz(config.num_qubits, config.reps, num_ancillas=config.num_ancillas)
+
+
+@build_circuit_spec.register
+def _(config: MediqConfig) -> CircuitSpec:
+    readout = "mean" if config.quantum_stream == "faithful" else "each"
+    return mediq_ansatz(config.num_qubits, config.reps, readout=readout)
+
+
+@build_circuit_spec.register
+def _(config: TransferConfig) -> CircuitSpec:
+    return hybridq_ansatz(config.num_qubits, config.reps)
 
 
 def _build_layers(

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from qgan_qiskit.cli.options import BUILDER_FIELDS, SECTIONS, apply, config_options, given, option_name
-from qgan_qiskit.config import RESUMABLE, EvaluationConfig, HybridQConfig, RunConfig
+from qgan_qiskit.cli.options import SECTIONS, apply, config_options, given, option_name
+from qgan_qiskit.config import PRESETS, RESUMABLE, EvaluationConfig, RunConfig, preset
 from qgan_qiskit.config.base import is_there
-from qgan_qiskit.config.presets import PRESETS, preset
 from qgan_qiskit.errors import CheckpointError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -114,31 +113,18 @@ def _resolve(
 
 def _check_effect(config: RunConfig, changes: dict[str, dict[str, Any]]) -> None:
     """Refuse an option that would do nothing beside the others: its author expects something of it."""
-    model, training = config.model, config.training
+    training = config.training
     measuring = tuple(name for name in EvaluationConfig.model_fields if name != "metrics")
-    pointless: list[tuple[str, tuple[str, ...], bool]] = [
-        ("without --loss wgan-gp", ("gp_weight",), training.loss != "wgan-gp"),
-        ("with --optimizer sgd", ("beta1", "beta2"), training.optimizer == "sgd"),
-        ("without --diff-augment", ("diff_augment_from",), training.diff_augment == "none"),
-        ("without --metrics", measuring, config.evaluation.metrics == "none"),
-        (
-            "with --latent-range adaptive, which sets the range itself",
-            ("latent_high",),
-            getattr(model, "latent_range", "fixed") == "adaptive",
-        ),
+    rules = [
+        (training.loss != "wgan-gp", "without --loss wgan-gp", ("gp_weight",)),
+        (training.optimizer == "sgd", "with --optimizer sgd", ("beta1", "beta2")),
+        (training.diff_augment == "none", "without --diff-augment", ("diff_augment_from",)),
+        (config.evaluation.metrics == "none", "without --metrics", measuring),
     ]
-    if isinstance(model, HybridQConfig):
-        judge = ("discriminator_width", "discriminator_norm")
-        pointless += [
-            ("with --ansatz, which brings the whole circuit", BUILDER_FIELDS, model.ansatz is not None),
-            ("with --decoder paper", ("decoder_width",), model.decoder == "paper"),
-            ("with --mode latent, whose discriminator sees no images", judge, model.mode == "latent"),
-            ("with --mode image, which reconstructs nothing", ("reconstruction_weight",), model.mode == "image"),
-        ]
+    ineffective = [(why, names) for applies, why, names in rules if applies] + config.model.ineffective()
     given_names = {name for fields in changes.values() for name in fields}
-    for why, names, applies in pointless:
-        unused = [option_name(name) for name in names if name in given_names]
-        if applies and unused:
+    for why, names in ineffective:
+        if unused := [option_name(name) for name in names if name in given_names]:
             raise UsageError(f"{', '.join(unused)} has no effect {why}: leave it out")
 
 

@@ -13,40 +13,17 @@ import click
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from qgan_qiskit.config import (
-    DataConfig,
-    DcganConfig,
-    EvaluationConfig,
-    HybridQConfig,
-    MediqConfig,
-    MosaiqConfig,
-    QgpatchConfig,
-    RunConfig,
-    Settings,
-    TrainingConfig,
-    TransferConfig,
-)
+from qgan_qiskit.config import MODELS, DataConfig, EvaluationConfig, RunConfig, Settings, TrainingConfig
 from qgan_qiskit.config.base import first_problem
 from qgan_qiskit.errors import UsageError
 
-_MODELS: tuple[type[Settings], ...] = (
-    HybridQConfig,
-    DcganConfig,
-    MosaiqConfig,
-    QgpatchConfig,
-    MediqConfig,
-    TransferConfig,
-)
 # The sections of a configuration and the classes whose fields they hold, in the order of the help.
 SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "data": (DataConfig,),
-    "model": _MODELS,
+    "model": tuple(MODELS.values()),
     "training": (TrainingConfig,),
     "evaluation": (EvaluationConfig,),
 }
-_MODEL_NAMES = [model.model_fields["name"].default for model in _MODELS]
-# Settings of HybridQ that shape the built-in circuit, and mean nothing beside a circuit of the user's own.
-BUILDER_FIELDS = ("num_qubits", "reps", "encoding", "entangler", "readout")
 _NAMES = {"path": "data", "class_name": "class"}
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -113,7 +90,7 @@ def _option(section: str, name: str, field: FieldInfo, users: str, instead: str 
     text = field.description or ""
     if instead is not None:
         text = f"{text.partition(' [default')[0]} [default: {instead}]"
-    if users and users != ", ".join(_MODEL_NAMES):
+    if users and users != ", ".join(MODELS):
         text += f" ({users} only)"
     if "[default" not in text:
         shown = (
@@ -203,7 +180,7 @@ def apply(config: RunConfig, changes: dict[str, dict[str, Any]], source: str) ->
 def problem_line(error: ValidationError, *, options: bool) -> str:
     """Return one line for a validation error: which setting, what is wrong, what was given."""
     problem = first_problem(error)
-    place = [part for part in problem.place if part not in _MODEL_NAMES]
+    place = [part for part in problem.place if part not in MODELS]
     # What breaks a rule between settings of a section is the whole section, which nobody wants to read.
     if not place or isinstance(problem.given, dict | BaseModel):
         return problem.message

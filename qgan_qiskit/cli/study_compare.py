@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from qgan_qiskit.cli.generate import parse_seeds
 from qgan_qiskit.cli.options import config_options, given, problem_line
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
-from qgan_qiskit.config.presets import PRESETS
+from qgan_qiskit.config import PRESETS
 from qgan_qiskit.config.studies import SUITES, CompareChoice, CompareConfig
 from qgan_qiskit.errors import UsageError
 

@@ -1,7 +1,7 @@
-"""The settings of a run: frozen models that are the only home of defaults, ranges and units.
+"""The settings of a run: frozen pydantic models, the only place where defaults, ranges and units are written.
 
-Every field carries one sentence of help; the command line is generated from these fields, ``config.json`` of a run folder
-is a dump of :class:`RunConfig`, and a value out of range is refused when the model is built.
+Every field carries one sentence of help, from which the command line is generated. ``config.json`` of a run folder is a
+dump of :class:`RunConfig`. A value out of range is refused when the settings are created.
 """
 
 from qgan_qiskit.config.base import Settings
@@ -9,26 +9,28 @@ from qgan_qiskit.config.data import DataConfig
 from qgan_qiskit.config.evaluation import METRICS, PIXEL_METRICS, EvaluationConfig, MetricName
 from qgan_qiskit.config.hardware import HardwareConfig
 from qgan_qiskit.config.models import (
-    MODEL_FILES,
+    MODELS,
     DcganConfig,
     Encoding,
     Entangler,
     HybridQConfig,
     MediqConfig,
     ModelConfig,
+    ModelSettings,
     MosaiqConfig,
     QgpatchConfig,
     Readout,
     TransferConfig,
-    is_conditional,
+    weight_files,
 )
-from qgan_qiskit.config.run import RunConfig
+from qgan_qiskit.config.run import PRESETS, RunConfig, preset
 from qgan_qiskit.config.training import RESUMABLE, TrainingConfig
 
 __all__ = [
     "METRICS",
-    "MODEL_FILES",
+    "MODELS",
     "PIXEL_METRICS",
+    "PRESETS",
     "RESUMABLE",
     "DataConfig",
     "DcganConfig",
@@ -40,6 +42,7 @@ __all__ = [
     "MediqConfig",
     "MetricName",
     "ModelConfig",
+    "ModelSettings",
     "MosaiqConfig",
     "QgpatchConfig",
     "Readout",
@@ -47,5 +50,6 @@ __all__ = [
     "Settings",
     "TrainingConfig",
     "TransferConfig",
-    "is_conditional",
+    "preset",
+    "weight_files",
 ]

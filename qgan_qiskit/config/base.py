@@ -1,9 +1,4 @@
-"""The base of all settings.
-
-Paths as users write them, with ``~`` for a home folder.
-
-The first of pydantic's complaints, in the parts that one line for a person is made of.
-"""
+"""The base class of all settings, paths with ``~``, and the first problem of a pydantic validation error."""
 
 from __future__ import annotations
 
@@ -23,19 +18,19 @@ class Settings(BaseModel):
 
 
 def expanded(text: str | Path) -> Path:
-    """Return a path with ``~`` and ``~NAME`` replaced by the home folder that they stand for.
+    """Return a path with ``~`` and ``~NAME`` replaced by that home folder.
 
     Raises:
-        UsageError: nobody knows that folder, as in a container whose user has no entry in the list of users.
+        UsageError: the home folder is unknown, as in a container whose user is not in the password database.
     """
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise UsageError(f"{text}: there is no home folder that ~ could stand for; write the whole path") from None
+        raise UsageError(f"{text}: the home folder for ~ is unknown; write the whole path") from None
 
 
 def is_there(text: str) -> bool:
-    """Whether a path, as a user writes it, leads to something."""
+    """Return whether a path, as a user writes it, exists."""
     try:
         return expanded(text).exists()
     except (OSError, ValueError):
@@ -47,7 +42,7 @@ class Problem:
     """What is wrong with some settings.
 
     Attributes:
-        place: names from the outermost section to the setting; empty where a rule between several settings is broken.
+        place: names from the outermost section to the setting; empty for a rule between several settings.
         message: what is wrong.
         given: the value.
     """

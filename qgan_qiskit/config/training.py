@@ -1,20 +1,17 @@
-"""Where torch may compute.
-
-Settings of training.
-"""
+"""Settings of training."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from qgan_qiskit.config.base import Settings
 
 
 def device_name(text: str) -> str:
-    """Return the name of a torch device that can be used.
+    """Return the name of a torch device, if it is one that can be used.
 
     Raises:
         ValueError: it is of another kind; the message says why.
@@ -41,11 +38,11 @@ class TrainingConfig(Settings):
         le=100,
         description="Discriminator updates in a step, each on a batch of its own, for one of the generator.",
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, noise, data order and made images.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, latents, data order and synthetic images.")
     loss: Literal["bce", "hinge", "wgan-gp"] = Field(
         "bce", description="Adversarial loss (bce: non-saturating, on logits)."
     )
-    optimizer: Literal["adam", "sgd"] = Field("adam", description="How both networks take their steps.")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="Optimizer of both networks.")
     r1_weight: float = Field(
         0.0,
         ge=0,
@@ -63,7 +60,7 @@ class TrainingConfig(Settings):
         1.0,
         ge=0,
         le=1,
-        description="Share of the run after which all step sizes fall in a straight line, to 0 at its end; 1: they stay.",
+        description="Fraction of the run after which all step sizes fall linearly, to 0 at its end; 1: they stay constant.",
     )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first-moment decay (adam only).")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second-moment decay (adam only).")
@@ -87,7 +84,7 @@ class TrainingConfig(Settings):
     )
     diff_augment_from: int = Field(0, ge=0, description="Step from which on diff_augment acts.")
     precision: Literal["fp32", "bf16", "auto"] = Field(
-        "auto", description="Arithmetic of the convolutions; auto takes bf16 where the processor gains from it."
+        "auto", description="Arithmetic of the convolutions; auto takes bf16 where the processor has native support."
     )
     execution: Literal["fused", "connectors"] = Field(
         "fused",
@@ -95,12 +92,7 @@ class TrainingConfig(Settings):
         "EstimatorQNN, which is slower.",
     )
     device: DeviceName = Field("cpu", description="Where torch computes: cpu, cuda or cuda:N.")
-    devices: int = Field(
-        1, ge=1, le=1024, description="Processes that share each batch, one device each (see strategy)."
-    )
-    strategy: Literal["auto", "ddp"] = Field(
-        "auto", description="How several devices work together: ddp starts a process for each; auto is ddp from two on."
-    )
+    devices: int = Field(1, ge=1, le=1024, description="Processes that share each batch, one device each.")
     threads: int | None = Field(None, ge=1, le=1024, description="Processor threads. [default: all]")
     snap: int = Field(500, ge=1, description="Steps between checkpoints (one is always written at the end).")
     keep: int = Field(2, ge=1, description="Newest checkpoints kept.")
@@ -108,12 +100,21 @@ class TrainingConfig(Settings):
     log_every: int = Field(10, ge=1, description="Steps between lines of stats.jsonl.")
     tensorboard: bool = Field(False, description="Also write TensorBoard events (needs the tensorboard extra).")
 
+    @model_validator(mode="after")
+    def _check_batch_divides(self) -> TrainingConfig:
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"training.batch_size is {self.batch_size}, which {self.devices} devices cannot share equally: "
+                f"take a multiple of {self.devices}"
+            )
+        return self
+
     @property
     def images_per_step(self) -> int:
         """Real images that a step sees."""
         return self.batch_size * self.critic_steps
 
 
-# Settings of this section that may differ when a run goes on: how long it lasts, how often it reports, and how many devices
-# share its batches. Anything else would be another run.
-RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard", "devices", "strategy")
+# Settings of this section that may differ when a run resumes: how long it lasts, how often it reports, and how many devices
+# share its batches. Anything else would make it another run.
+RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard", "devices")

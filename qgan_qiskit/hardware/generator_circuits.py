@@ -1,4 +1,4 @@
-"""A generator cut open where its circuits are: angles out, expectations in. The networks around them stay here.
+"""The circuits of a generator as arrays for a device: inputs and weights out, expectations in. The networks stay here.
 
 Shape letters: B images · Z latent size · P sub-generators · Q inputs · K weights · O observables · C H W image.
 """
@@ -6,7 +6,6 @@ Shape letters: B images · Z latent size · P sub-generators · Q inputs · K we
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import torch
@@ -14,14 +13,13 @@ from torch import Tensor
 
 from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.models import Generator
-from qgan_qiskit.models.base import QuantumGenerator
+from qgan_qiskit.models import Generator, QuantumGenerator
 from qgan_qiskit.qnn import SubGenerators
 
 
 @dataclass(frozen=True, eq=False)
-class CircuitWork:
-    """What a device has to do for some images.
+class CircuitInputs:
+    """What a device has to evaluate for some images.
 
     Attributes:
         ansatz: the circuit of all sub-generators.
@@ -34,44 +32,35 @@ class CircuitWork:
     weights_PK: np.ndarray
 
 
-class _AnglesKnownError(Exception):
-    def __init__(self, work: CircuitWork) -> None:
-        super().__init__()
-        self.work = work
-
-
-def circuits_of(generator: Generator) -> SubGenerators:
-    """Return the sub-generators of a generator.
+def require_circuits(generator: Generator) -> tuple[QuantumGenerator, SubGenerators]:
+    """Return a generator with its circuits.
 
     Raises:
-        UsageError: it has no circuits.
+        UsageError: it has none.
     """
-    if isinstance(generator, QuantumGenerator) and isinstance(generator.sub_generators, SubGenerators):
-        return generator.sub_generators
-    raise UsageError("this generator has no circuits that a device could run: leave --backend out")
+    quantum = generator.quantum
+    if quantum is None or quantum.sub_generators is None:
+        raise UsageError("this generator has no circuits that a device could run: leave --backend out")
+    return quantum, quantum.sub_generators
 
 
 @torch.no_grad()
-def work_of(generator: Generator, z_BZ: Tensor) -> CircuitWork:
-    """Return what a device has to do for some latents; nothing behind the circuits is computed.
+def circuit_inputs(generator: Generator, z_BZ: Tensor) -> CircuitInputs:
+    """Return what a device has to evaluate for some latents.
 
     Raises:
         UsageError: the generator has no circuits.
     """
-
-    def stop(ansatz: CircuitSpec, angles_BPQ: np.ndarray, weights_PK: np.ndarray) -> NoReturn:
-        raise _AnglesKnownError(CircuitWork(ansatz, angles_BPQ, weights_PK))
-
-    try:
-        with circuits_of(generator).run_on(stop):
-            generator(z_BZ)
-    except _AnglesKnownError as known:
-        return known.work
-    raise AssertionError("a generator with circuits made images without them")
+    quantum, circuits = require_circuits(generator)
+    # The networks compute in single precision.
+    angles_BPQ, weights_PK = quantum.encode(z_BZ).float(), circuits.weights_PK()
+    return CircuitInputs(
+        circuits.ansatz, *(values.detach().double().cpu().numpy() for values in (angles_BPQ, weights_PK))
+    )
 
 
 @torch.no_grad()
-def images_of(generator: Generator, z_BZ: Tensor, evs_BPO: np.ndarray) -> Tensor:
+def decode_expectations(generator: Generator, z_BZ: Tensor, evs_BPO: np.ndarray) -> Tensor:
     """Return the images (B, C, H, W) in [-1, 1] that expectations from a device give."""
-    with circuits_of(generator).run_on(lambda *_: evs_BPO):
-        return generator(z_BZ)
+    quantum, _ = require_circuits(generator)
+    return quantum.decode(torch.from_numpy(evs_BPO).to(z_BZ), z_BZ)

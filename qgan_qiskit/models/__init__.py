@@ -1,29 +1,35 @@
-"""One file per published system, and their blocks; all built from a configuration by :func:`build`."""
+"""The networks of each model, built from settings by :func:`build`; a model is a file with a function of that name."""
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from qgan_qiskit.circuits import build_circuit_spec
-from qgan_qiskit.config import HybridQConfig, MediqConfig, ModelConfig, MosaiqConfig, QgpatchConfig, TransferConfig
-from qgan_qiskit.models.base import DiscriminatorBatch, Generator
-from qgan_qiskit.models.classical_baseline import MatchedClassicalBlock
-from qgan_qiskit.models.dcgan import DcganDiscriminator, DcganGenerator
-from qgan_qiskit.models.discriminators import ConditionalDcganDiscriminator, DenseDiscriminator, ProjectionCritic
-from qgan_qiskit.models.hybridq import HybridQGenerator
-from qgan_qiskit.models.mediq.generator import MediqGenerator
-from qgan_qiskit.models.mosaiq import MosaiqGenerator
-from qgan_qiskit.models.qgpatch import QgpatchGenerator
-from qgan_qiskit.models.transfer import TransferDiscriminator, TransferGenerator
+from qgan_qiskit import circuits
+from qgan_qiskit.circuits import CircuitSpec
+from qgan_qiskit.config import ModelConfig
+from qgan_qiskit.models.base import BuildContext, Discriminator, DiscriminatorBatch, Generator, QuantumGenerator
+from qgan_qiskit.models.layers import MatchedClassicalBlock
 from qgan_qiskit.qnn import SubGenerators
 
 if TYPE_CHECKING:
     from qiskit.primitives import BaseEstimatorV2
 
-__all__ = ["DiscriminatorBatch", "Generator", "build", "build_circuit_spec", "parameter_count", "quantum_counts"]
+__all__ = [
+    "BuildContext",
+    "Discriminator",
+    "DiscriminatorBatch",
+    "Generator",
+    "QuantumGenerator",
+    "build",
+    "build_circuit_spec",
+    "parameter_count",
+    "quantum_counts",
+]
 
 
 def build(
@@ -33,7 +39,7 @@ def build(
     estimator: BaseEstimatorV2 | None = None,
     channels: int = 3,
     classes: tuple[str, ...] = (),
-) -> tuple[Generator, nn.Module]:
+) -> tuple[Generator, Discriminator]:
     """Return the generator and the discriminator of a model, initialized.
 
     Args:
@@ -42,44 +48,29 @@ def build(
         generator: source of the initial weights.
         estimator: what evaluates the circuits of a quantum model; None for the exact simulator.
         channels: 3 for color images, 1 for gray ones (QGPatch makes only these).
-        classes: names, for a model that makes images of several.
+        classes: names, for a conditional model.
     """
-    # Layers draw weights of their own before ours replace them: the caller's global random numbers stay as they were.
+    # Layers draw weights before ours replace them: the caller's global random numbers stay as they were.
     with torch.random.fork_rng(devices=[]):
-        if isinstance(config, QgpatchConfig):
-            return QgpatchGenerator(config, resolution, generator, estimator), DenseDiscriminator(
-                resolution**2, generator
-            )
-        if isinstance(config, MediqConfig):
-            conditional = MediqGenerator(config, resolution, classes, generator, estimator, channels)
-            width, count = config.critic_width, len(classes)
-            if config.critic == "projection":
-                return conditional, ProjectionCritic(width, resolution, count, generator, channels)
-            return conditional, ConditionalDcganDiscriminator(
-                width, resolution, count, generator, channels, minibatch_std=config.minibatch_std
-            )
-        if isinstance(config, TransferConfig):
-            transfer = TransferGenerator(config, resolution, generator, estimator, channels)
-            return transfer, TransferDiscriminator(config, generator, estimator, channels)
-        if isinstance(config, MosaiqConfig):
-            model: Generator = MosaiqGenerator(config, resolution, generator, estimator, channels)
-            return model, DenseDiscriminator(config.sub_generators * config.num_qubits, generator)
-        if isinstance(config, HybridQConfig):
-            model = HybridQGenerator(config, resolution, generator, estimator, channels)
-            if config.mode == "latent":
-                features = config.sub_generators * build_circuit_spec(config).num_observables
-                return model, DenseDiscriminator(features, generator, slope=0.2)
-        else:
-            model = DcganGenerator(config, resolution, generator, channels)
-        discriminator = DcganDiscriminator(
-            config.discriminator_width,
-            resolution,
-            config.discriminator_norm,
-            generator,
-            channels,
-            minibatch_std=config.minibatch_std,
+        networks: tuple[Generator, Discriminator] = _module(config).build(
+            config, BuildContext(resolution, generator, estimator, channels, classes)
         )
-        return model, discriminator
+    return networks
+
+
+def _module(config: ModelConfig) -> ModuleType:
+    return importlib.import_module(f"qgan_qiskit.models.{config.name}")
+
+
+def build_circuit_spec(config: ModelConfig) -> CircuitSpec:
+    """Return the sub-generator's circuit that the settings of a quantum model ask for.
+
+    Raises:
+        CircuitError: the model has no circuit, or the user's own file cannot be used.
+    """
+    # A model may bring a circuit of its own, which it registers when it is imported.
+    _module(config)
+    return circuits.build_circuit_spec(config)
 
 
 def parameter_count(*modules: nn.Module) -> int:
@@ -88,9 +79,9 @@ def parameter_count(*modules: nn.Module) -> int:
 
 
 def quantum_counts(*modules: nn.Module) -> tuple[int, int]:
-    """Return how many numbers are trained in circuits, and how many in classical classical baselines in their place."""
+    """Return how many numbers are trained in circuits, and how many in classical baselines in their place."""
     parts = [part for module in modules for part in module.modules()]
-    circuits, twins = (
+    circuits, baselines = (
         [part for part in parts if isinstance(part, kind)] for kind in (SubGenerators, MatchedClassicalBlock)
     )
-    return parameter_count(*circuits), parameter_count(*twins)
+    return parameter_count(*circuits), parameter_count(*baselines)

@@ -1,67 +1,39 @@
-"""Initial weights from an explicit source of randomness, so that no global seed is needed.
+"""Layers that several models share: initial weights, upsampling, batch statistics, and the parameter-matched classical block.
 
-A convolution of a doubled image, without doubling it.
+Initial weights come from an explicit generator, so no global seed is needed.
 
-Shape letters: B batch · C channels in · O channels out · H W of the small image.
-
-Batch norm that was folded away: weights whose file has it worked into the convolutions, as quantized networks have.
-
-Such a layer stands in the file as the identity plus a bias. Trained as it stands, it would throw its input's mean and scale away,
-and with them what the convolution has learned. So the two are measured once and written into the layer: the network computes what
-it did before, and batch norm normalizes again.
-
-Shape letters: N images · F features of a layer · H W its height and width.
-
-How much images of a batch vary, as something that a discriminator can see (Karras et al. 2018, arXiv 1710.10196, section 3).
-
-Shape letters: B batch · C H W feature maps · G groups of a batch · M members of a group.
-
-MosaiQ's adaptive noise range (arXiv 2308.11096): wider noise while the discriminator loses ground to the generator.
+Shape letters: B batch · C channels in · O channels out (outputs, in the classical block) · H W of the small image · G groups of
+a batch · M members of a group · P sub-generators · Q inputs · K weights of one sub-generator · R hidden units.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, pad
 
+from qgan_qiskit.errors import UsageError
+
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+# Members of a group in MinibatchStd; as many as in StyleGAN2 (arXiv 1912.04958).
+_GROUP_SIZE = 4
 
 
 def dcgan_initialize(module: nn.Module, generator: torch.Generator) -> None:
-    """Set weights as DCGAN does (Radford et al. 2015, section 4): N(0, 0.02), batch-norm gains N(1, 0.02), biases 0.
+    """Set all weights inside a module as DCGAN does (Radford et al. 2015, section 4).
 
-    Args:
-        module: every convolution, linear and batch-norm layer inside is set, in order.
-        generator: source of randomness.
+    Convolutions and linear layers get N(0, 0.02), batch-norm gains N(1, 0.02), biases 0, in the order of the layers.
     """
     for layer in module.modules():
         if isinstance(layer, _CONVOLUTIONS):
-            _normal(layer, 0.0, generator)
+            _set_normal(layer, 0.0, generator)
         elif isinstance(layer, nn.BatchNorm2d):
-            _normal(layer, 1.0, generator)
+            _set_normal(layer, 1.0, generator)
 
 
-def he_initialize(module: nn.Module, generator: torch.Generator) -> None:
-    """Set convolution and linear weights to N(0, 2 / fan_in) (He et al. 2015), biases to 0.
-
-    Args:
-        module: every convolution and linear layer inside is set, in order.
-        generator: source of randomness.
-    """
-    for layer in module.modules():
-        if isinstance(layer, _CONVOLUTIONS):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-
-
-def _normal(layer: nn.Module, mean: float, generator: torch.Generator) -> None:
+def _set_normal(layer: nn.Module, mean: float, generator: torch.Generator) -> None:
     parameters = dict(layer.named_parameters())
     # Spectral normalization keeps the trained weight beside a normalized view of it.
     weight = parameters.get("parametrizations.weight.original", parameters.get("weight"))
@@ -71,108 +43,47 @@ def _normal(layer: nn.Module, mean: float, generator: torch.Generator) -> None:
         nn.init.zeros_(parameters["bias"])
 
 
+def he_initialize(module: nn.Module, generator: torch.Generator) -> None:
+    """Set all convolution and linear weights inside a module to N(0, 2 / fan_in) (He et al. 2015), biases to 0."""
+    for layer in module.modules():
+        if isinstance(layer, _CONVOLUTIONS):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 class UpsampleConv2d(nn.Conv2d):
     """Nearest-neighbor upsampling by 2 and a 3x3 convolution in one, with 4/9 of the products.
 
-    All four pixels that a small one becomes are equal, so taps of the convolution that meet the same small pixel can be
-    added beforehand. What is left is a transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel smeared over 2x2
-    pixels. Weights, names and values are those of the 3x3 convolution; sums are rounded in another order.
+    The four pixels that a small one becomes are equal, so the kernel's weights that meet the same small pixel can be added
+    beforehand. What is left is a transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel spread over 2x2 pixels.
+    Weights, names and values are those of the 3x3 convolution; sums are rounded in another order.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, bias: bool = True) -> None:
-        """Build; weights are set by the caller.
-
-        Args:
-            channels_in: C.
-            channels_out: O.
-            bias: whether a number is added to each channel.
-        """
+        """Build; the caller initializes the weights."""
         super().__init__(channels_in, channels_out, 3, padding=1, bias=bias)
 
     def forward(self, small_BCHW: Tensor) -> Tensor:
-        """Return what the convolution makes of the doubled image, (B, O, 2 H, 2 W)."""
+        """Return the convolution of the upsampled image, (B, O, 2 H, 2 W)."""
         flipped = self.weight.flip(2, 3)
-        # Left and right of the last axis, then of the one before: each row and column is added to its neighbor.
-        smeared = pad(flipped, (0, 1)) + pad(flipped, (1, 0))
-        smeared = pad(smeared, (0, 0, 0, 1)) + pad(smeared, (0, 0, 1, 0))
-        return conv_transpose2d(small_BCHW, smeared.transpose(0, 1), self.bias, stride=2, padding=1)
-
-
-def folded_layers(network: nn.Module, from_scratch: Sequence[str] = ()) -> list[str]:
-    """Return the names of the batch norms that are identity plus bias; fresh ones, whose biases are 0, are none of them.
-
-    Args:
-        network: with its weights.
-        from_scratch: layers that were not loaded.
-    """
-    return [
-        name
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.BatchNorm2d)
-        and not any(f"{name}.".startswith(f"{fresh}.") for fresh in from_scratch)
-        and _is_folded(layer)
-    ]
-
-
-@torch.no_grad()
-def unfold(network: nn.Module, names: Sequence[str], prepared_NCHW: Tensor) -> None:
-    """Write mean and variance of a layer's input into it, and scale and bias such that it computes the same as before.
-
-    Args:
-        network: changed in place; left in evaluation mode.
-        names: from :func:`folded_layers`.
-        prepared_NCHW: training images as the network sees them; a few hundred are enough.
-    """
-    layers = [network.get_submodule(name) for name in names]
-    measured: dict[nn.Module, tuple[Tensor, Tensor]] = {}
-
-    def measure(layer: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
-        variance_F, mean_F = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
-        measured[layer] = mean_F, variance_F
-
-    hooks = [layer.register_forward_hook(measure) for layer in layers]
-    network.eval()
-    network(prepared_NCHW)
-    for hook in hooks:
-        hook.remove()
-    for layer, (mean_F, variance_F) in measured.items():
-        assert isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None and layer.running_var is not None
-        slope_F = layer.weight / torch.sqrt(layer.running_var + layer.eps)
-        layer.bias.add_(slope_F * (mean_F - layer.running_mean))
-        layer.weight.copy_(slope_F * torch.sqrt(variance_F + layer.eps))
-        layer.running_mean.copy_(mean_F)
-        layer.running_var.copy_(variance_F)
-
-
-def _is_folded(layer: nn.BatchNorm2d) -> bool:
-    statistics = layer.running_mean, layer.running_var
-    if statistics[0] is None or statistics[1] is None:
-        return False
-    same = functools.partial(torch.allclose, atol=0.01)
-    one_F = torch.ones_like(layer.weight)
-    return bool(
-        same(layer.weight, one_F)
-        and same(statistics[1], one_F)
-        and same(statistics[0], 0 * one_F)
-        and torch.any(layer.bias != 0)
-    )
-
-
-# As many as StyleGAN2 takes (arXiv 1912.04958).
-MEMBERS = 4
+        # Add each column to its neighbor, then each row.
+        spread = pad(flipped, (0, 1)) + pad(flipped, (1, 0))
+        spread = pad(spread, (0, 0, 0, 1)) + pad(spread, (0, 0, 1, 0))
+        return conv_transpose2d(small_BCHW, spread.transpose(0, 1), self.bias, stride=2, padding=1)
 
 
 class MinibatchStd(nn.Module):
     """Adds a channel: the mean over all features of their standard deviation over a group of neighbors in the batch.
 
-    A generator that makes the same image again and again gives itself away by it. In a batch that is no multiple of 4 all
-    images are one group.
+    It shows the discriminator how much images vary, so a generator that repeats itself is found out (Karras et al. 2018,
+    arXiv 1710.10196, section 3). In a batch that is no multiple of 4 all images are one group.
     """
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
-        """Return the features with the channel behind them, shape (B, C + 1, H, W)."""
+        """Return the features with the new channel last, shape (B, C + 1, H, W)."""
         batch, _, height, width = features_BCHW.shape
-        members = MEMBERS if batch % MEMBERS == 0 else batch
+        members = _GROUP_SIZE if batch % _GROUP_SIZE == 0 else batch
         groups_GMX = features_BCHW.float().reshape(batch // members, members, -1)
         # The small number keeps the gradient finite where all members are equal.
         deviation_GX = (groups_GMX.var(dim=1, correction=0) + 1e-8).sqrt()
@@ -180,28 +91,62 @@ class MinibatchStd(nn.Module):
         return torch.cat([features_BCHW, value_B.view(batch, 1, 1, 1).expand(-1, 1, height, width)], dim=1)
 
 
-LOW = math.pi / 8
-SPAN = 5 * math.pi / 8
-# A generator loss may underflow to 0; the ratio then is merely large.
-_TINY = 1e-30
+class MatchedClassicalBlock(nn.Module):
+    """The classical baseline of P circuits: networks Q -> R -> O with tanh, each of exactly K parameters.
 
-
-@dataclass
-class AdaptiveLatentRange:
-    """Upper end of the uniform noise, ``pi/8 + 5pi/8 * max(0, tanh(R - R0))`` with R = discriminator loss / generator loss.
-
-    Attributes:
-        high: current upper end in radians, from pi/8 to 3pi/4.
-        first_ratio: R0, the ratio after the first step; None before it.
+    R is the largest width that K parameters allow; the rest goes to a diagonal from input to output, then to biases of the
+    outputs and of the hidden units, in that order. At 10 inputs, 10 outputs and 60 weights it is 10 -> 3 -> 10.
     """
 
-    high: float = LOW
-    first_ratio: float | None = None
+    def __init__(
+        self,
+        num_inputs: int,
+        num_outputs: int,
+        num_weights: int,
+        count: int,
+        generator: torch.Generator,
+        *,
+        bounded: bool = True,
+    ) -> None:
+        """Build and initialize P = ``count`` blocks; bounded outputs are in [-1, 1], others are logits of any size.
 
-    def update(self, discriminator_loss: float, generator_loss: float) -> float:
-        """Take the losses (binary cross-entropies, >= 0) of a step and return the new upper end in radians."""
-        ratio = discriminator_loss / max(generator_loss, _TINY)
-        if self.first_ratio is None:
-            self.first_ratio = ratio
-        self.high = LOW + SPAN * max(0.0, math.tanh(ratio - self.first_ratio))
-        return self.high
+        Raises:
+            UsageError: K parameters cannot be spent on these shapes.
+        """
+        super().__init__()
+        self.bounded = bounded
+        hidden, rest = divmod(num_weights, num_inputs + num_outputs)
+        sizes = []
+        for size in (min(num_inputs, num_outputs), num_outputs, hidden):
+            sizes.append(min(size, rest))
+            rest -= sizes[-1]
+        if rest:
+            raise UsageError(
+                f"a classical baseline of {num_inputs} inputs and {num_outputs} outputs cannot have {num_weights} "
+                "parameters: change the number of qubits or repetitions"
+            )
+
+        def normal(*shape: int, scale: float) -> nn.Parameter:
+            return nn.Parameter(torch.randn(count, *shape, generator=generator) * scale)
+
+        self.first_PQR = normal(num_inputs, hidden, scale=1 / math.sqrt(num_inputs))
+        self.second_PRO = normal(hidden, num_outputs, scale=1 / math.sqrt(max(hidden, 1)))
+        self.diagonal = normal(sizes[0], scale=1.0)
+        self.output_bias = normal(sizes[1], scale=0.1)
+        self.hidden_bias = normal(sizes[2], scale=0.1)
+
+    def forward(self, angles_BPQ: Tensor) -> Tensor:
+        """Return outputs (B, P, O), in [-1, 1] if bounded, from angles in radians."""
+        centered = (angles_BPQ - math.pi / 2).transpose(0, 1)
+        hidden_PBR = torch.tanh(_add_to_first(centered @ self.first_PQR, self.hidden_bias))
+        output_PBO = hidden_PBR @ self.second_PRO
+        width = self.diagonal.shape[1]
+        output_PBO = _add_to_first(output_PBO, self.diagonal[:, None] * centered[:, :, :width])
+        output_PBO = _add_to_first(output_PBO, self.output_bias)
+        return (torch.tanh(output_PBO) if self.bounded else output_PBO).transpose(0, 1)
+
+
+def _add_to_first(values_PBX: Tensor, term: Tensor) -> Tensor:
+    """Add a bias (P, x) or an array (P, B, x) to the first x columns."""
+    term = term[:, None] if term.dim() == 2 else term
+    return values_PBX + pad(term, (0, values_PBX.shape[2] - term.shape[2]))

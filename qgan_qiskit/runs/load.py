@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from qgan_qiskit.config import RunConfig, is_conditional
+from qgan_qiskit.config import RunConfig
 from qgan_qiskit.device import to_device
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.models import Generator, build
+from qgan_qiskit.models import Discriminator, Generator, build
 from qgan_qiskit.qnn import set_execution
 from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import checkpoint
@@ -21,10 +21,10 @@ from qgan_qiskit.runs.run_folder import RunFolder
 logger = logging.getLogger(__name__)
 
 
-def build_networks(config: RunConfig) -> tuple[Generator, nn.Module]:
+def build_networks(config: RunConfig) -> tuple[Generator, Discriminator]:
     """Return the untrained generator and discriminator that settings describe, with weights drawn from the run's seed."""
     weights = seeded_generator(config.training.seed, "weights")
-    classes = config.data.class_list() if is_conditional(config.model) else ()
+    classes = config.data.class_list() if config.model.conditional else ()
     networks = build(config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes)
     set_execution(config.training.execution, *networks)
     return networks
@@ -69,7 +69,7 @@ def open_with_digest(source: Path, execution: str | None = None) -> tuple[Genera
     return generator.eval(), config, checkpoint.digest_of(path, "ema")
 
 
-def open_discriminator(source: Path) -> tuple[nn.Module, RunConfig]:
+def open_discriminator(source: Path) -> tuple[Discriminator, RunConfig]:
     """Return the discriminator of a run or of one checkpoint; see :func:`open_generator`.
 
     Raises:
@@ -83,7 +83,9 @@ def open_discriminator(source: Path) -> tuple[nn.Module, RunConfig]:
 
 def _from_checkpoint(config: RunConfig) -> RunConfig:
     """Return settings for networks whose weights all come from a checkpoint: no file of others has to be there."""
-    return config.updated({"model": {"weights": None}}) if hasattr(config.model, "weights") else config
+    # Not checked again: rules for training, such as those of the loss, may ask for the file.
+    model = config.model.model_copy(update=dict.fromkeys(config.model.weight_files))
+    return config.model_copy(update={"model": model})
 
 
 def _opened(source: Path) -> tuple[RunConfig, dict[str, dict[str, Tensor]], Path]:

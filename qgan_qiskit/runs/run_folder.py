@@ -136,14 +136,14 @@ class RunFolder:
         """
         config = read_config(self.path / "config.json")
         copy = self.path / "circuit.qasm"
-        if getattr(config.model, "ansatz", None) is None or not copy.is_file():
+        if config.model.circuit_file is None or not copy.is_file():
             return config
         # In the copy inputs and weights have the names that need no patterns.
         return config.updated({"model": {"ansatz": str(copy), "input_names": None, "weight_names": None}})
 
     def write_config(self, config: RunConfig) -> None:
         """Write ``config.json``; a copy of a user's circuit is named without its folder, so that a run can be moved."""
-        if getattr(config.model, "ansatz", None) == str(self.path / "circuit.qasm"):
+        if config.model.circuit_file == str(self.path / "circuit.qasm"):
             config = config.updated({"model": {"ansatz": "circuit.qasm", "input_names": None, "weight_names": None}})
         self.write_text("config.json", config.model_dump_json(indent=1) + "\n")
 

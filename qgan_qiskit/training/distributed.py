@@ -59,7 +59,6 @@ from torch.nn.functional import pad
 
 from qgan_qiskit.errors import QganError, UsageError
 from qgan_qiskit.models import Generator
-from qgan_qiskit.models.hybridq import HybridQGenerator
 from qgan_qiskit.training.signals import STOPPING, Interrupted, StopRequest, end_by, handled, stop_on_signal
 
 
@@ -318,9 +317,7 @@ def join(generator: Generator, discriminator: nn.Module, ranks: ProcessGroup) ->
             for name, layer in list(parent.named_children()):
                 if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                     setattr(parent, name, SyncBatchNorm(layer, ranks))
-    if isinstance(generator, HybridQGenerator):
-        follow = generator._follow
-        generator._follow = lambda latent_BZ: follow(ranks.whole(latent_BZ))  # type: ignore[method-assign]
+    generator.gather_batch = ranks.whole
 
 
 # A process that waits for another learns from the one that started them when that is gone, not from a clock: the first may

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from qgan_qiskit.config import RunConfig, TrainingConfig
 from qgan_qiskit.errors import CheckpointError
-from qgan_qiskit.models import Generator
-from qgan_qiskit.models.layers import AdaptiveLatentRange
+from qgan_qiskit.models import Discriminator, Generator
+from qgan_qiskit.models.base import AdaptiveLatentRange
 from qgan_qiskit.runs.checkpoint import copy_tensors, load_module, module_tensors, part
 from qgan_qiskit.training.ema import Ema
 
@@ -23,7 +23,7 @@ class TrainingState:
     """The two networks, their optimizers, the average, the noise range and the number of steps done."""
 
     generator: Generator
-    discriminator: nn.Module
+    discriminator: Discriminator
     ema: Ema
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
@@ -32,14 +32,13 @@ class TrainingState:
     names: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def create(cls, config: RunConfig, generator: Generator, discriminator: nn.Module) -> TrainingState:
+    def create(cls, config: RunConfig, generator: Generator, discriminator: Discriminator) -> TrainingState:
         """Make the optimizers: groups ``quantum`` and ``classical`` in the generator's, and the discriminator's own."""
         training = config.training
         groups = {"generator": _groups(generator), "discriminator": _groups(discriminator)}
         generator_optimizer = _optimizer(training, groups["generator"], training.lr_classical)
         betas = (training.beta1_discriminator, training.beta2_discriminator)
         discriminator_optimizer = _optimizer(training, groups["discriminator"], training.lr_discriminator, betas)
-        adaptive = getattr(config.model, "latent_range", "fixed") == "adaptive"
         names = {
             network: [name for members in of_network.values() for name, _ in members]
             for network, of_network in groups.items()
@@ -50,7 +49,7 @@ class TrainingState:
             Ema(generator, training.ema_decay),
             generator_optimizer,
             discriminator_optimizer,
-            AdaptiveLatentRange() if adaptive else None,
+            AdaptiveLatentRange() if config.model.adaptive_latent_range else None,
             names=names,
         )
 
@@ -99,10 +98,9 @@ class TrainingState:
             raise CheckpointError(f"state.json does not fit the model ({error!r}); use another checkpoint") from None
 
 
-def _groups(network: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
+def _groups(network: Generator | Discriminator) -> dict[str, list[tuple[str, nn.Parameter]]]:
     """Return the weights that learn, those of circuits (or of their classical baselines) apart."""
-    own = getattr(network, "quantum_parameters", None)
-    quantum = {id(parameter) for parameter in own()} if own is not None else set()
+    quantum = {id(parameter) for parameter in network.quantum_parameters()}
     groups: dict[str, list[tuple[str, nn.Parameter]]] = {"quantum": [], "classical": []}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:

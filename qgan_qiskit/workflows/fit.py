@@ -21,7 +21,7 @@ from qgan_qiskit.circuits import (
     exporter_note,
     metadata_text,
 )
-from qgan_qiskit.config import MODEL_FILES, RESUMABLE, DataConfig, DcganConfig, HybridQConfig, RunConfig, is_conditional
+from qgan_qiskit.config import RESUMABLE, DataConfig, RunConfig
 from qgan_qiskit.config.base import expanded
 from qgan_qiskit.console import log_to_stderr, logs_to_stderr
 from qgan_qiskit.data import (
@@ -67,7 +67,7 @@ def classes_to_train(config: RunConfig) -> tuple[str, ...]:
         # A class may be called 'all' or have a comma in its name.
         return (_conditional_name(config, spelled[config.data.class_name.casefold()]),)
     wanted = tuple(spelled.get(name.casefold(), name) for name in config.data.class_list()) or names
-    if is_conditional(config.model):
+    if config.model.conditional:
         if len(set(wanted)) < len(wanted):
             raise UsageError(f"--class {config.data.class_name} names a class twice; name each once")
         for name in wanted:
@@ -82,7 +82,7 @@ def classes_to_train(config: RunConfig) -> tuple[str, ...]:
 
 def _conditional_name(config: RunConfig, name: str) -> str:
     """Refuse the name of a class that a list of classes cannot hold, where the model has such a list."""
-    if is_conditional(config.model) and ("," in name or name.casefold() == "all"):
+    if config.model.conditional and ("," in name or name.casefold() == "all"):
         raise UsageError(
             f"class '{name}': a conditional model lists its classes with commas between them, and 'all' means every class; "
             "rename the class, or take another model"
@@ -108,7 +108,7 @@ def fit(config: RunConfig, outdir: Path) -> list[Path]:
     for _, batches in jobs:
         _log_images(batches.image_set)
     for _, batches in jobs:
-        generator.check(batches.image_set.images_NHWC)
+        generator.validate_data(batches.image_set.images_NHWC)
     runs = []
     for number, (one, batches) in enumerate(jobs):
         run = RunFolder.create(outdir, one, str(one.data.class_name))
@@ -147,7 +147,7 @@ def fit_into(config: RunConfig, path: Path) -> Path:
     config, device, generator = _checked(config)
     one, batches = _job(config)
     _log_images(batches.image_set)
-    generator.check(batches.image_set.images_NHWC)
+    generator.validate_data(batches.image_set.images_NHWC)
     _start(RunFolder.create_at(path, one), one, batches, device)
     return path
 
@@ -162,7 +162,7 @@ def check_run(config: RunConfig) -> None:
     """
     generator, _ = build_networks(config)
     _, batches = _job(config)
-    generator.check(batches.image_set.images_NHWC)
+    generator.validate_data(batches.image_set.images_NHWC)
     _measurement(config, batches.image_set)
 
 
@@ -177,19 +177,19 @@ def _checked(config: RunConfig) -> tuple[RunConfig, torch.device, Generator]:
     # A run says which part it was trained on, whatever a later version takes without being told.
     config = config.updated({"data": {"split": resolve_split(config.data)}})
     config = config.model_copy(update={"evaluation": config.evaluation.with_absolute_weights()})
-    for field in MODEL_FILES:
-        named = getattr(config.model, field, None)
+    for field in config.model.weight_files:
+        named = getattr(config.model, field)
         if named is not None:
             config = config.updated({"model": {field: str(expanded(named).absolute())}})
     if config.training.tensorboard:
         check_tensorboard()
-    if is_conditional(config.model) and not config.data.class_list():
+    if config.model.conditional and not config.data.class_list():
         config = config.updated({"data": {"class_name": classes_to_train(config)[0]}})
-    if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
+    if (file := config.model.circuit_file) is not None:
         _check_circuit(build_circuit_spec(config.model))
-        if note := exporter_note(config.model.ansatz):
+        if note := exporter_note(file):
             logger.warning(note)
-        config = config.updated({"model": {"ansatz": str(Path(config.model.ansatz).absolute())}})
+        config = config.updated({"model": {"ansatz": str(Path(file).absolute())}})
     generator, _ = build_networks(config)
     return config, device, generator
 
@@ -267,7 +267,7 @@ def selected(config: RunConfig, data: DataConfig, seed: int) -> ImageSet:
     Raises:
         DataError: the images cannot be read, or there is no such class.
     """
-    if is_conditional(config.model):
+    if config.model.conditional:
         images = read_images(data.model_copy(update={"class_name": None}), seed)
         return images.select_classes(data.class_list() or images.classes)
     images = read_images(data, seed)
@@ -276,8 +276,8 @@ def selected(config: RunConfig, data: DataConfig, seed: int) -> ImageSet:
 
 def _describe(run: RunFolder, config: RunConfig, images: ImageSet) -> None:
     """Keep the circuit beside the weights, as a user's own file may change or go, and say which images were used."""
-    if not isinstance(config.model, DcganConfig):
-        _keep_original(run, getattr(config.model, "ansatz", None))
+    if config.model.is_quantum:
+        _keep_original(run, config.model.circuit_file)
         ansatz = build_circuit_spec(config.model)
         # The circuit after its card: a run that has a circuit has both.
         run.write_text("circuit.json", metadata_text(circuit_metadata(ansatz)))
@@ -305,7 +305,7 @@ def _deciding(config: RunConfig) -> dict[str, Any]:
     sections = {name: dump[name] for name in ("model", "data", "training")}
     for section, left_out in (("data", ("path", "cache_dir")), ("training", RESUMABLE)):
         sections[section] = {key: value for key, value in sections[section].items() if key not in left_out}
-    if isinstance(config.model, HybridQConfig) and config.model.ansatz is not None:
+    if config.model.circuit_file is not None:
         # The digest knows the order of inputs and weights; the patterns that gave it are of one file.
         sections["model"] |= {
             "ansatz": circuit_digest(build_circuit_spec(config.model)),
@@ -320,7 +320,7 @@ def _check_settings(run: RunFolder, config: RunConfig, saved: dict[str, Any]) ->
     for section, now in _deciding(config).items():
         # A setting that the version which saved did not have stood, in effect, at what is the default now.
         before = {**type(getattr(config, section))().model_dump(mode="json"), **saved.get(section, {})}
-        file = getattr(config.model, "ansatz", None)
+        file = config.model.circuit_file
         if section == "model" and file is not None and before["ansatz"] == _bytes_digest(file):
             # Checkpoints of earlier versions hold the digest of the file in place of the circuit's.
             before["ansatz"] = now["ansatz"]
@@ -391,7 +391,7 @@ def _state(
     generator, discriminator = build_networks(config)
     saved = checkpoint.published(run.checkpoints)
     if not saved:
-        generator.prepare(images.images_NHWC)
+        generator.fit_to_data(images.images_NHWC)
         # Fitted with several threads it may differ in the last digit.
         ranks.take_from_first(generator.buffers())
     to_device(generator, device)
@@ -439,7 +439,7 @@ def _take_steps(
     steps = _steps(config, batches)
     saved_values = {"data_digest": images.digest, "threads": threads, "settings": _deciding(config), "steps": steps}
     measure = _measurement(config, images) if ranks.first else None
-    labels = batches.labels if is_conditional(config.model) else None
+    labels = batches.labels if config.model.conditional else None
     train(run, config, state, batches.batch, steps, saved_values, device, measure, ranks, labels)
 
 

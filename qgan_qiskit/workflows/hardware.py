@@ -21,7 +21,7 @@ from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.config.hardware import ATTEMPTS as ATTEMPTS
 from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
 from qgan_qiskit.hardware.backends import snapshot
-from qgan_qiskit.hardware.generator_circuits import CircuitWork, work_of
+from qgan_qiskit.hardware.generator_circuits import CircuitInputs, circuit_inputs
 from qgan_qiskit.hardware.ibm.cost import Cost, cost, measurement_bases
 from qgan_qiskit.hardware.ibm.jobs import Jobs
 from qgan_qiskit.hardware.ibm.learned_noise import Layer, find_layers
@@ -56,7 +56,7 @@ class Planned:
 
     account: IbmAccount
     backend: IBMBackend
-    work: CircuitWork
+    work: CircuitInputs
     packs: list[PackedCircuit]
     layers: list[Layer]
     mode: str
@@ -78,7 +78,7 @@ def plan(generator: Generator, seeds: Sequence[int], config: HardwareConfig) -> 
     """
     # Before the network is touched.
     _check_options(config)
-    work = work_of(generator, latents(generator, seeds))
+    work = circuit_inputs(generator, latents(generator, seeds))
     account = IbmAccount.open()
     backend = account.device(config.backend.partition(":")[2], work.ansatz.num_qubits)
     packs, layers, estimate = _estimated(work, backend, config)
@@ -100,7 +100,7 @@ def estimate_on_snapshot(generator: Generator, seeds: Sequence[int], config: Har
     """
     _check_options(config)
     backend = snapshot(config.backend.partition(":")[2])
-    work = work_of(generator, latents(generator, seeds))
+    work = circuit_inputs(generator, latents(generator, seeds))
     packs, _, estimate = _estimated(work, backend, config)
     note = "no account is asked: what mode it allows and what time it has is not known"
     return _estimate_lines(work, backend, config, packs, estimate, note)
@@ -113,7 +113,7 @@ def _check_options(config: HardwareConfig) -> None:
 
 
 def _estimated(
-    work: CircuitWork, backend: BackendV2, config: HardwareConfig
+    work: CircuitInputs, backend: BackendV2, config: HardwareConfig
 ) -> tuple[list[PackedCircuit], list[Layer], Cost]:
     """Return the circuits on their places, the layers whose noise would be learned, and what all of it takes."""
     packs = packed(work.ansatz, work.weights_PK, backend.target, config.pack)
@@ -132,7 +132,7 @@ def _estimated(
 
 
 def _estimate_lines(
-    work: CircuitWork,
+    work: CircuitInputs,
     backend: BackendV2,
     config: HardwareConfig,
     packs: Sequence[PackedCircuit],
@@ -319,7 +319,7 @@ def _send_rest(submission: Submission, jobs: Jobs, attempts: int) -> None:
 def _ansatz(described: SubmissionManifest) -> CircuitSpec:
     generator, _ = open_generator(Path(described.run))
     check_generator(described, generator)
-    return work_of(generator, latents(generator, described.seeds[:1])).ansatz
+    return circuit_inputs(generator, latents(generator, described.seeds[:1])).ansatz
 
 
 def check_generator(described: SubmissionManifest, generator: Generator) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.hardware.generator_circuits import images_of, work_of
+from qgan_qiskit.hardware.generator_circuits import circuit_inputs, decode_expectations
 from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.models import Generator
@@ -75,7 +75,7 @@ def infer(generator: Generator, seeds: Sequence[int], config: HardwareConfig) ->
     Raises:
         UsageError: the generator has no circuits, or there is no such device.
     """
-    work = work_of(generator, latents(generator, seeds))
+    work = circuit_inputs(generator, latents(generator, seeds))
     device = open_local(config)
     logger.info(device.plan(work.ansatz, len(work.weights_PK)))
     begun = time.monotonic()
@@ -124,4 +124,6 @@ def decoded(generator: Generator, seeds: Sequence[int], evs_NPO: np.ndarray) -> 
     """Return the images (N, C, H, W) in [-1, 1] of seeds with given expectations in the circuits' place."""
     latents_NZ = latents(generator, seeds).split(_BLOCK)
     evs = torch.from_numpy(evs_NPO).split(_BLOCK)
-    return torch.cat([images_of(generator, z, evs_BPO.numpy()) for z, evs_BPO in zip(latents_NZ, evs, strict=True)])
+    return torch.cat(
+        [decode_expectations(generator, z, evs_BPO.numpy()) for z, evs_BPO in zip(latents_NZ, evs, strict=True)]
+    )

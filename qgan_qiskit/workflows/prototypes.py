@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import ImageSet, read_images, to_unit
 from qgan_qiskit.errors import DataError, StorageError, UsageError
-from qgan_qiskit.models.backbones import build_backbone, without_head
-from qgan_qiskit.models.discriminators import ProjectionCritic
-from qgan_qiskit.models.mediq.prototypes import write_prototypes
+from qgan_qiskit.models.backbones import build_backbone, remove_head
+from qgan_qiskit.models.prototypes import write_prototypes
 from qgan_qiskit.runs.load import open_discriminator
 
 logger = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ def make_prototypes(
     images = read_images(data.model_copy(update={"class_name": None}), 0)
     images = images.select_classes(data.class_list() or images.classes)
     for note in images.notes:
-        logger.warning(f"{note}")
+        logger.warning(note)
     vectors_KF = compute_class_means(images, features, 3 if run is None else data.channels)
     source |= {"digest": images.digest, "counts": images.counts(), "split": data.split}
     try:
@@ -109,7 +108,7 @@ def compute_class_means(images: ImageSet, features: Features, channels: int = 3)
 def _load_critic(run: Path, data: DataConfig) -> tuple[Features, dict[str, object]]:
     """Return the features of a run's critic, and a description of it."""
     critic, config = open_discriminator(run)
-    if not isinstance(critic, ProjectionCritic):
+    if not critic.provides_prototypes:
         raise UsageError(f"{run}: model {config.model.name} has no critic with features; name a mediq run")
     if config.data.resolution != data.resolution:
         raise UsageError(f"{run}: its images have --resolution {config.data.resolution}, not {data.resolution}")
@@ -127,7 +126,7 @@ def _load_backbone(
     lacking = [name for name in start.from_scratch if not name.startswith(("fc", "classifier"))]
     if lacking:
         raise DataError(f"{weights}: lacks {', '.join(lacking)}, needed for its features; name a complete file")
-    network = without_head(network, backbone).eval()
+    network = remove_head(network, backbone).eval()
     mean, std = (torch.tensor(values)[:, None, None] for values in (_MEAN, _STD))
 
     def features(images_NCHW: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from peers import ours, pennylane
 from progress import reason, say
 from timing import beside, first_call, measure
 
-from qgan_qiskit.config.presets import mediq_style2
+from qgan_qiskit.config import preset
 from qgan_qiskit.models import build
 from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.training.state import TrainingState
@@ -27,7 +27,7 @@ TARGET = 100
 
 def run(tiny: bool, skip: Collection[str]) -> dict:
     """Return the figures of the part ``mediq_training``: medians over pairs of our step and PennyLane's circuits."""
-    config = mediq_style2()
+    config = preset("mediq", "style2")
     if tiny:
         model = config.model.model_copy(update={"num_qubits": 4, "reps": 2})
         config = config.model_copy(update={"model": model})

@@ -9,7 +9,7 @@ from peers import ours
 from progress import say
 from timing import beside, first_call, measure
 
-from qgan_qiskit.config.presets import hybridq_default
+from qgan_qiskit.config import preset
 from qgan_qiskit.device import has_native_bfloat16, to_device
 from qgan_qiskit.models import build
 from qgan_qiskit.rng import seeded_generator
@@ -37,7 +37,7 @@ def run(tiny: bool, skip: Collection[str]) -> dict:
 
 def training_step() -> Callable[[], object]:
     """Return a call that runs a whole training step: both updates."""
-    config = hybridq_default()
+    config = preset("hybridq", "default")
     device = torch.device("cpu")
     generator, discriminator = build(config.model, config.data.resolution, seeded_generator(0, "weights"))
     state = TrainingState.create(config, to_device(generator, device), to_device(discriminator, device))

@@ -50,7 +50,7 @@ def test_ranges_are_shown(main):
     _, text, _ = main("fit", "--help")
     shown = " ".join(text.split())
     assert "x>=2]" in shown or "2<=x<=4096" in shown
-    for choice in ("[bce|hinge|wgan-gp]", "[image|latent|fusion]", "[hybridq|dcgan|mosaiq|mediq|transfer|qgpatch]"):
+    for choice in ("[bce|hinge|wgan-gp]", "[image|latent|fusion]", "[hybridq|dcgan|mosaiq|qgpatch|mediq|transfer]"):
         assert choice in shown
 
 

@@ -11,14 +11,11 @@ from qiskit.quantum_info import Statevector
 
 from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.circuits.families import mediq_ansatz
-from qgan_qiskit.config import MediqConfig, RunConfig
-from qgan_qiskit.config.presets import preset
+from qgan_qiskit.config import MediqConfig, RunConfig, preset
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models import build, parameter_count
-from qgan_qiskit.models.dcgan import DcganDiscriminator
-from qgan_qiskit.models.discriminators import ProjectionCritic
-from qgan_qiskit.models.mediq.prototypes import Prototypes, read_prototypes, write_prototypes
-from qgan_qiskit.models.mediq.streams import QuantumStream
+from qgan_qiskit.models.mediq import QuantumStream
+from qgan_qiskit.models.prototypes import Prototypes, read_prototypes, write_prototypes
 
 EIGHT = tuple("abcdefgh")
 SMALL = {"latent_size": 6, "sub_generators": 3, "num_qubits": 3, "reps": 2, "prototype_width": 10, "critic_width": 8}
@@ -63,7 +60,7 @@ def test_a_decoder_with_batch_norm_normalizes_what_it_computes():
         # What is 0 everywhere stays so; all else has variance 1.
         assert torch.all((variance < 1e-3) | ((variance - 1).abs() < 0.05))
         assert (variance > 0.9).any()
-    with pytest.raises(ValueError, match=r"model\.decoder_norm 'batch' is for model\.decoder 'style2', not 'vanilla'"):
+    with pytest.raises(ValueError, match="decoder_norm"):
         RunConfig.model_validate({"model": {"name": "mediq", "decoder": "vanilla", "decoder_norm": "batch"}})
 
 
@@ -94,9 +91,9 @@ def test_circuits_sit_at_the_published_sites_and_leave_the_others_at_0():
 
 def test_normalized_angles_stay_where_a_circuit_is_smooth_however_large_the_features_are():
     stream = QuantumStream(4, 5, 16, 1, layer_norm=True)
-    for weight in (stream.cut.weight, stream.align.weight):
+    for weight in (stream.project.weight, stream.align.weight):
         torch.nn.init.normal_(weight, std=0.1, generator=seeded(2))
-    torch.nn.init.zeros_(stream.cut.bias)
+    torch.nn.init.zeros_(stream.project.bias)
     torch.nn.init.zeros_(stream.align.bias)
     # Large enough that what keeps the division from 0 says nothing.
     features = 100 * torch.randn(6, 32, 8, 8, generator=seeded(1))
@@ -111,7 +108,7 @@ def test_normalized_angles_stay_where_a_circuit_is_smooth_however_large_the_feat
     # One angle more for all qubits changes nothing, a factor neither: what is left is the direction.
     ratio = (plain.angles(features) - plain.angles(features).mean(2, keepdim=True)) / once
     torch.testing.assert_close(ratio, ratio.mean(2, keepdim=True).expand_as(ratio), rtol=1e-3, atol=0)
-    with pytest.raises(ValueError, match=r"model\.angle_norm 'layer' makes the only angle of a circuit 0"):
+    with pytest.raises(ValueError, match="angle_norm"):
         RunConfig.model_validate({"model": {"name": "mediq", "angle_norm": "layer", "num_qubits": 1}})
 
 
@@ -136,19 +133,19 @@ def test_every_variant_makes_images_and_every_weight_learns(changes, resolution)
         pytest.skip("the streams know nothing of the resolution")
     generator, critic = made(resolution, **changes)
     z_BZ = generator.sample_latent(4, seeded(1))
-    pair = generator.discriminator_inputs(torch.zeros(4, 3, resolution, resolution), z_BZ)
-    assert pair.fake.shape == (4, 3, resolution, resolution)
-    assert pair.fake.abs().max() <= 1
-    loss = critic(pair.fake, pair.labels_B).sum()
-    if pair.regularizer is not None:
-        loss = loss + pair.regularizer
+    inputs = generator.discriminator_inputs(torch.zeros(4, 3, resolution, resolution), z_BZ)
+    assert inputs.fake.shape == (4, 3, resolution, resolution)
+    assert inputs.fake.abs().max() <= 1
+    loss = critic(inputs.fake, inputs.labels_B).sum()
+    if inputs.regularizer is not None:
+        loss = loss + inputs.regularizer
     loss.backward()
     # Skips and noise start at 0, which does not keep them from learning.
     still = [name for name, p in generator.named_parameters() if p.numel() and (p.grad is None or not p.grad.any())]
     assert still == []
 
 
-def test_twin_has_as_many_weights_as_the_circuits():
+def test_baseline_has_as_many_weights_as_the_circuits():
     for changes in ({}, {"num_qubits": 16, "reps": 8, "sub_generators": 5}):
         circuits, _ = made(**changes)
         classical_baseline, _ = made(**changes, classical_baseline=True)
@@ -188,7 +185,7 @@ def test_classes_can_be_asked_for_and_matter():
 
 def test_latents_lie_around_their_class():
     prototypes = Prototypes(3, 10, 6, seeded())
-    assert prototypes.middles().shape == (3, 6)
+    assert prototypes.centers().shape == (3, 6)
     with torch.no_grad():
         prototypes.log_scale_K.copy_(torch.tensor([-9.0, 0.0, 9.0]))
     np.testing.assert_allclose(prototypes.scales().detach(), [0.2, math.log(2), 0.8], atol=1e-6)
@@ -208,30 +205,19 @@ def test_crowding_is_the_mean_of_what_lacks_to_distance_1():
     assert prototypes.vectors_KF.grad.isfinite().all()
 
 
-def test_critic_is_a_score_and_a_projection_on_the_class():
-    critic = ProjectionCritic(8, 16, 4, seeded())
-    images, labels = torch.randn(5, 3, 16, 16, generator=seeded(1)), torch.tensor([0, 1, 2, 3, 0])
-    seen = critic.features(images)
-    by_hand = [
-        (critic.score(h) + critic.project(h) @ critic.embedding.weight[label]).item()
-        for h, label in zip(seen, labels, strict=True)
-    ]
-    np.testing.assert_allclose(critic(images, labels).detach(), by_hand, rtol=1e-5)
-
-
 def test_prototypes_of_a_file_are_taken_by_name(tmp_path):
     path = tmp_path / "prototypes.npz"
     vectors = np.arange(40.0).reshape(4, 10) + 1
     write_prototypes(path, ("W", "Z", "X", "Y"), vectors, {"weights": "none"})
     generator, _ = made(prototype_file=str(path))
-    generator.prepare(np.zeros((2, 16, 16, 3), np.uint8))
+    generator.fit_to_data(np.zeros((2, 16, 16, 3), np.uint8))
     found = generator.prototypes.vectors_KF.detach().numpy()
     expected = vectors[[2, 3, 1]]
     np.testing.assert_allclose(found, expected / np.sqrt((expected**2).mean(1, keepdims=True)), rtol=1e-5)
-    with pytest.raises(DataError, match="has no prototype of class Q; make it anew"):
+    with pytest.raises(DataError, match="no prototype of class Q"):
         read_prototypes(path, ("x", "Q"))
     with pytest.raises(DataError, match="do not fit"):
-        made(prototype_file=str(path), prototype_width=9)[0].prepare(np.zeros((2, 16, 16, 3), np.uint8))
+        made(prototype_file=str(path), prototype_width=9)[0].fit_to_data(np.zeros((2, 16, 16, 3), np.uint8))
 
 
 def _one_array(path):
@@ -240,18 +226,18 @@ def _one_array(path):
 
 
 WRONG_FILES = {
-    "text": (lambda path: path.write_bytes(b"no prototypes"), "is no file of prototypes; make one with"),
-    "empty": (lambda path: path.write_bytes(b""), "is no file of prototypes"),
-    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:200]), "is no file of prototypes"),
-    "one array": (_one_array, "is no file of prototypes"),
-    "other arrays": (lambda path: np.savez(path, images=np.zeros(3)), "is no file of prototypes"),
+    "text": (lambda path: path.write_bytes(b"no prototypes"), "no file of prototypes"),
+    "empty": (lambda path: path.write_bytes(b""), "no file of prototypes"),
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:200]), "no file of prototypes"),
+    "one array": (_one_array, "no file of prototypes"),
+    "other arrays": (lambda path: np.savez(path, images=np.zeros(3)), "no file of prototypes"),
     "too few rows": (
         lambda path: np.savez(path, classes=["x", "y"], vectors=np.zeros((1, 3))),
-        "is damaged: not a row",
+        "is damaged",
     ),
     "no rows": (lambda path: np.savez(path, classes=["x"], vectors=np.zeros(1)), "is damaged"),
     "no numbers": (lambda path: np.savez(path, classes=["x"], vectors=[["a"]]), "is damaged"),
-    "gone": (lambda path: path.unlink(), "cannot be read .No such file or directory.; name a file"),
+    "gone": (lambda path: path.unlink(), "cannot be read"),
 }
 
 
@@ -265,38 +251,3 @@ def test_what_is_no_file_of_prototypes(what, tmp_path):
         read_prototypes(path, ("x",))
     assert str(caught.value).startswith(str(path))
     assert "pickle" not in str(caught.value)
-
-
-def test_dcgan_that_is_told_the_class_begins_as_dcgan_and_learns_of_classes():
-    _, critic = made(16, critic="dcgan", critic_width=8)
-    images, labels = torch.randn(6, 3, 16, 16, generator=seeded(8)), torch.tensor([0, 1, 2, 0, 1, 2])
-    plain = DcganDiscriminator(8, 16, "batch", seeded())
-    plain.layers[:-1].load_state_dict(critic.trunk.state_dict())
-    plain.layers[-1].load_state_dict(critic.head.state_dict())
-    np.testing.assert_allclose(critic(images, labels).detach(), plain(images).detach(), atol=1e-6)
-    critic(images, labels).sum().backward()
-    assert critic.embedding.weight.grad.any()
-    with torch.no_grad():
-        critic.embedding.weight.normal_(generator=seeded(9))
-        seen = critic.trunk(images).mean((2, 3))
-        shift = torch.stack([critic.project(h) @ critic.embedding.weight[y] for h, y in zip(seen, labels, strict=True)])
-        np.testing.assert_allclose(critic(images, labels) - plain(images), shift, atol=1e-5)
-    _, seeing = made(16, critic="dcgan", critic_width=8, minibatch_std=True)
-    assert parameter_count(seeing) - parameter_count(critic) == 4 * 4
-    alike = images[:1].expand(4, -1, -1, -1)
-    with torch.no_grad():
-        # The class's part of the logit is that of each image alone, whatever else is in its group.
-        seeing.embedding.weight.normal_(generator=seeded(9))
-        seeing.eval()
-        varied = torch.cat([images[:1], 2 * torch.randn(3, 3, 16, 16, generator=seeded(10))])
-        parts = [
-            seeing(group, torch.ones(4, dtype=torch.long))[0] - seeing(group, torch.zeros(4, dtype=torch.long))[0]
-            for group in (alike, varied)
-        ]
-        np.testing.assert_allclose(parts[0], parts[1], atol=1e-5)
-        wholes = [seeing(group, torch.ones(4, dtype=torch.long))[0] for group in (alike, varied)]
-        assert abs(wholes[0] - wholes[1]) > 1e-4
-    with pytest.raises(ValueError, match=r"model\.minibatch_std is for model\.critic 'dcgan', not 'projection'"):
-        RunConfig.model_validate({"model": {"name": "mediq", "minibatch_std": True}})
-    with pytest.raises(ValueError, match=r"use model\.critic 'projection' with it"):
-        RunConfig.model_validate({"model": {"name": "mediq", "critic": "dcgan"}, "training": {"loss": "wgan-gp"}})

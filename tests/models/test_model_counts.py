@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
-from qgan_qiskit.config.presets import PRESETS, preset
+from qgan_qiskit.config import PRESETS, DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig, preset
 from qgan_qiskit.models import build, parameter_count, quantum_counts
 
 
@@ -31,7 +30,7 @@ def test_paper_preset_has_the_3692239_of_the_literal_reading():
     parts = {
         "image_encoder.convolution": 3 * 5 * 4 * 4 + 5,
         "image_encoder.project": 5 * 32 * 32 * 100 + 100,
-        "sub_generators": 10 * 10 * 6,
+        "circuits": 10 * 10 * 6,
         "decoder.project": 100 * 64 * 64 + 64 * 64,
         "decoder.convolution": 1 * 3 * 3 * 3 + 3,
     }
@@ -96,9 +95,9 @@ def test_gray_images_take_fewer_numbers_only_where_channels_are_counted():
         assert three - one == fewer
 
 
-def test_a_twin_of_a_patch_spends_its_25_parameters_on_5_inputs_and_16_outputs():
+def test_a_baseline_of_a_patch_spends_its_25_parameters_on_5_inputs_and_16_outputs():
     generator, _ = build(QgpatchConfig(classical_baseline=True), 8, torch.Generator().manual_seed(0), channels=1)
-    classical_baseline = generator.sub_generators
+    classical_baseline = generator.circuits
     assert classical_baseline.first_PQR.shape == (4, 5, 1)
     assert classical_baseline.second_PRO.shape == (4, 1, 16)
     assert classical_baseline.diagonal.shape == (4, 4)
@@ -108,7 +107,7 @@ def test_a_twin_of_a_patch_spends_its_25_parameters_on_5_inputs_and_16_outputs()
 @pytest.mark.parametrize(
     ("qubits", "reps", "count_of"), [(10, 6, 10), (3, 2, 2), (3, 1, 4), (2, 5, 3), (1, 1, 1), (4, 3, 2)]
 )
-def test_twin_has_exactly_as_many_parameters_as_the_circuits(mode, qubits, reps, count_of):
+def test_baseline_has_exactly_as_many_parameters_as_the_circuits(mode, qubits, reps, count_of):
     sizes = {
         "num_qubits": qubits,
         "reps": reps,

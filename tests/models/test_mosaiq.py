@@ -15,7 +15,7 @@ from qgan_qiskit.circuits import build_circuit_spec
 from qgan_qiskit.config import DataConfig, MosaiqConfig, RunConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models import build
-from qgan_qiskit.models.mosaiq import feature_distribution
+from qgan_qiskit.models.mosaiq import assign_components
 
 SIZES = {"sub_generators": 3, "num_qubits": 4, "reps": 2}
 
@@ -34,18 +34,22 @@ def unit(images_NHWC, channels=3):
 
 def prepared(channels=3, **fields):
     generator, discriminator = build(MosaiqConfig(**{**SIZES, **fields}), 6, seeded(), channels=channels)
-    generator.prepare(images())
+    generator.fit_to_data(images())
     return generator, discriminator
+
+
+def scaled_scores(generator, z):
+    return generator.scaled_scores(generator.expectations(generator.encode(z)))
 
 
 def test_distribution_at_8x5_is_the_authors():
     expected = [[i, 39 - 4 * i, 38 - 4 * i, 37 - 4 * i, 36 - 4 * i] for i in range(8)]
-    assert feature_distribution(8, 5).tolist() == expected
+    assert assign_components(8, 5).tolist() == expected
 
 
 @given(st.integers(1, 64), st.integers(1, 20))
 def test_every_component_is_made_once_and_each_sub_generator_has_one_strong_one(count, qubits):
-    made = feature_distribution(count, qubits)
+    made = assign_components(count, qubits)
     assert made.shape == (count, qubits)
     assert sorted(made.flatten().tolist()) == list(range(count * qubits))
     assert made[:, 0].tolist() == list(range(count))
@@ -59,20 +63,20 @@ def test_images_are_the_inverse_of_the_scores_and_pairs_are_scores(channels):
     generator, discriminator = prepared(channels)
     real = unit(images(), channels)
     z = generator.sample_latent(5, seeded(1))
-    pair = generator.discriminator_inputs(real[:5], z)
-    assert pair.real.shape == pair.fake.shape == (5, 12)
-    assert not pair.real.requires_grad
-    assert pair.real.abs().max() <= 1 + 1e-5
-    assert pair.reconstruction is None
-    assert torch.equal(pair.fake, generator.scaled_scores(z))
-    assert discriminator(pair.fake).shape == (5,)
+    inputs = generator.discriminator_inputs(real[:5], z)
+    assert inputs.real.shape == inputs.fake.shape == (5, 12)
+    assert not inputs.real.requires_grad
+    assert inputs.real.abs().max() <= 1 + 1e-5
+    assert inputs.reconstruction is None
+    assert torch.equal(inputs.fake, scaled_scores(generator, z))
+    assert discriminator(inputs.fake).shape == (5,)
     made = generator(z)
     assert made.shape == (5, channels, 6, 6)
     assert made.dtype == torch.float32
     assert made.abs().max() <= 1
     inside = made.abs().flatten(1) < 1
     components = generator.components
-    raw = components.lowest + (pair.fake + 1) / 2 * (components.highest - components.lowest)
+    raw = components.lowest + (inputs.fake + 1) / 2 * (components.highest - components.lowest)
     expected = components.mean_D + raw @ components.axes_FD
     assert inside.any()
     torch.testing.assert_close(made.flatten(1)[inside], expected[inside])
@@ -93,7 +97,7 @@ def test_discriminator_is_the_published_one():
 def published_scores(weights, z):
     """Return the scaled scores (B, F) from Qiskit's own states, in the order of the components."""
     ansatz = build_circuit_spec(MosaiqConfig(**SIZES))
-    component_of, scores = feature_distribution(3, 4), np.zeros((len(z), 12))
+    component_of, scores = assign_components(3, 4), np.zeros((len(z), 12))
     for b, p in itertools.product(range(len(z)), range(3)):
         own = z[b] if z.shape[1] == 4 else z[b, 4 * p : 4 * p + 4]
         names = [*ansatz.input_parameters, *ansatz.weight_parameters]
@@ -113,15 +117,15 @@ def test_scores_are_those_of_the_published_circuit(shared):
     assert z.shape == (2, 4 if shared else 12)
     assert build_circuit_spec(MosaiqConfig(**SIZES)).circuit.count_ops() == {"ry": 4 + 8, "rx": 4, "cz": 6}
     expected = published_scores(generator.quantum_parameters(), z)
-    np.testing.assert_allclose(generator.scaled_scores(z).detach(), expected, atol=1e-5)
+    np.testing.assert_allclose(scaled_scores(generator, z).detach(), expected, atol=1e-5)
 
 
 def test_gradients_against_differences_of_qiskits_states():
     generator, _ = prepared()
     z = generator.sample_latent(2, seeded(1))
-    pair = generator.discriminator_inputs(unit(images())[:2], z)
+    inputs = generator.discriminator_inputs(unit(images())[:2], z)
     factors = torch.randn(2, 12, generator=seeded(2))
-    (pair.fake * factors).sum().backward()
+    (inputs.fake * factors).sum().backward()
     weights = [weight.detach().double().numpy().copy() for weight in generator.quantum_parameters()]
     for own, parameter in zip(weights, generator.quantum_parameters(), strict=True):
         for index in (0, 3, 7):
@@ -134,10 +138,10 @@ def test_gradients_against_differences_of_qiskits_states():
             assert parameter.grad[index].item() == pytest.approx(slope, abs=1e-4)
 
 
-def test_twin_has_gradients_everywhere():
+def test_baseline_has_gradients_everywhere():
     generator, _ = prepared(classical_baseline=True)
-    pair = generator.discriminator_inputs(unit(images())[:3], generator.sample_latent(3, seeded(1)))
-    pair.fake.square().sum().backward()
+    inputs = generator.discriminator_inputs(unit(images())[:3], generator.sample_latent(3, seeded(1)))
+    inputs.fake.square().sum().backward()
     weights = generator.quantum_parameters()
     assert sum(weight.numel() for weight in weights) == 3 * 8
     assert all(weight.grad.abs().max() > 0 for weight in weights if weight.numel())
@@ -161,7 +165,7 @@ def test_a_saved_state_brings_components_order_and_noise_back():
     saved = {**dict(trained.named_parameters()), **dict(trained.named_buffers())}
     own = {**dict(fresh.named_parameters()), **dict(fresh.named_buffers())}
     assert own.keys() == saved.keys()
-    assert {"latent_high", "place_F", "components.mean_D", "components.axes_FD"} < own.keys()
+    assert {"latent_high", "output_of_F", "components.mean_D", "components.axes_FD"} < own.keys()
     with torch.no_grad():
         for name, tensor in own.items():
             assert (tensor.shape, tensor.dtype) == (saved[name].shape, saved[name].dtype)
@@ -173,7 +177,7 @@ def test_a_saved_state_brings_components_order_and_noise_back():
 
 def test_too_few_images_and_images_too_small_are_refused():
     generator, _ = build(MosaiqConfig(**SIZES), 6, seeded())
-    with pytest.raises(DataError, match="12 principal components need more than 12 images, there are 12"):
-        generator.prepare(images(12))
-    with pytest.raises(ValidationError, match=r"100 principal components.*resolution 8 have 64 numbers"):
+    with pytest.raises(DataError, match="12 principal components"):
+        generator.fit_to_data(images(12))
+    with pytest.raises(ValidationError, match="100 principal components"):
         RunConfig(model=MosaiqConfig(), data=DataConfig(resolution=8, color="grayscale"))

@@ -12,7 +12,7 @@ from torchvision.models import resnet18
 
 from qgan_qiskit.data import read_images, to_unit
 from qgan_qiskit.data.dataset import ImageSet
-from qgan_qiskit.models.mediq.prototypes import read_prototypes
+from qgan_qiskit.models.prototypes import read_prototypes
 from qgan_qiskit.runs.load import open_discriminator
 from qgan_qiskit.workflows.fit import fit
 from qgan_qiskit.workflows.prototypes import compute_class_means

@@ -16,10 +16,10 @@ from qgan_qiskit.config import DataConfig, QgpatchConfig, RunConfig
 from qgan_qiskit.models import build
 from qgan_qiskit.models.qgpatch import (
     TINY,
-    conditioned,
-    probabilities_of_logits,
-    probabilities_of_parities,
-    relative_to_largest,
+    normalize_by_largest,
+    normalize_by_sum,
+    probabilities_from_logits,
+    probabilities_from_parities,
 )
 
 READOUTS = ("paper", "tutorial", "unnormalised")
@@ -37,8 +37,12 @@ def digits(count=30, side=8, seed=0):
 def built(side=8, prepare=True, **fields):
     generator, discriminator = build(QgpatchConfig(**fields), side, seeded(), channels=1)
     if prepare:
-        generator.prepare(digits(side=side))
+        generator.fit_to_data(digits(side=side))
     return generator, discriminator
+
+
+def outputs(generator, z):
+    return generator.expectations(generator.encode(z))
 
 
 def joint_probabilities(config, weights, z):
@@ -77,7 +81,7 @@ def test_pixels_against_qiskits_probabilities(readout, fields):
     sums = digits()[..., 0].reshape(30, config.sub_generators, -1).sum(axis=2) / 255
     for b in range(3):
         joint = joint_probabilities(config, generator.quantum_parameters(), z[b])
-        np.testing.assert_allclose(generator.probabilities(z)[b].detach(), joint, atol=1e-6)
+        np.testing.assert_allclose(generator.probabilities(outputs(generator, z))[b].detach(), joint, atol=1e-6)
         if readout == "paper":
             patches = joint / joint.sum(axis=1, keepdims=True) * sums.mean(axis=0)[:, None]
         elif readout == "tutorial":
@@ -91,20 +95,20 @@ def test_pixels_against_qiskits_probabilities(readout, fields):
 def test_pairs_are_pixels_from_0_to_1_and_only_images_are_clipped():
     generator, discriminator = built()
     real = torch.from_numpy(digits(5)[..., :1].transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
-    pair = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(1)))
-    assert pair.real.shape == pair.fake.shape == (5, 64)
-    torch.testing.assert_close(pair.real, torch.from_numpy(digits(5)[..., 0].reshape(5, 64) / 255).float())
-    assert not pair.real.requires_grad
-    assert pair.fake.min() >= 0
-    assert pair.fake.max() > 1
-    assert discriminator(pair.fake).shape == (5,)
-    sums = pair.fake.view(5, 4, 16).sum(dim=2)
+    inputs = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(1)))
+    assert inputs.real.shape == inputs.fake.shape == (5, 64)
+    torch.testing.assert_close(inputs.real, torch.from_numpy(digits(5)[..., 0].reshape(5, 64) / 255).float())
+    assert not inputs.real.requires_grad
+    assert inputs.fake.min() >= 0
+    assert inputs.fake.max() > 1
+    assert discriminator(inputs.fake).shape == (5,)
+    sums = inputs.fake.view(5, 4, 16).sum(dim=2)
     torch.testing.assert_close(sums, generator.mass_P.expand(5, 4), atol=1e-4, rtol=1e-4)
 
 
 def test_before_prepare_patches_are_the_papers_probabilities():
     generator, _ = built(prepare=False)
-    pixels = generator.pixels(generator.sample_latent(5, seeded(1)))
+    pixels = generator.pixels(outputs(generator, generator.sample_latent(5, seeded(1))))
     torch.testing.assert_close(pixels.view(5, 4, 16).sum(dim=2), torch.ones(5, 4), atol=1e-5, rtol=0)
 
 
@@ -113,7 +117,7 @@ def test_gradients_against_differences_of_qiskits_states(readout):
     generator, _ = built(patch_readout=readout)
     z = generator.sample_latent(1, seeded(1))
     factors = torch.randn(64, generator=seeded(2))
-    (generator.pixels(z) * factors).sum().backward()
+    (generator.pixels(outputs(generator, z)) * factors).sum().backward()
     weights = [weight.detach().double().numpy().copy() for weight in generator.quantum_parameters()]
     mass = generator.mass_P.double().numpy()[:, None]
 
@@ -143,12 +147,12 @@ def test_transform_of_parities_undoes_their_definition(bits, patches, seed):
     joint = torch.rand(2, patches, 2**bits, generator=seeded(seed)).double()
     joint /= joint.sum(dim=-1, keepdim=True) * 1.5
     signs = torch.tensor([[(-1.0) ** (j & s).bit_count() for s in range(2**bits)] for j in range(2**bits)]).double()
-    torch.testing.assert_close(probabilities_of_parities(joint @ signs), joint)
+    torch.testing.assert_close(probabilities_from_parities(joint @ signs), joint)
 
 
 def test_an_ancilla_that_is_never_0_gives_black_and_a_finite_gradient():
     for scale in (0.0, 1e-30, 1e-9, TINY / 2, 1.0):
-        for readout in (conditioned, relative_to_largest):
+        for readout in (normalize_by_sum, normalize_by_largest):
             joint = (scale * torch.rand(2, 3, 8, generator=seeded(1))).requires_grad_()
             pixels = readout(joint)
             pixels.square().sum().backward()
@@ -162,16 +166,16 @@ def test_an_ancilla_that_is_never_0_gives_black_and_a_finite_gradient():
     generator, _ = built(reps=1)
     for weight in generator.quantum_parameters():
         torch.nn.init.zeros_(weight)
-    pixels = generator.pixels(torch.tensor([[0.3, 0.4, 0.5, 0.6, math.pi]]))
+    pixels = generator.pixels(outputs(generator, torch.tensor([[0.3, 0.4, 0.5, 0.6, math.pi]])))
     pixels.sum().backward()
     assert pixels.isfinite().all()
     assert all(weight.grad.isfinite().all() for weight in generator.quantum_parameters())
 
 
 @given(st.integers(0, 3), st.integers(0, 5), st.floats(-200, 200), st.integers(0, 1000))
-def test_twins_probabilities_are_a_softmax_over_all_outcomes(ancillas, bits, shift, seed):
+def test_baseline_probabilities_are_a_softmax_over_all_outcomes(ancillas, bits, shift, seed):
     logits = torch.randn(2, 1, 2**bits, generator=seeded(seed)).double() * 3 + shift
-    found = probabilities_of_logits(logits, ancillas)
+    found = probabilities_from_logits(logits, ancillas)
     others = torch.zeros(2, 1, (2**ancillas - 1) * 2**bits).double()
     expected = torch.softmax(torch.cat([logits, others], dim=-1), dim=-1)[..., : 2**bits]
     torch.testing.assert_close(found, expected)
@@ -179,11 +183,11 @@ def test_twins_probabilities_are_a_softmax_over_all_outcomes(ancillas, bits, shi
     assert found.sum(dim=-1).max() <= 1 + 1e-9
 
 
-def test_twin_runs_through_every_readout():
+def test_baseline_runs_through_every_readout():
     for readout in READOUTS:
         generator, _ = built(classical_baseline=True, patch_readout=readout)
         images = generator(generator.sample_latent(6, seeded(1)))
-        generator.pixels(generator.sample_latent(6, seeded(1))).square().sum().backward()
+        generator.pixels(outputs(generator, generator.sample_latent(6, seeded(1)))).square().sum().backward()
         weights = generator.quantum_parameters()
         assert sum(weight.numel() for weight in weights) == 100
         assert all(weight.grad.abs().max() > 0 for weight in weights if weight.numel())
@@ -203,7 +207,7 @@ def test_all_sub_generators_get_the_same_noise_below_the_bound():
     with torch.no_grad():
         for weight in generator.quantum_parameters():
             weight.copy_(generator.quantum_parameters()[0])
-        joint = generator.probabilities(z[:3])
+        joint = generator.probabilities(outputs(generator, z[:3]))
     torch.testing.assert_close(joint, joint[:, :1].expand_as(joint))
 
 
@@ -218,8 +222,8 @@ def test_a_saved_state_brings_the_scale_back():
 
 def test_images_that_the_patches_do_not_fill_are_refused():
     for fields, pattern in (
-        ({"data": DataConfig(resolution=8)}, "makes gray images"),
-        ({"data": DataConfig(resolution=16, color="grayscale")}, "resolution 16 has 256 pixels, and these .* make 64"),
+        ({"data": DataConfig(resolution=8)}, "grayscale"),
+        ({"data": DataConfig(resolution=16, color="grayscale")}, "256 pixels"),
         ({"data": DataConfig(resolution=8, color="grayscale"), "model": QgpatchConfig(num_ancillas=2)}, "make 32"),
     ):
         with pytest.raises(ValidationError, match=pattern):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny_study import OPTIONS, add_presets, start_study
 
-from qgan_qiskit.config.presets import PRESETS
+from qgan_qiskit.config import PRESETS
 
 
 @pytest.fixture(autouse=True)

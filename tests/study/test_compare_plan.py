@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_study import tiny_dcgan, tiny_hybridq
 
-from qgan_qiskit.config.presets import PRESETS
+from qgan_qiskit.config import PRESETS
 from qgan_qiskit.config.studies import CompareConfig
 from qgan_qiskit.errors import DataError, UsageError
 from qgan_qiskit.study.compare.entries import Entry, parse_entries

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tiny_study import OPTIONS, add_presets
 
-from qgan_qiskit.config.presets import PRESETS
+from qgan_qiskit.config import PRESETS
 
 MODELS = "hybridq:tiny,dcgan:tiny"
 

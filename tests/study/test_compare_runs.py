@@ -13,7 +13,7 @@ import tiny_study
 from child_runs import lines, wait_for
 from tiny_study import OPTIONS, add_presets, cells_of, start_study
 
-from qgan_qiskit.config.presets import PRESETS
+from qgan_qiskit.config import PRESETS
 
 MODELS = "hybridq:tiny,dcgan:tiny"
 # What two runs of the same cell need not have in common.

@@ -18,7 +18,7 @@ from child_runs import lines
 from dask_cells import end_the_worker, leave_lines
 from tiny_study import OPTIONS, add_presets
 
-from qgan_qiskit.config.presets import PRESETS
+from qgan_qiskit.config import PRESETS
 from qgan_qiskit.errors import DataError, QganError, UsageError
 from qgan_qiskit.study.dask_executor import DaskExecutor
 

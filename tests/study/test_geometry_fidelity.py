@@ -14,7 +14,7 @@ from qgan_qiskit.analysis.state_fidelity import input_fidelities, parts_with_inp
 from qgan_qiskit.circuits import hybridq_ansatz, read_circuit_spec
 from qgan_qiskit.config import HybridQConfig, MosaiqConfig
 from qgan_qiskit.errors import CircuitError, UsageError
-from qgan_qiskit.hardware.generator_circuits import work_of
+from qgan_qiskit.hardware.generator_circuits import circuit_inputs
 from qgan_qiskit.models import build
 from qgan_qiskit.study.latent_geometry.work import _fidelities
 
@@ -82,7 +82,7 @@ def test_against_qiskits_states(kind, tmp_path):
     else:
         generator = tiny_generator({"mosaiq": "mosaiq-own", "linear": "hybridq-linear-modulated"}.get(kind, kind))
     pair = latents(generator, 3)
-    works = [work_of(generator, z) for z in pair]
+    works = [circuit_inputs(generator, z) for z in pair]
     ansatz = works[0].ansatz
     found = input_fidelities(generator, *pair)
     assert found.shape == (3, len(works[0].weights_PK))

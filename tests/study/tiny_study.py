@@ -8,8 +8,7 @@ from pathlib import Path
 import child_runs
 from tiny_runs import MEDIQ, MODEL
 
-from qgan_qiskit.config import DcganConfig, HybridQConfig, MediqConfig, RunConfig, TrainingConfig
-from qgan_qiskit.config.presets import PRESETS
+from qgan_qiskit.config import PRESETS, DcganConfig, HybridQConfig, MediqConfig, RunConfig, TrainingConfig
 
 _TRAINING = {"precision": "fp32", "snap": 2, "grid_every": 1000, "log_every": 1, "threads": 1}
 # Synthetic lesions of 16x16 pixels and a metric without a network.

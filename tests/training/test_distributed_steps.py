@@ -46,7 +46,7 @@ def trained(config, ranks=SINGLE_PROCESS):
     batches = Batches(images, config.training.batch_size, config.training.seed, "dihedral", config.data.channels)
     weights = seeded_generator(config.training.seed, "weights")
     generator, discriminator = build(config.model, config.data.resolution, weights, channels=config.data.channels)
-    generator.prepare(images.images_NHWC)
+    generator.fit_to_data(images.images_NHWC)
     join(generator, discriminator, ranks)
     state = TrainingState.create(config, generator, discriminator)
     seen, losses = [], []

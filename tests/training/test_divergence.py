@@ -55,13 +55,13 @@ def test_a_bad_number_stops_before_the_update(place, network, mode, value, tiny,
             value = BAD["nan"]  # An infinite pixel ends in tanh, a finite latent; its reconstruction error does not.
         real[2, 1, 4, 5] = value
     elif place == "QNN output":
-        poisoned(generator.sub_generators, value)
+        poisoned(generator.circuits, value)
     elif place == "discriminator gradient":
         poison_gradient(discriminator, value)
     elif place == "generator gradient":
         poison_gradient(generator.decoder if mode != "latent" else generator.image_encoder, value)
     elif place == "quantum gradient":
-        poison_gradient(generator.sub_generators, value)
+        poison_gradient(generator.circuits, value)
     else:
         name = place.replace(" ", "_")
         original = getattr(step, name)

@@ -136,7 +136,7 @@ def test_first_adam_step_moves_each_group_by_its_own_rate(model, tiny):
     config = tiny(model=model, training=rates)
     generator, discriminator = build(config.model, 16, seeded_generator())
     state = TrainingState.create(config, generator, discriminator)
-    quantum = [f"generator.{n}" for n, _ in generator.named_parameters() if n.startswith("sub_generators.")]
+    quantum = [f"generator.{n}" for n, _ in generator.named_parameters() if n.startswith("circuits.")]
 
     def weights():
         modules = {"generator": generator, "discriminator": discriminator}

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qgan_qiskit.config import is_conditional
-from qgan_qiskit.config.presets import PRESETS, preset
+from qgan_qiskit.config import PRESETS, preset
 from qgan_qiskit.models import build
 from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.training.state import TrainingState
@@ -37,7 +36,7 @@ def test_every_preset_takes_steps_in_bfloat16(model, name):
     if name == "dcgan" and model == "mediq":
         training["loss"] = "bce"
     config = config.updated({"model": changes or {}, "training": training})
-    classes = ("a", "b") if is_conditional(config.model) else ()
+    classes = ("a", "b") if config.model.conditional else ()
     generator, discriminator = build(
         config.model,
         config.data.resolution,
@@ -46,7 +45,7 @@ def test_every_preset_takes_steps_in_bfloat16(model, name):
         classes=classes,
     )
     side, number = config.data.resolution, config.training.images_per_step
-    generator.prepare(np.random.default_rng(0).integers(0, 256, (64, side, side, 3), dtype=np.uint8))
+    generator.fit_to_data(np.random.default_rng(0).integers(0, 256, (64, side, side, 3), dtype=np.uint8))
     state = TrainingState.create(config, generator, discriminator)
     real = torch.rand(number, config.data.channels, side, side, generator=seeded_generator(1)) * 2 - 1
     labels = torch.arange(number) % 2 if classes else None

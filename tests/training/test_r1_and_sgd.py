@@ -53,7 +53,7 @@ def test_gradient_descent_moves_each_weight_by_rate_times_gradient(tiny):
     before = {n: p.detach().clone() for n, p in generator.named_parameters()}
     train_step(state, reals(), config.training)
     for name, parameter in generator.named_parameters():
-        rate = rates["lr_quantum" if name.startswith("sub_generators") else "lr_classical"]
+        rate = rates["lr_quantum" if name.startswith("circuits") else "lr_classical"]
         torch.testing.assert_close(parameter.detach(), before[name] - rate * parameter.grad)
     assert not state.generator_optimizer.state_dict()["state"]
 

@@ -148,7 +148,7 @@ def _unlabeled_splits(splits: list[str], paths: _Paths) -> set[str]:
 
 
 def _remove_containers(paths: _Paths) -> _Paths:
-    """Return the paths without the folder ``images`` that each of several classes has (next to its masks, say)."""
+    """Return the paths without the folder ``images`` that each of several classes has (next to its masks)."""
     inner = {parts[1] if len(parts) > 2 else "" for parts in paths.values()}
     if len(inner) > 1 or not is_container(min(inner)) or len({parts[0] for parts in paths.values()}) < 2:
         return paths

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from qgan_qiskit.config.studies import AugmentConfig
-from qgan_qiskit.models.backbones import Start, build_backbone
+from qgan_qiskit.models.backbones import WeightsOrigin, build_backbone
 from qgan_qiskit.rng import seeded_global_rng
 
 
-def build_classifier(config: AugmentConfig, classes: int, seed: int) -> tuple[nn.Module, Start]:
+def build_classifier(config: AugmentConfig, classes: int, seed: int) -> tuple[nn.Module, WeightsOrigin]:
     """Return a classifier of images (N, 3, H, W) to logits (N, classes), and where it starts from.
 
     Args:

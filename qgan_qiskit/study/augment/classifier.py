@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DivergedError
-from qgan_qiskit.models.layers import unfold
+from qgan_qiskit.models.backbones import unfold_batch_norms
 from qgan_qiskit.rng import seeded_generator, seeded_global_rng
 from qgan_qiskit.study.augment.traditional import augment_batch, traditional_augmentation
 
@@ -100,7 +100,7 @@ def train_classifier(
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
     order = batch_order(len(images_NCHW), config.batch_size, config.steps, seed).to(device)
     if folded:
-        unfold(network, folded, prepare(images_NCHW[order.flatten()[:_MEASURED]].float().div_(255)))
+        unfold_batch_norms(network, folded, prepare(images_NCHW[order.flatten()[:_MEASURED]].float().div_(255)))
     losses = []
     network.train()
     with seeded_global_rng(seed, device, "training"), torch.backends.cudnn.flags(benchmark=False, deterministic=True):

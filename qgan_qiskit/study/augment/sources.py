@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qgan_qiskit.config import DataConfig, RunConfig, is_conditional
+from qgan_qiskit.config import DataConfig, RunConfig
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.load import run_of
@@ -90,7 +90,7 @@ def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> list[Source
     folder = RunFolder.open(run_of(path))
     config = folder.config()
     names = {c.casefold(): c for c in classes}
-    trained_on = config.data.class_list() if is_conditional(config.model) else (str(config.data.class_name),)
+    trained_on = config.data.class_list() if config.model.conditional else (str(config.data.class_name),)
     found = [names[name.casefold()] for name in trained_on if name.casefold() in names]
     if not found:
         raise UsageError(
@@ -106,7 +106,7 @@ def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> list[Source
     else:
         saved, (_, values) = path, checkpoint.load(path)
     digest = hashlib.sha256((saved / "ema.safetensors").read_bytes()).hexdigest()
-    classical_baseline, step = bool(getattr(config.model, "classical_baseline", False)), int(values["step"])
+    classical_baseline, step = config.model.is_baseline, int(values["step"])
     return [Source(name, str(saved.absolute()), step, digest, config.model.name, classical_baseline) for name in found]
 
 

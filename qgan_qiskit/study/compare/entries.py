@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from qgan_qiskit.config import RunConfig, is_conditional
-from qgan_qiskit.config.presets import preset
+from qgan_qiskit.config import RunConfig, preset
 from qgan_qiskit.errors import UsageError
 
 _FORM = re.compile(
@@ -57,13 +56,13 @@ class Entry:
             config = preset(self.model, self.preset)
         except UsageError as error:
             raise UsageError(f"--models '{self}': {str(error).partition(': ')[2]}") from None
-        if self.share < 1 and is_conditional(config.model):
+        if self.share < 1 and config.model.conditional:
             raise UsageError(
                 f"--models '{self}': a share of the images is for models of one class; leave @{self.share:g} out"
             )
         if not self.classical_baseline:
             return config
-        if "classical_baseline" not in type(config.model).model_fields:
+        if not config.model.has_classical_baseline():
             raise UsageError(f"--models '{self}': {self.model} has no circuits to replace; leave +baseline out")
         return config.updated({"model": {"classical_baseline": True}})
 

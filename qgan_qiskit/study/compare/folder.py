@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from qgan_qiskit.config import MODEL_FILES
+from qgan_qiskit.config import weight_files
 from qgan_qiskit.config.studies import CompareConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.runs.run_folder import versions
@@ -79,7 +79,7 @@ class Study:
                 together[model] = own
             elif model in together:
                 before = together[model]
-                together[model] = before | {n: v for n, v in own.items() if n in MODEL_FILES and n in before}
+                together[model] = before | {n: v for n, v in own.items() if n in weight_files(model) and n in before}
         # Settings of a model that takes no part may still change, and so may its files.
         fixed = {name: digest for name, digest in self.model_digests.items() if name.partition(".")[0] in known}
         settings = self.settings.model_copy(update={"model_settings": together})
@@ -110,7 +110,7 @@ def begin(folder: Path, settings: CompareConfig) -> Study:
         f"{model}.{name}": _digest(value, f"--model-setting {model}.{name}=")
         for model, own in settings.model_settings.items()
         for name, value in own.items()
-        if name in MODEL_FILES
+        if name in weight_files(model)
     }
     identity = uuid.uuid4().hex
     return Study(folder.absolute(), identity, settings, digest, (), (), (), versions(), (), model_digests)

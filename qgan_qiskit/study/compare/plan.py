@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qgan_qiskit.config import MODEL_FILES, DataConfig, EvaluationConfig, RunConfig, is_conditional
+from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig, weight_files
 from qgan_qiskit.config.base import expanded, first_problem
 from qgan_qiskit.config.studies import CompareConfig
 from qgan_qiskit.data import (
@@ -171,7 +171,7 @@ def plan(study: Study, entries: Sequence[Entry], classes: Sequence[str], seeds: 
             number, digest = found[class_name, seed]
             for entry in entries:
                 joint: tuple[tuple[str, int], ...] = ()
-                if is_conditional(entry.config().model):
+                if entry.config().model.conditional:
                     joint = tuple((name, found[name, seed][0]) for name in classes)
                 names = ",".join(name for name, _ in joint) or class_name
                 config = run_config(entry, study.settings, names, seed, sum(n for _, n in joint) or number)
@@ -213,7 +213,7 @@ def run_config(entry: Entry, settings: CompareConfig, class_name: str, seed: int
     if entry.share < 1:
         data["limit"] = own
     curve = settings.curve(images / batch_size)
-    if is_conditional(base.model):
+    if base.model.conditional:
         # Curves would be of all classes together.
         curve = curve.model_copy(update={"metrics": "none"})
     training: dict[str, Any] = {"epochs": settings.epochs, "steps": steps, "seed": seed}
@@ -251,7 +251,7 @@ def absolute(settings: CompareConfig) -> CompareConfig:
     if data.cache_dir is not None:
         data = data.model_copy(update={"cache_dir": str(expanded(data.cache_dir).absolute())})
     models = {
-        model: {name: str(expanded(value).absolute()) if name in MODEL_FILES else value for name, value in own.items()}
+        model: {n: str(expanded(v).absolute()) if n in weight_files(model) else v for n, v in own.items()}
         for model, own in settings.model_settings.items()
     }
     return settings.model_copy(update={"data": data, "evaluation": evaluation, "model_settings": models})
@@ -277,7 +277,7 @@ def settings_of(config: RunConfig) -> dict[str, dict[str, Any]]:
     found = {section: getattr(config, section).model_dump(mode="json") for section in ("model", "data", "training")}
     for place in ("path", "cache_dir"):
         del found["data"][place]
-    for file in MODEL_FILES:
+    for file in config.model.weight_files:
         if found["model"].get(file) is not None:
             found["model"][file] = Path(found["model"][file]).name
     return found

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig, is_conditional
+from qgan_qiskit.config import DataConfig, EvaluationConfig, RunConfig
 from qgan_qiskit.data import ImageSet, cache_folder
 from qgan_qiskit.errors import DataError, DivergedError, StorageError
 from qgan_qiskit.metrics import Evaluator
@@ -183,7 +183,7 @@ def _row(
 
 def _parameters(config: RunConfig) -> dict[str, int]:
     weights = seeded_generator(config.training.seed, "weights")
-    classes = config.data.class_list() if is_conditional(config.model) else ()
+    classes = config.data.class_list() if config.model.conditional else ()
     generator, discriminator = build(
         config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes
     )

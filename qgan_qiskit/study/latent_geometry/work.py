@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qgan_qiskit.analysis.jacobian import feature_matrix, jacobians, latent_high, smooth_size, with_choices_of
+from qgan_qiskit.analysis.jacobian import copy_discrete_part, feature_matrix, jacobians
 from qgan_qiskit.analysis.path_length import Distance, path_lengths, pixel_distance
 from qgan_qiskit.analysis.spectrum import matrix_summary, summary
 from qgan_qiskit.analysis.state_fidelity import input_fidelities
@@ -31,9 +31,7 @@ from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.errors import CircuitError, UsageError
 from qgan_qiskit.metrics import load_inception
 from qgan_qiskit.metrics.inception import Inception, Output
-from qgan_qiskit.models import Generator
-from qgan_qiskit.models.base import QuantumGenerator
-from qgan_qiskit.qnn import SubGenerators
+from qgan_qiskit.models import Generator, QuantumGenerator
 from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.load import open_generator
@@ -69,14 +67,15 @@ def _measured(cell: Cell, folder: Path) -> Row:
     with clock("jacobians", f"Jacobians at {settings.number} latents"):
         row["jacobian"] = _jacobians(generator, settings.number, arrays)
     row["features"] = row["fidelity"] = None
-    if isinstance(generator, QuantumGenerator):
+    quantum = generator.quantum
+    if quantum is not None:
         with clock("features", f"features of {settings.feature_number:,} latents"):
-            row["features"] = _features(generator, settings.feature_number, arrays)
-        if isinstance(generator.sub_generators, SubGenerators):
+            row["features"] = _features(quantum, settings.feature_number, arrays)
+        if quantum.sub_generators is not None:
             with clock("fidelities", f"fidelities of {settings.pairs} pairs"):
                 row["fidelity"] = _fidelities(generator, first_NZ, second_NZ, arrays)
     with clock("paths", f"path lengths of {settings.pairs} pairs"):
-        ends_NZ = with_choices_of(generator, first_NZ, second_NZ)
+        ends_NZ = copy_discrete_part(generator, first_NZ, second_NZ)
         row["paths"] = _paths(generator, first_NZ, ends_NZ, settings, arrays)
     _write_interpolation(generator, settings, folder)
     written = io.BytesIO()
@@ -94,17 +93,18 @@ def _timed(seconds: dict[str, float], cell: Cell, name: str, what: str) -> Itera
 
 
 def _described(cell: Cell, generator: Generator, config: RunConfig) -> Row:
-    some_NS = latents(generator, range(256))[:, : smooth_size(generator)]
+    quantum = generator.quantum
+    some_NS = latents(generator, range(256))[:, : generator.continuous_latent_size]
     return {
         "run": str(cell.source),
         "cell": cell.name,
         "step": cell.step,
         "digest": cell.digest,
-        "model": config.model.name + ("+baseline" if getattr(config.model, "classical_baseline", False) else ""),
+        "model": config.model.name + ("+baseline" if config.model.is_baseline else ""),
         "preset": config.preset,
         "class": config.data.class_name,
-        "latent_high": latent_high(generator),
-        "circuits": isinstance(getattr(generator, "sub_generators", None), SubGenerators),
+        "latent_high": None if quantum is None or quantum.latent_high is None else quantum.latent_high.item(),
+        "circuits": quantum is not None and quantum.sub_generators is not None,
         "latent_size": some_NS.shape[1],
         # Singular values are per unit of the latent, and models draw it from different distributions.
         "latent_deviation": float(some_NS.std(dim=0).square().mean().sqrt()),
@@ -192,7 +192,7 @@ def _percentiles(values: np.ndarray) -> list[float]:
 
 def _write_interpolation(generator: Generator, settings: GeometryConfig, folder: Path) -> None:
     first, second = latents(generator, range(settings.rows)), latents(generator, range(1, settings.rows + 1))
-    second = with_choices_of(generator, first, second)
+    second = copy_discrete_part(generator, first, second)
     shares = torch.linspace(0, 1, settings.frames)
     with torch.no_grad():
         rows = [generator(torch.lerp(start, end, shares[:, None])) for start, end in zip(first, second, strict=True)]

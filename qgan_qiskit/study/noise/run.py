@@ -17,7 +17,7 @@ from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
 from qgan_qiskit.data import absolute_source
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.hardware.backends import snapshot
-from qgan_qiskit.hardware.generator_circuits import circuits_of
+from qgan_qiskit.hardware.generator_circuits import require_circuits
 from qgan_qiskit.hardware.packing import placed
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.load import open_generator, run_of
@@ -62,9 +62,9 @@ def prepare(
     else:
         found, (_, values) = source, checkpoint.load(source)
     generator, config = open_generator(found)
-    ansatz = circuits_of(generator).ansatz
+    _, circuits = require_circuits(generator)
     for name in choice.device_names():
-        placed(ansatz, snapshot(name).target, 1)
+        placed(circuits.ansatz, snapshot(name).target, 1)
     try:
         data = config.updated({"data": changes}).data
     except ValidationError as error:

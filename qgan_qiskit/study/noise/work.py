@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from qgan_qiskit.analysis.noise_response import absorbed, recalibrated
 from qgan_qiskit.data import cache_folder, to_uint8
 from qgan_qiskit.data.grids import grid_picture
-from qgan_qiskit.hardware.generator_circuits import CircuitWork, work_of
+from qgan_qiskit.hardware.generator_circuits import CircuitInputs, circuit_inputs, require_circuits
 from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs import sample as synthetic
-from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.load import open_with_digest
 from qgan_qiskit.runs.sample import latents
-from qgan_qiskit.simulation.estimator import expectation_values
 from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.noise.plan import Cell, Study
 from qgan_qiskit.workflows.evaluate import read_real_images
@@ -47,7 +47,7 @@ class _Bench:
 
     generator: Generator
     seeds: range
-    work: CircuitWork
+    work: CircuitInputs
     exact_NPO: np.ndarray
     against_real: Evaluator
     against_exact: Evaluator
@@ -80,24 +80,15 @@ def evaluator_of(study: Study) -> Evaluator:
     return Evaluator(config, real.images_NHWC, cache_dir=cache_folder(study.data))
 
 
-def exact_expectations(work: CircuitWork) -> np.ndarray:
-    """Return the expectations (N, P, O) without shots and noise."""
-    ansatz = work.ansatz
-    found = []
-    for member, weights_K in enumerate(work.weights_PK):
-        circuit = ansatz.circuit.assign_parameters(dict(zip(ansatz.weight_parameters, weights_K, strict=True)))
-        place = {parameter: number for number, parameter in enumerate(ansatz.input_parameters)}
-        columns = [place[parameter] for parameter in circuit.parameters]
-        found.append(expectation_values(circuit, ansatz.observables, work.angles_BPQ[:, member, columns]))
-    return np.stack(found, axis=1)
-
-
 @functools.lru_cache(maxsize=1)
 def _bench(study: Study) -> _Bench:
-    generator, _ = open_generator(study.source)
+    # Circuits simulated one by one would compute in single precision.
+    generator, _, _ = open_with_digest(study.source, "fused")
     seeds = range(study.settings.number)
-    work = work_of(generator, latents(generator, seeds))
-    exact_NPO = exact_expectations(work)
+    work = circuit_inputs(generator, latents(generator, seeds))
+    quantum, _ = require_circuits(generator)
+    with torch.no_grad():
+        exact_NPO = quantum.double_expectations(torch.from_numpy(work.angles_BPQ)).numpy()
     exact_NHWC = to_uint8(decoded(generator, seeds, exact_NPO))
     against_real = evaluator_of(study)
     # Against the exact images there is no floor and no chance in the choice: the seeds are the same.

@@ -90,9 +90,9 @@ def test_the_same_images_give_the_same_numbers_and_stay_as_they_are():
 
 
 def test_too_few_images_and_equal_images_are_refused():
-    with pytest.raises(DataError, match="12 principal components need more than 12 images, there are 12: give more"):
+    with pytest.raises(DataError, match="12 principal components"):
         PrincipalComponents(12, 30).fit(pixels(12, 30, 12))
-    with pytest.raises(DataError, match="all 20 images are equal"):
+    with pytest.raises(DataError, match="images are equal"):
         PrincipalComponents(2, 30).fit(np.full((20, 30), 77, np.uint8))
 
 

@@ -1,4 +1,4 @@
-"""A generator cut open and closed again with the exact expectations makes the images that it makes whole."""
+"""Exact expectations, decoded, make the images that the generator makes as a whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.hardware.generator_circuits import images_of, work_of
+from qgan_qiskit.hardware.generator_circuits import circuit_inputs, decode_expectations
 from qgan_qiskit.models import build
 from qgan_qiskit.simulation.estimator import expectation_values
 
@@ -26,7 +26,7 @@ MODELS = {
 def generator_of(config, channels=3):
     generator, _ = build(config, 16, torch.Generator().manual_seed(0), channels=channels)
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
-    generator.prepare(images)
+    generator.fit_to_data(images)
     return generator.eval()
 
 
@@ -45,23 +45,21 @@ def test_exact_expectations_make_the_same_images(name):
     generator = generator_of(config, channels)
     z = generator.sample_latent(5, torch.Generator().manual_seed(1))
     whole = generator(z).detach()
-    work = work_of(generator, z)
+    work = circuit_inputs(generator, z)
     assert work.angles_BPQ.shape == (5, *generator.angles_shape)
-    np.testing.assert_array_equal(work.weights_PK, generator.sub_generators.weights_PK().detach().double())
-    torch.testing.assert_close(images_of(generator, z, exact(work)), whole, rtol=1e-4, atol=1e-5)
-    # And it is whole again.
-    assert torch.equal(generator(z).detach(), whole)
+    np.testing.assert_array_equal(work.weights_PK, generator.circuits.weights_PK().detach().double())
+    torch.testing.assert_close(decode_expectations(generator, z, exact(work)), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_other_expectations_make_other_images():
     generator = generator_of(HybridQConfig(**SIZES))
     z = generator.sample_latent(2, torch.Generator().manual_seed(1))
-    evs = exact(work_of(generator, z))
-    assert not torch.equal(images_of(generator, z, evs), images_of(generator, z, evs + 0.1))
+    evs = exact(circuit_inputs(generator, z))
+    assert not torch.equal(decode_expectations(generator, z, evs), decode_expectations(generator, z, evs + 0.1))
 
 
 @pytest.mark.parametrize("config", [DcganConfig(generator_width=8), HybridQConfig(classical_baseline=True, **SIZES)])
 def test_generators_without_circuits_are_refused(config):
     generator = generator_of(config)
     with pytest.raises(UsageError, match="no circuits"):
-        work_of(generator, generator.sample_latent(1, torch.Generator().manual_seed(1)))
+        circuit_inputs(generator, generator.sample_latent(1, torch.Generator().manual_seed(1)))

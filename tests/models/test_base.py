@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qgan_qiskit.models.layers import AdaptiveLatentRange
+from qgan_qiskit.models.base import AdaptiveLatentRange
 
 LOSSES = st.floats(0, 1e4, allow_nan=False)
 POSITIVE = st.floats(1e-3, 1e3)

@@ -1,10 +1,8 @@
-"""Class prototypes: a vector per class that latents are drawn around.
+"""Class prototypes of MediQ-GAN: a vector per class that sets the center of its latents, and files of them.
+
+A prototype file holds the mean features of the real images of each class.
 
 Shape letters: B batch · K classes · F numbers of a prototype · Z latent size.
-
-Files of class prototypes: mean features of the real images of each class.
-
-Shape letters: K classes · F features.
 """
 
 from __future__ import annotations
@@ -23,37 +21,30 @@ from qgan_qiskit.models.layers import he_initialize
 
 # As in the authors' code: hidden width, and the range of each class's scale.
 _HIDDEN, _LOWEST, _HIGHEST = 512, 0.2, 0.8
-# How much classes are pushed apart, from which distance on they are far enough.
-APART_WEIGHT = 5e-3
+# Weight of the penalty on prototypes that are close.
+SEPARATION_WEIGHT = 5e-3
 
 
 class Prototypes(nn.Module):
-    """K trained vectors, a small network to the middle of each class's latents, and a scale per class.
+    """K trained vectors, a small network to the center of each class's latents, and a scale per class.
 
     The authors' ``ProtoReducer`` (MediQ-GAN, arXiv 2506.21015v2).
 
     Attributes:
-        vectors_KF: the prototypes; they start as given by :meth:`start_from`, else at random.
+        vectors_KF: the prototypes; they start at random, or as given by :meth:`set_vectors`.
         log_scale_K: before softplus.
     """
 
     def __init__(self, num_classes: int, width: int, latent_size: int, generator: torch.Generator) -> None:
-        """Build and initialize.
-
-        Args:
-            num_classes: K.
-            width: F.
-            latent_size: Z.
-            generator: source of the initial weights.
-        """
+        """Build and initialize for K classes, width F and latent size Z."""
         super().__init__()
         self.vectors_KF = nn.Parameter(torch.randn(num_classes, width, generator=generator))
         self.reduce = nn.Sequential(nn.Linear(width, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, latent_size))
         self.log_scale_K = nn.Parameter(torch.zeros(num_classes))
         he_initialize(self, generator)
 
-    def check(self, vectors_KF: np.ndarray) -> None:
-        """Refuse what cannot be started from.
+    def validate(self, vectors_KF: np.ndarray) -> None:
+        """Refuse prototypes that do not fit.
 
         Raises:
             DataError: prototypes of another width.
@@ -64,27 +55,27 @@ class Prototypes(nn.Module):
                 "to that of the file"
             )
 
-    def start_from(self, vectors_KF: np.ndarray) -> None:
-        """Take prototypes of real images, each scaled to unit variance of its numbers, as the random ones have.
+    def set_vectors(self, vectors_KF: np.ndarray) -> None:
+        """Set the prototypes to those of real images, each scaled to the unit variance that the random ones have.
 
         Raises:
             DataError: they are of another width.
         """
-        self.check(vectors_KF)
+        self.validate(vectors_KF)
         vectors = torch.from_numpy(np.ascontiguousarray(vectors_KF, dtype=np.float32))
         with torch.no_grad():
             self.vectors_KF.copy_(vectors / vectors.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6))
 
-    def middles(self) -> Tensor:
-        """Return the middle of each class's latents, (K, Z)."""
+    def centers(self) -> Tensor:
+        """Return the center of each class's latents, (K, Z)."""
         return self.reduce(self.vectors_KF)
 
     def scales(self) -> Tensor:
-        """Return the spread of each class's latents, (K,), in [0.2, 0.8]."""
+        """Return the scale of each class's latents, (K,), in [0.2, 0.8]."""
         return softplus(self.log_scale_K).clamp(_LOWEST, _HIGHEST)
 
     def crowding(self) -> Tensor:
-        """Return how close prototypes are: mean of relu(1 - distance) between different ones of unit length, a scalar."""
+        """Return the mean of relu(1 - distance) over pairs of prototypes of unit length, a scalar."""
         unit_KF = normalize(self.vectors_KF, dim=1)
         count = len(unit_KF)
         if count == 1:
@@ -96,16 +87,10 @@ class Prototypes(nn.Module):
 
 
 def write_prototypes(path: Path, classes: tuple[str, ...], vectors_KF: np.ndarray, source: dict[str, object]) -> None:
-    """Write prototypes as one npz.
-
-    Args:
-        path: of the file.
-        classes: names.
-        vectors_KF: mean features.
-        source: what they were made with, for people.
+    """Write the mean features of each class as one npz, with a record of how they were computed.
 
     Raises:
-        OSError: the disk refused.
+        OSError: the file system refused.
     """
     staging = path.with_name(f".{path.name}.staging")
     with staging.open("wb") as file:
@@ -127,11 +112,11 @@ def read_prototypes(path: str | Path, classes: tuple[str, ...]) -> np.ndarray:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); name a file of prototypes") from None
     except (ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
-        # What numpy says of a file of another kind is to unpickle it, which nobody should.
+        # NumPy's own message suggests to unpickle the file, which nobody should.
         raise DataError(f"{path}: is no file of prototypes; make one with the prototypes command") from None
     if vectors.shape[:1] != (len(names),) or vectors.ndim != 2 or vectors.dtype.kind != "f":
-        raise DataError(f"{path}: is damaged: not a row of numbers for each class; make it anew")
+        raise DataError(f"{path}: is damaged: not a row of numbers for each class; create it again")
     missing = [name for name in classes if name.casefold() not in names]
     if missing:
-        raise DataError(f"{path}: has no prototype of class {missing[0]}; make it anew with all classes")
+        raise DataError(f"{path}: has no prototype of class {missing[0]}; create it again with all classes")
     return vectors[[names.index(name.casefold()) for name in classes]]

@@ -7,12 +7,10 @@ import random
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 
-from qgan_qiskit.config import DataConfig, DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig, RunConfig
-from qgan_qiskit.errors import UsageError
+from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.models import build
-from qgan_qiskit.models.hybridq import _root
+from qgan_qiskit.models.hybridq import _symmetric_root
 
 SIZES = {"sub_generators": 2, "num_qubits": 3, "reps": 2, "decoder_width": 16, "discriminator_width": 8}
 TINY_DCGAN = DcganConfig(latent_size=8, generator_width=8, discriminator_width=8)
@@ -36,34 +34,34 @@ def variants():
     yield TINY_DCGAN
 
 
-@pytest.mark.parametrize("resolution", [16, 32, 64])
+@pytest.mark.parametrize("resolution", [16, 64])
 def test_shapes_and_ranges_of_every_mode_decoder_and_size(resolution):
     real = real_images(5, resolution)
     for config in variants():
         generator, discriminator = build(config, resolution, seeded())
         z = generator.sample_latent(5, seeded(2))
         assert z.shape == (5, generator.latent_size)
-        pair = generator.discriminator_inputs(real, z)
-        assert discriminator(pair.real).shape == discriminator(pair.fake).shape == (5,), config
-        assert pair.real.shape == pair.fake.shape
-        assert pair.fake.dtype == torch.float32
-        assert pair.fake.abs().max() <= 1
+        inputs = generator.discriminator_inputs(real, z)
+        assert discriminator(inputs.real).shape == discriminator(inputs.fake).shape == (5,), config
+        assert inputs.real.shape == inputs.fake.shape
+        assert inputs.fake.dtype == torch.float32
+        assert inputs.fake.abs().max() <= 1
         images = generator.eval()(z)
         assert images.shape == (5, 3, resolution, resolution)
         assert images.dtype == torch.float32
         assert images.abs().max() <= 1
         assert images.std(dim=0).max() > 0, "the noise has no effect"
-        if pair.reconstruction is not None:
-            assert pair.reconstruction.shape == ()
+        if inputs.reconstruction is not None:
+            assert inputs.reconstruction.shape == ()
 
 
-@pytest.mark.parametrize("resolution", [16, 32])
-def test_gray_images_of_every_mode_and_decoder(resolution):
+def test_gray_images_of_every_mode_and_decoder():
+    resolution = 16
     real = real_images(5, resolution)[:, :1]
     for config in variants():
         generator, discriminator = build(config, resolution, seeded(), channels=1)
-        pair = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(2)))
-        assert discriminator(pair.real).shape == discriminator(pair.fake).shape == (5,), config
+        inputs = generator.discriminator_inputs(real, generator.sample_latent(5, seeded(2)))
+        assert discriminator(inputs.real).shape == discriminator(inputs.fake).shape == (5,), config
         images = generator.eval()(generator.sample_latent(5, seeded(2)))
         assert images.shape == (5, 1, resolution, resolution)
 
@@ -72,19 +70,8 @@ def test_most_models_take_nothing_from_the_images_beforehand():
     for config in variants():
         generator, _ = build(config, 16, seeded())
         before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-        generator.prepare(np.zeros((3, 16, 16, 3), np.uint8))
+        generator.fit_to_data(np.zeros((3, 16, 16, 3), np.uint8))
         assert all(torch.equal(tensor, before[name]) for name, tensor in generator.state_dict().items())
-
-
-@pytest.mark.parametrize("model", ["hybridq", "dcgan"])
-def test_sizes_that_do_not_halve_down_to_4_are_refused(model):
-    allowed = {16, 32, 64, 128, 256, 512}
-    for resolution in range(16, 513, 16):
-        if resolution in allowed:
-            RunConfig(model={"name": model}, data=DataConfig(resolution=resolution))
-        else:
-            with pytest.raises(ValidationError, match=f"16, 32, 64, 128, 256 or 512.*not {resolution}"):
-                RunConfig(model={"name": model}, data=DataConfig(resolution=resolution))
 
 
 def parts_with_gradient(generator, value):
@@ -98,12 +85,12 @@ def parts_with_gradient(generator, value):
 @pytest.mark.parametrize(
     ("mode", "by_fake", "by_reconstruction"),
     [
-        ("image", {"encoder", "sub_generators", "decoder"}, None),
-        ("latent", {"encoder", "sub_generators"}, {"image_encoder", "decoder"}),
+        ("image", {"encoder", "circuits", "decoder"}, None),
+        ("latent", {"encoder", "circuits"}, {"image_encoder", "decoder"}),
         (
             "fusion",
-            {"encoder", "sub_generators", "decoder", "image_encoder"},
-            {"encoder", "sub_generators", "decoder", "image_encoder"},
+            {"encoder", "circuits", "decoder", "image_encoder"},
+            {"encoder", "circuits", "decoder", "image_encoder"},
         ),
     ],
 )
@@ -113,20 +100,20 @@ def test_each_modes_gradients_reach_the_parts_they_should_and_no_others(
     config = HybridQConfig(mode=mode, decoder=decoder, encoder="linear", classical_baseline=classical_baseline, **SIZES)
     generator, _ = build(config, 16, seeded())
     real = real_images(6, 16)
-    pair = generator.discriminator_inputs(real, generator.sample_latent(6, seeded(2)))
-    assert not pair.real.requires_grad
-    assert parts_with_gradient(generator, pair.fake) == by_fake
+    inputs = generator.discriminator_inputs(real, generator.sample_latent(6, seeded(2)))
+    assert not inputs.real.requires_grad
+    assert parts_with_gradient(generator, inputs.fake) == by_fake
     if by_reconstruction is None:
-        assert pair.reconstruction is None
-        assert pair.real is real
+        assert inputs.reconstruction is None
+        assert inputs.real is real
     else:
-        assert parts_with_gradient(generator, pair.reconstruction) == by_reconstruction
+        assert parts_with_gradient(generator, inputs.reconstruction) == by_reconstruction
 
 
 def test_every_sub_generators_weights_get_a_gradient():
     generator, _ = build(HybridQConfig(**SIZES), 16, seeded())
-    pair = generator.discriminator_inputs(real_images(6, 16), generator.sample_latent(6, seeded(2)))
-    parts_with_gradient(generator, pair.fake)
+    inputs = generator.discriminator_inputs(real_images(6, 16), generator.sample_latent(6, seeded(2)))
+    parts_with_gradient(generator, inputs.fake)
     gradients = [weight.grad for weight in generator.quantum_parameters()]
     assert len(gradients) == 2
     assert all(gradient.shape == (6,) and gradient.abs().max() > 0 for gradient in gradients)
@@ -201,7 +188,7 @@ def test_fusion_generates_from_the_fitted_gaussian():
     factor = torch.randn(6, 6, generator=seeded(4)) * 0.3
     generator.latent_mean.copy_(torch.linspace(-0.5, 0.5, 6))
     generator.latent_covariance.copy_(factor @ factor.T)
-    generator.sub_generators, generator.decoder = torch.nn.Identity(), torch.nn.Identity()
+    generator.circuits, generator.decoder = torch.nn.Identity(), torch.nn.Identity()
     angles = generator(generator.sample_latent(40_000, seeded(5))).double().numpy()
     expected_mean = math.pi / 2 * (1 + np.linspace(-0.5, 0.5, 6))
     noise_variance = (0.5 * math.pi) ** 2 / 12
@@ -213,21 +200,5 @@ def test_fusion_generates_from_the_fitted_gaussian():
 def test_root_of_singular_covariances():
     for rank in range(1, 7):
         factor = torch.randn(6, rank, generator=seeded(rank))
-        root = _root(factor @ factor.T)
+        root = _symmetric_root(factor @ factor.T)
         assert torch.allclose(root @ root.T, factor @ factor.T, atol=1e-4)
-
-
-def test_a_twin_that_cannot_spend_its_parameters_is_refused():
-    from qgan_qiskit.models.classical_baseline import MatchedClassicalBlock
-
-    for inputs, outputs in itertools.product(range(1, 5), repeat=2):
-        for weights in range(1, 30):
-            try:
-                classical_baseline = MatchedClassicalBlock(inputs, outputs, weights, 2, seeded())
-            except UsageError as error:
-                assert f"{weights} parameters" in str(error)
-                continue
-            assert sum(p.numel() for p in classical_baseline.parameters()) == 2 * weights
-            out = classical_baseline(torch.rand(3, 2, inputs))
-            assert out.shape == (3, 2, outputs)
-            assert out.abs().max() <= 1
