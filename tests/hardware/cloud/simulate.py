@@ -49,12 +49,7 @@ class Part:
 
 
 def sample(
-    circuit: QuantumCircuit,
-    values_BP: np.ndarray,
-    shots: int,
-    device: Device,
-    noise: bool,
-    rng: np.random.Generator,
+    circuit: QuantumCircuit, values_BP: np.ndarray, shots: int, device: Device, noise: bool, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Return what is read into every classical register.
 
