@@ -118,11 +118,7 @@ class BackendSubset(BackendV2):
         return Options()
 
     def run(self, run_input: Any, **options: Any) -> Any:
-        """Refuse to run.
-
-        Raises:
-            NotImplementedError: always.
-        """
+        """Raise NotImplementedError."""
         raise NotImplementedError("a subset of a device only describes noise; pass it to AerSimulator.from_backend")
 
 

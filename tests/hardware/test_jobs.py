@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from cloud.account import OPEN
-from cloud.catalog import CATALOGUE
+from cloud.catalog import CATALOG
 from cloud.faults import Fault
 from remote_runs import ASKED, DEVICE, Killed, finish, kill_at, no_key_in, repair, runs_of, submissions, submit
 
@@ -30,10 +30,10 @@ ALIKE = (
 
 @pytest.mark.parametrize("mode", [pytest.param("batch", marks=pytest.mark.slow), "session"])
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG + ALIKE else []) for name in CATALOGUE]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG + ALIKE else []) for name in CATALOG]
 )
 def test_every_fault_ends_with_all_images_and_each_shard_run_once(name, mode, run, command, cloud, said):
-    cloud.set_faults(CATALOGUE[name])
+    cloud.set_faults(CATALOG[name])
     # 2: no time left on the account, which is known before anything is sent.
     refused = (2, 7) if name == "usage_limit" else (7,)
     folder = submit(command, cloud, run, *ASKED, *DEVICE, "--execution-mode", mode, refused=refused)
@@ -86,7 +86,7 @@ POINTS = [
 def test_killed_at_any_write_collect_finishes(where, number, when, fault, run, command, cloud, monkeypatch):
     owner = {"write": Ledger, "store_result": Submission}[where]
     original = kill_at(monkeypatch, owner, where, number, when)
-    cloud.set_faults([] if fault == "none" else CATALOGUE[fault])
+    cloud.set_faults([] if fault == "none" else CATALOG[fault])
     try:
         command("hardware", "submit", run, "-n", "3", *ASKED, *DEVICE)
         command("hardware", "collect", submissions(run)[0])
@@ -151,7 +151,7 @@ def test_mode_is_chosen_by_plan_and_number_of_jobs(plan, jobs, mode, why):
 def test_single_job_on_the_open_plan_runs_alone_and_the_resume_command_comes_first(run, command, cloud, monkeypatch):
     for name, value in cloud.environment(OPEN).items():
         monkeypatch.setenv(name, value)
-    cloud.set_faults(CATALOGUE["post_403"])
+    cloud.set_faults(CATALOG["post_403"])
     status, _, err = command("generate", run, "-n", "2", *ASKED, *DEVICE, "--output", run / "images")
     assert status == 7
     [folder] = submissions(run)

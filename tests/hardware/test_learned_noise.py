@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cloud import client
 from cloud.account import OPEN
-from cloud.catalog import CATALOGUE
+from cloud.catalog import CATALOG
 from cloud.devices import snapshot as cut
 from cloud.faults import Fault
 from cloud.learner import true_map
@@ -159,9 +159,9 @@ FAULTS = {
         Fault(route="jobs.create", effect="close-session", when="after", only=LEARN)
     ],
     "answer of the images lost": [Fault(route="jobs.create", effect="drop", when="after", only="-0000")],
-    **{name: CATALOGUE[name] for name in ("post_504_after_accept", "session_refused", "job_never_starts")},
+    **{name: CATALOG[name] for name in ("post_504_after_accept", "session_refused", "job_never_starts")},
 }
-SLOW = {name: CATALOGUE[name] for name in CATALOGUE if name not in FAULTS}
+SLOW = {name: CATALOG[name] for name in CATALOG if name not in FAULTS}
 
 
 @pytest.mark.parametrize("mode", [pytest.param("batch", marks=pytest.mark.slow), "session"])
@@ -194,7 +194,7 @@ POINTS = [
 def test_killed_at_any_write_collect_finishes(where, number, when, fault, run, command, cloud, monkeypatch):
     owner = {"write": Ledger, "store_noise_model": Submission}[where]
     original = kill_at(monkeypatch, owner, where, number, when)
-    cloud.set_faults([] if fault == "none" else CATALOGUE[fault])
+    cloud.set_faults([] if fault == "none" else CATALOG[fault])
     with pytest.raises(Killed):
         command("hardware", "submit", run, "-n", "3", *WITH_PEC)
         command("hardware", "collect", submissions(run)[0])

@@ -28,29 +28,17 @@ _MAX_MESSAGE = 300
 _CHANNELS = ("ibm_quantum_platform", "ibm_cloud")
 _CRN = r"crn:v1:[\w-]+:[\w-]+:[\w-]+:[\w-]*:a/\w+:[\w-]+:[^:\s]*:[^:\s]*"
 # Patterns of the service's messages, each with a remedy; the first that matches is used.
-_REMEDIES = (
-    (
-        r"Unable to find account",
-        "no account is known; set QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE, or save one with "
-        "QiskitRuntimeService.save_account",
-    ),
-    (r"\b1352\b|not authorized to run a session", "this plan allows no sessions; take --execution-mode batch"),
-    (
-        r"\b1305\b|ran too long",
-        "the job exceeded its time limit; take fewer --images-per-job or a longer --max-execution-time",
-    ),
-    (
-        r"usage limit|no more time|\b1409\b",
-        "the account's QPU time is used up; wait for the next period or take another account",
-    ),
-    (r"\b401\b", "the service rejects the API key; check QISKIT_IBM_TOKEN or save the account again"),
-    (r"\b403\b", "the account has no permission for this; check the instance (QISKIT_IBM_INSTANCE)"),
-    (r"\b429\b", "too many requests, or too many jobs in the queue; repeat the command later"),
-    (
-        r"\b5\d\d\b|Max retries|Connection|Read timed out|timed out",
-        "the service cannot be reached now; repeat the command later",
-    ),
-)
+_REMEDIES = {
+    r"Unable to find account": "no account is known; set QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE, or save one with "
+    "QiskitRuntimeService.save_account",
+    r"\b1352\b|not authorized to run a session": "this plan allows no sessions; take --execution-mode batch",
+    r"\b1305\b|ran too long": "the job exceeded its time limit; take fewer --images-per-job or a longer --max-execution-time",
+    r"usage limit|no more time|\b1409\b": "the account's QPU time is used up; wait for the next period or take another account",
+    r"\b401\b": "the service rejects the API key; check QISKIT_IBM_TOKEN or save the account again",
+    r"\b403\b": "the account has no permission for this; check the instance (QISKIT_IBM_INSTANCE)",
+    r"\b429\b": "too many requests, or too many jobs in the queue; repeat the command later",
+    r"\b5\d\d\b|Max retries|Connection|Read timed out|timed out": "the service cannot be reached now; repeat the command later",
+}
 
 
 @contextmanager
@@ -86,7 +74,7 @@ def _explain(error: Exception) -> str:
         return "the account has no such device, or it is retired; `ibm:least-busy` takes an available one"
     if isinstance(error, (TypeError, IndexError, KeyError, requests.JSONDecodeError)):
         return f"the service's answer is damaged ({type(error).__name__}); repeat the command"
-    for pattern, remedy in _REMEDIES:
+    for pattern, remedy in _REMEDIES.items():
         if re.search(pattern, text, re.IGNORECASE):
             return f"{remedy} ({text[:_MAX_MESSAGE]})"
     return text[:_MAX_MESSAGE] or type(error).__name__

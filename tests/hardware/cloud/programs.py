@@ -39,17 +39,11 @@ class ProgramError(Exception):
 
 @dataclass
 class Outcome:
-    """A finished job.
+    """A finished job."""
 
-    Attributes:
-        text: the result as the client reads it.
-        circuits: number of circuits with values for their parameters that were run.
-        executions: circuits times shots.
-    """
-
-    text: str
-    circuits: int
-    executions: int
+    text: str  # the result as the client reads it
+    circuits: int  # number of circuits with values for their parameters that were run
+    executions: int  # circuits times shots
 
 
 def run_program(program_id: str, params: str, device: Device, noise: bool, seed: tuple[int, ...]) -> Outcome:
