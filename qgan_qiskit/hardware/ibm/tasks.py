@@ -65,23 +65,14 @@ class SubmissionContext:
 
 
 class RemoteTask(ABC):
-    """A task that one job performs.
+    """A task that one job performs."""
 
-    Attributes:
-        submission: that it belongs to.
-        shard: its index in the ledger.
-        ledger: its events.
-        name: for messages.
-        content: what it covers, for messages.
-        tag: by which its jobs are found.
-    """
-
-    submission: Submission
-    shard: int
-    ledger: Ledger
-    name: str
-    content: str
-    tag: str
+    submission: Submission  # that it belongs to
+    shard: int  # its index in the ledger
+    ledger: Ledger  # its events
+    name: str  # for messages
+    content: str  # what it covers, for messages
+    tag: str  # by which its jobs are found
 
     def tags(self) -> list[str]:
         """Return the tags of its jobs: its own and the submission's."""
