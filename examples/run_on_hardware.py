@@ -1,17 +1,17 @@
-"""From a trained run to images from a device: simulated here, and the three lines that change for a real one.
+"""From a trained run to images from a device: simulated here, and the lines that change for a real one.
 
-The generator is cut open where its circuits are. Angles go to the device, expectations come back, and the decoder makes the
-images here; weights, ``TorchConnector``s and seeds stay what they are. This program
+Angles go to the backend, expectation values come back, and images are decoded here; weights, ``TorchConnector``s and seeds stay
+the same. This program
 
-1. trains a small HybridQ, unless ``--run`` names one of yours;
+1. trains a small HybridQ, unless ``--run`` names a run;
 2. makes its images exactly;
-3. makes the same images on IBM's snapshot of a device, through IBM's own Estimator in its local mode, first without and then with
-   mitigation of errors, and says how far expectations and images are from the exact ones;
-4. draws all of them, a row each.
+3. makes the same images on IBM's snapshot of a device, through IBM's own Estimator in its local mode, without and with error
+   mitigation, and prints how far expectation values and images are from the exact ones;
+4. draws all of them, one row each.
 
 Run it with ``python examples/run_on_hardware.py``. Circuits of ten qubits are slow through IBM's Estimator: with ``--run`` take
-``--backend aer:fez``, which computes the same noise exactly and quickly. ``--backend ibm:least-busy`` runs them on a real device,
-with the account that IBM's client finds (see ``docs/how-to/ibm-hardware.md``).
+``--backend aer:fez``, which computes the same noise exactly and quickly. ``--backend ibm:least-busy`` runs on a real device, with
+the account that IBM's client finds (see ``docs/how-to/ibm-hardware.md``).
 
 Shape letters: N images · C H W image.
 """
@@ -31,7 +31,7 @@ from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import generate
 from qgan_qiskit.workflows import hardware as remote
 from qgan_qiskit.workflows.fit import fit
-from qgan_qiskit.workflows.inference import Inferred, infer
+from qgan_qiskit.workflows.inference import BackendImages, generate_on_simulator
 
 
 def train(outdir: Path, steps: int) -> Path:
@@ -47,28 +47,31 @@ def train(outdir: Path, steps: int) -> Path:
     return run
 
 
-def on_simulated_device(run: Path, seeds: Sequence[int], backend: str, level: int) -> Inferred:
+def on_simulated_device(run: Path, seeds: Sequence[int], backend: str, level: int) -> BackendImages:
     """Return the images of seeds from a simulated device."""
     generator, _ = open_generator(run)
     config = HardwareConfig(backend=backend, resilience_level=level)
-    return infer(generator, seeds, config)
+    return generate_on_simulator(generator, seeds, config)
 
 
-def on_real_device(run: Path, seeds: Sequence[int], backend: str, level: int) -> Inferred:
-    """Return the same from a real one: submit, wait, collect. What is submitted can also be collected on another day."""
+def on_real_device(run: Path, seeds: Sequence[int], backend: str, level: int) -> BackendImages:
+    """Return the images of seeds from a real device: submit, wait, collect; collecting later works as well."""
     config = HardwareConfig(backend=backend, resilience_level=level, execution_mode="batch", max_qpu_seconds=120)
-    folder = remote.submit(run, seeds, config, attempts=3)
-    return remote.images(*remote.collect(folder, attempts=3, wait=True))
+    submission, result = remote.collect(remote.submit(run, seeds, config))
+    assert result is not None
+    return remote.decode_images(submission, result)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Make the images in all ways and draw them."""
+    """Make the images on each backend and draw them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--run", type=Path, help="a trained run (default: train a small one)")
-    parser.add_argument("--steps", type=int, default=300, help="steps of the small one (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of the small run (default: %(default)s)")
     parser.add_argument("--backend", default="fake:fez", help="the device (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=16, help="how many images (default: %(default)s)")
-    parser.add_argument("--outdir", type=Path, default=Path("runs"), help="home of the run (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=16, help="number of images (default: %(default)s)")
+    parser.add_argument(
+        "--outdir", type=Path, default=Path("runs"), help="parent folder of the run (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
 
     run = arguments.run or train(arguments.outdir, arguments.steps)
@@ -76,17 +79,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     generator, _ = open_generator(run)
     exact_NCHW = torch.stack([image for _, image in generate(generator, seeds)])
 
-    ask = on_real_device if arguments.backend.startswith("ibm:") else on_simulated_device
+    run_on = on_real_device if arguments.backend.startswith("ibm:") else on_simulated_device
     rows = [exact_NCHW]
     for level, name in ((0, "without mitigation"), (1, "with readout mitigation")):
-        found = ask(run, seeds, arguments.backend, level)
+        found = run_on(run, seeds, arguments.backend, level)
         error = (found.images_NCHW - exact_NCHW).square().mean().sqrt() * 127.5
-        scatter = np.sqrt(np.mean(found.readings.stds_BPO**2))
-        print(f"{name}: standard error of expectations {scatter:.4f}, images {error:.1f} of 255 from the exact ones")
+        sampling_error = np.sqrt(np.mean(found.result.stds_BPO**2))
+        print(
+            f"{name}: standard error of expectation values {sampling_error:.4f}, images {error:.1f} of 255 from the exact ones"
+        )
         rows.append(found.images_NCHW)
     picture = run / "on_hardware.png"
     grid_picture(torch.cat(rows), columns=arguments.images).save(picture)
-    print(f"exact, without and with mitigation, a row each: {picture}")
+    print(f"exact, without and with mitigation, one row each: {picture}")
 
 
 if __name__ == "__main__":

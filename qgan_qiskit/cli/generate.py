@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
 from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.config.hardware import without_effect
+from qgan_qiskit.config.hardware import find_unused_settings
 from qgan_qiskit.errors import UsageError
 
 MOST_IMAGES = 1_000_000
@@ -145,7 +145,7 @@ def hardware_settings(options: dict[str, Any], kind: str | None = None) -> Hardw
 
     Args:
         options: all of a command's.
-        kind: of what they are for, see :func:`without_effect`; None for that of the backend.
+        kind: of what they are for, see :func:`find_unused_settings`; None for that of the backend.
 
     Raises:
         UsageError: a value is out of range, does not fit the others, or would change nothing.
@@ -155,7 +155,7 @@ def hardware_settings(options: dict[str, Any], kind: str | None = None) -> Hardw
         config = HardwareConfig(**asked)
     except ValidationError as error:
         raise UsageError(problem_line(error, options=True)) from None
-    idle = without_effect(config, asked, kind)
+    idle = find_unused_settings(config, asked, kind)
     if idle:
         why = next(iter(idle.values()))
         named = ", ".join(option_name(name) for name, reason in idle.items() if reason == why)

@@ -15,8 +15,8 @@ from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_o
 from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
 from qgan_qiskit.errors import UsageError
 
-# Of the real images, the run itself says the rest.
-_DATA_LEFT_OUT = ("class_name", "augment", "resolution", "color")
+# Settings of the real images that the run determines.
+_DATA_EXCLUDED = ("class_name", "augment", "resolution", "color")
 
 
 @click.command()
@@ -25,13 +25,13 @@ _DATA_LEFT_OUT = ("class_name", "augment", "resolution", "color")
 @settings_options("noise", NoiseConfig, exclude=("evaluation",))
 @study_options(Path("studies/noise"))
 @config_options("evaluation", exclude=("metrics_every", "metrics_number", "metrics"))
-@config_options("data", exclude=_DATA_LEFT_OUT)
+@config_options("data", exclude=_DATA_EXCLUDED)
 @click.option(
     "--metrics",
     default="fid",
     show_default=True,
     metavar="LIST",
-    help="What to measure: some of fid, kid, is, ssim, ms-ssim, prdc.",
+    help="Metrics: some of fid, kid, is, ssim, ms-ssim, prdc.",
 )
 @click.pass_context
 def command(
@@ -47,10 +47,10 @@ def command(
 ) -> None:
     """Run the circuits of RUN with few and many shots and under the noise of devices, and measure the images.
 
-    Every condition makes the same seeds. Figures are against the run's real images and against the exact images; beside them
-    stand the errors of the circuits' expectations and what of them reaches the images. What is finished is kept: the same
-    command goes on after a stop, and with more shots, devices or levels the study grows. At the end, and with --report at any
-    time, table.md, table.csv, results.json, noise.png and samples.png are written.
+    Every condition makes the same seeds. Metrics compare with the run's real images and with the exact images; the errors of
+    the expectation values and their effect on the images are measured, too. Finished conditions are kept: the same command
+    resumes an interrupted study, and more shots, devices or levels extend it. At the end, and with --report at any time,
+    table.md, table.csv, results.json, noise.png and samples.png are written.
     """
     if report_only:
         refuse_others(ctx)
@@ -59,7 +59,7 @@ def command(
         show_files(report(outdir))
         return
     if run is None:
-        raise UsageError("name the RUN whose circuits are to be studied (or --report)")
+        raise UsageError("name the RUN to study (or --report)")
     check_executor(executor_name, scheduler)
     changes = given(options)
     try:

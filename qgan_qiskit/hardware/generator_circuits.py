@@ -60,7 +60,7 @@ def circuit_inputs(generator: Generator, z_BZ: Tensor) -> CircuitInputs:
 
 
 @torch.no_grad()
-def decode_expectations(generator: Generator, z_BZ: Tensor, evs_BPO: np.ndarray) -> Tensor:
+def decode_batch(generator: Generator, z_BZ: Tensor, evs_BPO: np.ndarray) -> Tensor:
     """Return the images (B, C, H, W) in [-1, 1] that expectations from a device give."""
     quantum, _ = require_circuits(generator)
     return quantum.decode(torch.from_numpy(evs_BPO).to(z_BZ), z_BZ)

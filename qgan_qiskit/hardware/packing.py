@@ -1,14 +1,12 @@
-"""Sub-generators shared out to circuits for a device: as many on one chip as are asked for and fit.
+"""Sub-generators packed into ISA circuits: several on disjoint layouts of one chip, and split again for simulation.
 
-Shape letters: P sub-generators · K weights of one sub-generator.
+The layout is given to the transpiler, which must not route, so that no swap can be hidden in the result. ``apply_layout`` moves
+the observables to the physical qubits; observables that do not follow the layout would give wrong values without any error.
 
-Circuits in a device's own gates: several sub-generators on disjoint places of one chip, as one circuit.
+Packed sub-generators share no gate, so a simulator can run them one by one: ten circuits of ten qubits instead of one of a
+hundred. This leaves out crosstalk, which calibrations do not contain.
 
-A place is given to the transpiler as the initial layout and it may route nothing, so no swap can be hidden in the result. The
-observables are moved to the physical qubits by ``apply_layout``; a layout that they do not follow would give wrong values without
-any error.
-
-Shape letters: P sub-generators · Q inputs · K weights of one sub-generator · O observables.
+Shape letters: B images · P sub-generators · Q inputs (radians) · K weights (radians) · O observables.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import rustworkx as rx
 from qiskit.circuit import Parameter, ParameterExpression, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
@@ -26,143 +25,127 @@ from qiskit.transpiler.exceptions import TranspilerError
 
 from qgan_qiskit.circuits import CircuitSpec
 from qgan_qiskit.errors import CircuitError
-from qgan_qiskit.hardware.layout import CalibratedCouplingMap, Interactions, Placement, place
-
-
-def packed(ansatz: CircuitSpec, weights_PK: np.ndarray, target: Target, most: int | None) -> list[PackedCircuit]:
-    """Return the circuits that run all sub-generators, each of up to ``most`` of them side by side.
-
-    Args:
-        ansatz: the circuit of each.
-        weights_PK: their weights, radians.
-        target: the device.
-        most: sub-generators on a chip; None for as many as there are.
-
-    Raises:
-        CircuitError: the circuit fits nowhere on the device without swaps.
-    """
-    placement = placed(ansatz, target, min(most or len(weights_PK), len(weights_PK)))
-    places = placement.places
-    blocks = [
-        range(start, min(start + len(places), len(weights_PK))) for start in range(0, len(weights_PK), len(places))
-    ]
-    return [pack(ansatz, weights_PK, block, places[: len(block)], target) for block in blocks]
-
-
-def placed(ansatz: CircuitSpec, target: Target, count: int) -> Placement:
-    """Return places for up to ``count`` sub-generators on a device.
-
-    Raises:
-        CircuitError: there is none.
-    """
-    interactions = Interactions.of(ansatz.circuit)
-    placement = place(CalibratedCouplingMap.of(target), interactions, count)
-    if not placement.places:
-        raise CircuitError(
-            f"{ansatz.name}: {ansatz.num_qubits} qubits with these two-qubit gates fit nowhere on the {target.num_qubits} "
-            "qubits of the device without swaps; take another device or a circuit whose qubits meet in a chain"
-        )
-    return placement
+from qgan_qiskit.hardware.layout import CalibratedCouplingMap, InteractionGraph, LayoutSet, choose_layouts
 
 
 @dataclass(frozen=True, eq=False)
 class PackedCircuit:
-    """Some sub-generators on one chip.
+    """Several sub-generators as one ISA circuit."""
 
-    Attributes:
-        members: which sub-generators, by number.
-        places: for each member, the physical qubit of each of its qubits.
-        circuit: in the device's gates, on all its qubits; weights are bound, inputs are parameters.
-        parameters: the inputs of the first member in their order, then of the second, …; one without effect on the circuit
-            may have left it.
-        observables: those of the first member, then of the second, …; on all qubits of the device.
-    """
-
-    members: tuple[int, ...]
-    places: tuple[tuple[int, ...], ...]
-    circuit: QuantumCircuit
+    members: tuple[int, ...]  # indices of the sub-generators
+    layouts: tuple[tuple[int, ...], ...]  # for each member, the physical qubit of each of its qubits
+    circuit: QuantumCircuit  # on all qubits of the device; weights are bound, inputs are parameters
+    # the inputs of the first member in order, then of the second, …; the circuit may lack one without effect
     parameters: tuple[Parameter, ...]
+    # those of the first member, then of the second, …; on all qubits of the device
     observables: tuple[SparsePauliOp, ...]
 
     @property
     def num_observables(self) -> int:
-        """Observables of one member."""
+        """Number of observables of one member."""
         return len(self.observables) // len(self.members)
 
-    def pub(self, angles_BPQ: np.ndarray) -> tuple[QuantumCircuit, list[list[SparsePauliOp]], dict[Any, np.ndarray]]:
-        """Return one PUB for all observables and images: they broadcast to (members * O, B).
-
-        Args:
-            angles_BPQ: inputs of all sub-generators, radians; those of the members are taken.
-        """
-        values_BX = angles_BPQ[:, list(self.members)].reshape(len(angles_BPQ), -1)
-        present = set(self.circuit.parameters)
-        used = [number for number, parameter in enumerate(self.parameters) if parameter in present]
-        names = tuple(self.parameters[number] for number in used)
-        return self.circuit, [[observable] for observable in self.observables], {names: values_BX[:, used]}
+    def build_pub(self, angles_BPQ: np.ndarray) -> tuple[Any, ...]:
+        """Return one PUB of all observables and images, which broadcast to (members * O, B)."""
+        angles_BX = angles_BPQ[:, list(self.members)].reshape(len(angles_BPQ), -1)
+        return build_pub(self.circuit, self.parameters, self.observables, angles_BX)
 
 
-def pack(
-    ansatz: CircuitSpec,
-    weights_PK: np.ndarray,
-    members: Sequence[int],
-    places: Sequence[tuple[int, ...]],
-    target: Target,
-) -> PackedCircuit:
-    """Write sub-generators as one circuit for a device.
+def build_pub(
+    circuit: QuantumCircuit,
+    parameters: Sequence[Parameter],
+    observables: Sequence[SparsePauliOp],
+    values_BX: np.ndarray,
+) -> tuple[Any, ...]:
+    """Return an Estimator PUB of shape (observables, B); values of parameters that the circuit lacks are dropped."""
+    present = set(circuit.parameters)
+    used = [index for index, parameter in enumerate(parameters) if parameter in present]
+    bindings = {tuple(parameters[index] for index in used): values_BX[:, used]}
+    return circuit, [[observable] for observable in observables], bindings
+
+
+def find_layouts(spec: CircuitSpec, target: Target, copies: int) -> LayoutSet:
+    """Return layouts for up to ``copies`` sub-generators on a device, at least one.
+
+    Raises:
+        CircuitError: there is none without swaps.
+    """
+    interactions = InteractionGraph.from_circuit(spec.circuit)
+    layouts = choose_layouts(CalibratedCouplingMap.from_target(target), interactions, copies)
+    if not layouts.layouts:
+        raise CircuitError(
+            f"{spec.name}: {spec.num_qubits} qubits with these two-qubit gates do not fit on the {target.num_qubits} qubits "
+            "of the device without swaps; take another device or a circuit whose qubits interact in a chain"
+        )
+    return layouts
+
+
+def pack_sub_generators(
+    spec: CircuitSpec, weights_PK: np.ndarray, target: Target, max_members: int | None
+) -> list[PackedCircuit]:
+    """Return the circuits that run all sub-generators.
 
     Args:
-        ansatz: the circuit of each.
+        spec: the circuit of each.
+        weights_PK: their weights, radians.
+        target: the device.
+        max_members: sub-generators per circuit at most; None for as many as fit.
+
+    Raises:
+        CircuitError: the circuit does not fit on the device without swaps.
+    """
+    count = len(weights_PK)
+    layouts = find_layouts(spec, target, min(max_members or count, count)).layouts
+    groups = [range(start, min(start + len(layouts), count)) for start in range(0, count, len(layouts))]
+    return [pack_circuit(spec, weights_PK, members, layouts[: len(members)], target) for members in groups]
+
+
+def pack_circuit(
+    spec: CircuitSpec,
+    weights_PK: np.ndarray,
+    members: Sequence[int],
+    layouts: Sequence[tuple[int, ...]],
+    target: Target,
+) -> PackedCircuit:
+    """Transpile some sub-generators as one circuit.
+
+    Args:
+        spec: the circuit of each.
         weights_PK: weights of all sub-generators, radians.
-        members: which of them.
-        places: disjoint physical qubits for each member, on which its two-qubit gates need no swaps.
+        members: indices of the sub-generators.
+        layouts: disjoint physical qubits for each member, on which it needs no swaps.
         target: the device.
 
     Raises:
-        CircuitError: the circuit does not fit there without swaps, or the device cannot run it.
+        CircuitError: the circuit needs swaps there, or the device cannot run it.
     """
-    size = ansatz.num_qubits
+    size = spec.num_qubits
     logical = QuantumCircuit(size * len(members))
     parameters: list[Parameter] = []
     observables: list[SparsePauliOp] = []
     for position, member in enumerate(members):
-        inputs = [Parameter(f"x_{member:02d}_{number:03d}") for number in range(ansatz.num_inputs)]
-        values = dict(zip(ansatz.weight_parameters, weights_PK[member].tolist(), strict=True))
-        renamed = dict(zip(ansatz.input_parameters, inputs, strict=True))
+        inputs = [Parameter(f"x_{member:02d}_{index:03d}") for index in range(spec.num_inputs)]
+        bindings = dict(zip(spec.weight_parameters, weights_PK[member].tolist(), strict=True))
+        renamed = dict(zip(spec.input_parameters, inputs, strict=True))
         qubits = range(position * size, (position + 1) * size)
-        logical.compose(ansatz.circuit.assign_parameters({**values, **renamed}), qubits, inplace=True)
+        logical.compose(spec.circuit.assign_parameters({**bindings, **renamed}), qubits, inplace=True)
         parameters += inputs
         observables += [
-            observable.apply_layout(list(qubits), num_qubits=logical.num_qubits) for observable in ansatz.observables
+            observable.apply_layout(list(qubits), num_qubits=logical.num_qubits) for observable in spec.observables
         ]
-    layout = [qubit for place in places for qubit in place]
-    circuit = _transpiled(logical, layout, target)
-    expected = len(members) * Interactions.of(ansatz.circuit).num_gates
-    found = circuit.num_nonlocal_gates()
-    if found > expected:
-        raise CircuitError(f"{ansatz.name}: {found} two-qubit gates on the device instead of {expected}")
-    if problem := _unsupported(circuit, target):
-        raise CircuitError(f"{ansatz.name}: the device cannot run the transpiled circuit ({problem})")
+    circuit = _transpile(logical, [qubit for layout in layouts for qubit in layout], target)
+    expected = len(members) * InteractionGraph.from_circuit(spec.circuit).num_gates
+    if (gates := circuit.num_nonlocal_gates()) > expected:
+        raise CircuitError(f"{spec.name}: {gates} two-qubit gates on the device instead of {expected}")
+    if problem := _find_unsupported(circuit, target):
+        raise CircuitError(f"{spec.name}: the device cannot run the transpiled circuit ({problem})")
     if not circuit.parameters:
-        raise CircuitError(f"{ansatz.name}: its inputs have no effect, so that all images would be the same")
+        raise CircuitError(f"{spec.name}: its inputs have no effect, so all images would be the same")
     moved = tuple(observable.apply_layout(circuit.layout) for observable in observables)
-    return PackedCircuit(tuple(members), tuple(map(tuple, places)), circuit, tuple(parameters), moved)
+    return PackedCircuit(tuple(members), tuple(map(tuple, layouts)), circuit, tuple(parameters), moved)
 
 
-def _unsupported(circuit: QuantumCircuit, target: Target) -> str:
-    """Return what of a circuit without control flow the device does not have; nothing if it has all."""
-    for item in circuit.data:
-        name, qubits = item.operation.name, tuple(circuit.find_bit(qubit).index for qubit in item.qubits)
-        if name != "barrier" and not target.instruction_supported(name, qubits):
-            return f"it has no {name} on qubits {qubits}"
-        angle = item.operation.params[0] if name == "rzz" else 0.0
-        # Calibrated for these angles only; a little more is a rounding error.
-        if not isinstance(angle, ParameterExpression) and not 0 <= angle <= math.pi / 2 + 1e-10:
-            return f"its rzz takes angles from 0 to pi/2, not {angle}"
-    return ""
-
-
-def _transpiled(logical: QuantumCircuit, layout: list[int], target: Target) -> QuantumCircuit:
+def _transpile(logical: QuantumCircuit, layout: list[int], target: Target) -> QuantumCircuit:
     passes = generate_preset_pass_manager(
         optimization_level=1, target=target, initial_layout=layout, routing_method="none", seed_transpiler=0
     )
@@ -170,3 +153,53 @@ def _transpiled(logical: QuantumCircuit, layout: list[int], target: Target) -> Q
         return passes.run(logical)
     except TranspilerError as error:
         raise CircuitError(f"the circuit does not fit on qubits {layout} without swaps ({error.message})") from None
+
+
+def _find_unsupported(circuit: QuantumCircuit, target: Target) -> str:
+    """Return a sentence about an instruction that the device lacks; empty if it has all."""
+    for item in circuit.data:
+        name, qubits = item.operation.name, tuple(circuit.find_bit(qubit).index for qubit in item.qubits)
+        if name != "barrier" and not target.instruction_supported(name, qubits):
+            return f"it has no {name} on qubits {qubits}"
+        angle = item.operation.params[0] if name == "rzz" else 0.0
+        # Fractional gates are calibrated for these angles only; the margin is for rounding.
+        if not isinstance(angle, ParameterExpression) and not 0 <= angle <= math.pi / 2 + 1e-10:
+            return f"its rzz takes angles from 0 to pi/2, not {angle}"
+    return ""
+
+
+def split_circuit(circuit: QuantumCircuit) -> dict[tuple[int, ...], QuantumCircuit]:
+    """Return the subcircuit of each set of qubits connected by gates, by its ascending qubits; idle qubits are left out.
+
+    The qubits of a subcircuit are renumbered from 0.
+    """
+    graph = rx.PyGraph()
+    graph.add_nodes_from(range(circuit.num_qubits))
+    qubits_of = [[circuit.find_bit(qubit).index for qubit in instruction.qubits] for instruction in circuit.data]
+    for first, *others in qubits_of:
+        graph.add_edges_from_no_data([(first, other) for other in others])
+    used = {qubit for qubits in qubits_of for qubit in qubits}
+    components = [tuple(sorted(component)) for component in rx.connected_components(graph) if component & used]
+    subcircuits = {qubits: QuantumCircuit(len(qubits)) for qubits in sorted(components)}
+    component_of = {qubit: component for component in components for qubit in component}
+    for instruction, qubits in zip(circuit.data, qubits_of, strict=True):
+        component = component_of[qubits[0]]
+        subcircuits[component].append(instruction.operation, [component.index(qubit) for qubit in qubits])
+    return subcircuits
+
+
+def restrict_observable(observable: SparsePauliOp, qubits: Sequence[int]) -> SparsePauliOp:
+    """Return an observable on some qubits only, renumbered from 0.
+
+    Raises:
+        ValueError: it acts on another qubit.
+    """
+    index = {qubit: position for position, qubit in enumerate(qubits)}
+    try:
+        terms = [
+            (paulis, [index[qubit] for qubit in support], coefficient)
+            for paulis, support, coefficient in observable.to_sparse_list()
+        ]
+    except KeyError as error:
+        raise ValueError(f"the observable acts on qubit {error.args[0]}, which is not among {list(qubits)}") from None
+    return SparsePauliOp.from_sparse_list(terms, len(qubits))

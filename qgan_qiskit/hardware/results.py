@@ -1,4 +1,4 @@
-"""What devices answer: expectations with their errors, and whatever they say beside.
+"""Expectation values returned by a backend, with standard errors and auxiliary arrays.
 
 Shape letters: B images · P sub-generators · O observables.
 """
@@ -9,54 +9,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from qiskit.primitives import DataBin
 
 from qgan_qiskit.errors import RemoteError
 
 
 @dataclass(frozen=True, eq=False)
 class ExpectationResult:
-    """Expectations of some images' sub-generators.
+    """Expectation values of the sub-generators of some images."""
 
-    Attributes:
-        evs_BPO: expectations; mitigated ones may lie a little beyond [-1, 1].
-        stds_BPO: their standard errors.
-        more: other arrays of the same first dimensions, by the name that IBM gives them (the raw values behind ZNE).
-    """
-
-    evs_BPO: np.ndarray
-    stds_BPO: np.ndarray
-    more: dict[str, np.ndarray] = field(default_factory=dict)
+    evs_BPO: np.ndarray  # expectation values; error-mitigated ones may lie slightly outside [-1, 1]
+    stds_BPO: np.ndarray  # standard errors
+    # other arrays (B, P, O, …) under IBM's names, such as the values at each ZNE noise factor
+    auxiliary: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def joined(cls, members: Sequence[ExpectationResult], axis: int) -> ExpectationResult:
-        """Return several readings as one, behind each other along images (0) or sub-generators (1)."""
-        names = [name for name in members[0].more if all(name in member.more for member in members)]
+    def concatenate(cls, results: Sequence[ExpectationResult], axis: int) -> ExpectationResult:
+        """Join results along images (axis 0) or sub-generators (axis 1); auxiliary arrays that one lacks are dropped."""
+        names = [name for name in results[0].auxiliary if all(name in result.auxiliary for result in results)]
         return cls(
-            np.concatenate([member.evs_BPO for member in members], axis),
-            np.concatenate([member.stds_BPO for member in members], axis),
-            {name: np.concatenate([member.more[name] for member in members], axis) for name in names},
+            np.concatenate([result.evs_BPO for result in results], axis),
+            np.concatenate([result.stds_BPO for result in results], axis),
+            {name: np.concatenate([result.auxiliary[name] for result in results], axis) for name in names},
         )
 
-    def check(self, source: str) -> None:
-        """Refuse what cannot be an expectation.
+    @classmethod
+    def from_pub_data(cls, data: DataBin, sub_generators: int, observables: int) -> ExpectationResult:
+        """Reshape the data of one PUB result, whose arrays are (sub_generators * observables, images, …)."""
+        arrays = {name: np.asarray(array) for name, array in data.items()}
+        shaped = {
+            name: np.moveaxis(array.reshape(sub_generators, observables, *array.shape[1:]), 2, 0)
+            for name, array in arrays.items()
+            if array.ndim >= 2 and array.shape[0] == sub_generators * observables
+        }
+        evs, stds = shaped.pop("evs"), shaped.pop("stds")
+        return cls(evs, stds, shaped)
 
-        Args:
-            source: whose answer it is, for the message.
+    def check_finite(self, source: str) -> None:
+        """Check that all expectation values are finite.
 
         Raises:
-            RemoteError: values that are not finite.
+            RemoteError: some are not.
         """
         if not np.isfinite(self.evs_BPO).all():
-            raise RemoteError(f"{source}: expectations that are not finite; submit its images again")
-
-
-def from_pub(data: object, members: int, observables: int) -> ExpectationResult:
-    """Return the readings in a PUB's result, whose values have the shape (members * observables, images, …)."""
-    arrays = {name: np.asarray(getattr(data, name)) for name in data.keys()}  # type: ignore[attr-defined]  # noqa: SIM118
-    shaped = {
-        name: np.moveaxis(array.reshape(members, observables, *array.shape[1:]), 2, 0)
-        for name, array in arrays.items()
-        if array.ndim >= 2 and array.shape[0] == members * observables
-    }
-    evs, stds = shaped.pop("evs"), shaped.pop("stds")
-    return ExpectationResult(evs, stds, shaped)
+            raise RemoteError(f"{source}: expectation values that are not finite; submit its images again")

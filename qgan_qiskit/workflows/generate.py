@@ -33,7 +33,7 @@ from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.sample import Sample, Source, class_folders, interpolate
 
 if TYPE_CHECKING:
-    from qgan_qiskit.workflows.inference import Inferred
+    from qgan_qiskit.workflows.inference import BackendImages
 
 
 logger = logging.getLogger(__name__)
@@ -130,33 +130,33 @@ def make(
 
 def _on_device(
     path: Path, source: Source, seeds: Sequence[int], per_class: bool, hardware: HardwareConfig
-) -> tuple[Inferred, list[int]]:
-    """Return the images that a device's readings give, and their classes."""
+) -> tuple[BackendImages, list[int]]:
+    """Return the images that a backend's expectation values decode to, and their classes."""
     if not hardware.backend.startswith("ibm:"):
-        from qgan_qiskit.workflows.inference import infer, joined
+        from qgan_qiskit.workflows.inference import BackendImages, generate_on_simulator
 
         done, labels = [], []
         for part in source.parts(seeds, per_class):
             labels += source.labels(part)
-            done.append(infer(source.generator, part, hardware))
-        return joined(done), labels
+            done.append(generate_on_simulator(source.generator, part, hardware))
+        return BackendImages.concatenate(done), labels
     from qgan_qiskit.workflows import hardware as remote
 
-    folder = remote.submit(path, seeds, hardware, remote.ATTEMPTS)
-    submission, readings = remote.collect(folder, remote.ATTEMPTS, True)
-    assert readings is not None
-    return remote.images(submission, readings), source.labels(seeds)
+    folder = remote.submit(path, seeds, hardware)
+    submission, result = remote.collect(folder)
+    assert result is not None
+    return remote.decode_images(submission, result), source.labels(seeds)
 
 
-def _samples(beside: Inferred, seeds: Sequence[int], labels: Sequence[int]) -> Iterator[Sample]:
+def _samples(beside: BackendImages, seeds: Sequence[int], labels: Sequence[int]) -> Iterator[Sample]:
     return itertools.starmap(Sample, zip(seeds, labels, beside.images_NCHW, strict=True))
 
 
-def write_collected(beside: Inferred, run: Path, seeds: Sequence[int], output: Path) -> None:
+def write_collected(beside: BackendImages, run: Path, seeds: Sequence[int], output: Path) -> None:
     """Write the images of a submission that is back, with what the device said.
 
     Args:
-        beside: images and readings.
+        beside: images and expectation values.
         run: folder of the run or checkpoint that was submitted.
         seeds: of the images.
         output: new folder, ``.zip`` or ``.npz``; for one image also a ``.png``.
@@ -228,7 +228,7 @@ def _is_folder(output: Path) -> bool:
     return output.suffix.lower() not in (".png", ".zip", ".npz")
 
 
-def _write(output: Path, samples: Iterable[Sample], source: Source, beside: Inferred | None) -> None:
+def _write(output: Path, samples: Iterable[Sample], source: Source, beside: BackendImages | None) -> None:
     staging = output.with_name(f".{output.name}.staging")
     suffix = output.suffix.lower()
     try:
@@ -262,8 +262,8 @@ def _write(output: Path, samples: Iterable[Sample], source: Source, beside: Infe
         raise
 
 
-def _write_npz(file: Any, samples: list[Sample], source: Source, beside: Inferred | None) -> None:
-    arrays: dict[str, Any] = {} if beside is None else {**beside.arrays(), "hardware": np.array(beside.description())}
+def _write_npz(file: Any, samples: list[Sample], source: Source, beside: BackendImages | None) -> None:
+    arrays: dict[str, Any] = {} if beside is None else {**beside.arrays(), "hardware": np.array(beside.to_json())}
     np.savez(
         file,
         images=np.concatenate([to_uint8(sample.image_CHW[None]) for sample in samples]),
@@ -292,22 +292,22 @@ def _pngs(samples: Iterable[Sample], source: Source) -> Iterator[tuple[str, byte
         yield LABELS, table.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _one(sample: Sample, source: Source, beside: Inferred | None = None) -> bytes:
+def _one(sample: Sample, source: Source, beside: BackendImages | None = None) -> bytes:
     """Return an image as PNG; one that lies alone also holds what the device said."""
     about = source.about(**{"class": source.classes[sample.label], "seed": sample.seed})
     if beside is not None:
-        about["hardware"] = json.loads(beside.description())
+        about["hardware"] = json.loads(beside.to_json())
         about["readings"] = {name: values.tolist() for name, values in beside.arrays().items()}
     return _png(to_uint8(sample.image_CHW[None])[0], about)
 
 
-def _files(beside: Inferred | None) -> Iterator[tuple[str, bytes]]:
+def _files(beside: BackendImages | None) -> Iterator[tuple[str, bytes]]:
     if beside is not None:
         buffer = BytesIO()
         arrays: dict[str, Any] = beside.arrays()
         np.savez(buffer, **arrays)
         yield "readings.npz", buffer.getvalue()
-        yield "hardware.json", beside.description().encode()
+        yield "hardware.json", beside.to_json().encode()
 
 
 def _sheet(samples: list[Sample], source: Source) -> tuple[Image.Image, synthetic.About]:

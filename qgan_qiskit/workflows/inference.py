@@ -1,4 +1,4 @@
-"""Images of a trained generator whose circuits run on a device: angles out, expectations in, images.
+"""Images of a trained generator whose circuits run on a backend: angles out, expectation values in, images decoded here.
 
 Shape letters: N images · C H W image · P sub-generators · O observables.
 """
@@ -17,44 +17,43 @@ import torch
 from torch import Tensor
 
 from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.hardware.generator_circuits import circuit_inputs, decode_expectations
+from qgan_qiskit.hardware.backends import open_simulated_backend
+from qgan_qiskit.hardware.generator_circuits import circuit_inputs, decode_batch
 from qgan_qiskit.hardware.results import ExpectationResult
-from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.runs.sample import latents
 
-# Images that the networks behind the circuits make at a time.
 logger = logging.getLogger(__name__)
 
-
-_BLOCK = 32
+# Images decoded at a time.
+_BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Inferred:
-    """Images from a device, and what it said.
+class BackendImages:
+    """Images from a backend, and what it returned."""
 
-    Attributes:
-        images_NCHW: in [-1, 1].
-        readings: expectations, their errors and the raw values behind them, (N, P, O, …).
-        settings: backend, shots, mitigation.
-        device: what is known of the device: name, places.
-        seconds: that the circuits took.
-    """
+    images_NCHW: Tensor  # in [-1, 1]
+    result: ExpectationResult  # expectation values (N, P, O), their errors and auxiliary arrays
+    settings: HardwareConfig  # backend, shots, mitigation
+    device: dict[str, Any]  # its name, calibration and layouts, for JSON
+    seconds: float  # that the circuits took
 
-    images_NCHW: Tensor
-    readings: ExpectationResult
-    settings: HardwareConfig
-    device: dict[str, Any]
-    seconds: float
+    @classmethod
+    def concatenate(cls, parts: Sequence[BackendImages]) -> BackendImages:
+        """Join the images of several runs with the same settings."""
+        first = parts[0]
+        result = ExpectationResult.concatenate([part.result for part in parts], axis=0)
+        images_NCHW = torch.cat([part.images_NCHW for part in parts])
+        return cls(images_NCHW, result, first.settings, first.device, sum(part.seconds for part in parts))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return ``evs``, ``stds`` and the raw values of ZNE by name."""
-        return {"evs": self.readings.evs_BPO, "stds": self.readings.stds_BPO, **self.readings.more}
+        """Return ``evs``, ``stds`` and the auxiliary arrays by name."""
+        return {"evs": self.result.evs_BPO, "stds": self.result.stds_BPO, **self.result.auxiliary}
 
-    def description(self) -> str:
-        """Return everything but images and arrays as JSON."""
+    def to_json(self) -> str:
+        """Return everything but images and arrays."""
         content = {
             "settings": self.settings.model_dump(),
             "device": self.device,
@@ -64,66 +63,41 @@ class Inferred:
         return json.dumps(content, indent=1) + "\n"
 
 
-def infer(generator: Generator, seeds: Sequence[int], config: HardwareConfig) -> Inferred:
-    """Return the images of seeds with the circuits run on a simulated device.
-
-    Args:
-        generator: from ``open_generator``.
-        seeds: one image each.
-        config: the device, shots, mitigation.
+def generate_on_simulator(generator: Generator, seeds: Sequence[int], config: HardwareConfig) -> BackendImages:
+    """Return the images of seeds with the circuits run on a simulated backend.
 
     Raises:
-        UsageError: the generator has no circuits, or there is no such device.
+        UsageError: the generator has no circuits, there is no such device, or a package is not installed.
     """
     work = circuit_inputs(generator, latents(generator, seeds))
-    device = open_local(config)
-    logger.info(device.plan(work.ansatz, len(work.weights_PK)))
-    begun = time.monotonic()
-    readings = device.readings(work.ansatz, work.angles_BPQ, work.weights_PK)
-    seconds = time.monotonic() - begun
+    backend = open_simulated_backend(config)
+    logger.info(backend.describe_plan(work.ansatz, len(work.weights_PK)))
+    started = time.monotonic()
+    result = backend.run(work.ansatz, work.angles_BPQ, work.weights_PK)
+    seconds = time.monotonic() - started
     logger.info(f"{len(seeds)} images in {seconds:.1f} s, {60 * len(seeds) / seconds:.1f} images per minute")
-    return inferred(generator, seeds, readings, config, device.description(), seconds)
+    return decode_result(generator, seeds, result, config, backend.metadata(), seconds)
 
 
-def inferred(
+def decode_result(
     generator: Generator,
     seeds: Sequence[int],
-    readings: ExpectationResult,
+    result: ExpectationResult,
     config: HardwareConfig,
     device: dict[str, Any],
     seconds: float,
-) -> Inferred:
-    """Return the images that a device's expectations give.
-
-    Args:
-        generator: whose circuits were run.
-        seeds: of the images.
-        readings: of all of them.
-        config: what was asked for.
-        device: what is known of it, for JSON.
-        seconds: that it took.
+) -> BackendImages:
+    """Return the images that a backend's expectation values decode to.
 
     Raises:
-        RemoteError: expectations that are not finite.
+        RemoteError: expectation values that are not finite.
     """
-    readings.check(config.backend)
-    return Inferred(decoded(generator, seeds, readings.evs_BPO), readings, config, device, seconds)
+    result.check_finite(config.backend)
+    return BackendImages(decode_expectations(generator, seeds, result.evs_BPO), result, config, device, seconds)
 
 
-def joined(parts: Sequence[Inferred]) -> Inferred:
-    """Return the images of several calls of :func:`infer` with the same settings as those of one."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    readings = ExpectationResult.joined([part.readings for part in parts], axis=0)
-    images_NCHW = torch.cat([part.images_NCHW for part in parts])
-    return Inferred(images_NCHW, readings, first.settings, first.device, sum(part.seconds for part in parts))
-
-
-def decoded(generator: Generator, seeds: Sequence[int], evs_NPO: np.ndarray) -> Tensor:
-    """Return the images (N, C, H, W) in [-1, 1] of seeds with given expectations in the circuits' place."""
-    latents_NZ = latents(generator, seeds).split(_BLOCK)
-    evs = torch.from_numpy(evs_NPO).split(_BLOCK)
-    return torch.cat(
-        [decode_expectations(generator, z, evs_BPO.numpy()) for z, evs_BPO in zip(latents_NZ, evs, strict=True)]
-    )
+def decode_expectations(generator: Generator, seeds: Sequence[int], evs_NPO: np.ndarray) -> Tensor:
+    """Return the images (N, C, H, W) in [-1, 1] of seeds, with given expectation values in place of the circuits'."""
+    latents_NZ = latents(generator, seeds).split(_BATCH)
+    evs = torch.from_numpy(evs_NPO).split(_BATCH)
+    return torch.cat([decode_batch(generator, z, evs_BPO.numpy()) for z, evs_BPO in zip(latents_NZ, evs, strict=True)])

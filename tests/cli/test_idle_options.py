@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from qgan_qiskit.cli.generate import hardware_settings
 from qgan_qiskit.cli.options import option_name
 from qgan_qiskit.config import HardwareConfig
-from qgan_qiskit.config.hardware import LOOKED_AT, without_effect
+from qgan_qiskit.config.hardware import SETTINGS_USED, find_unused_settings
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.hardware.ibm.options import Mitigation, estimator_options
+from qgan_qiskit.hardware.ibm.options import build_estimator_options
 
 BACKENDS = {"exact": "exact", "shots": "shots", "aer": "aer:manila", "fake": "fake:manila", "ibm": "ibm:some"}
 # A value of each setting that is not its default, and what it needs beside it.
@@ -21,7 +21,6 @@ VALUES = {
     "shots": (100, {}),
     "pack": (1, {}),
     "execution_mode": ("batch", {}),
-    "estimator": ("executor", {}),
     "resilience_level": (0, {}),
     "measure_mitigation": (True, {}),
     "measure_twirling": (True, {}),
@@ -55,7 +54,7 @@ MEANT = {
 
 def test_the_table_knows_every_setting():
     assert set(VALUES) == set(HardwareConfig.model_fields) - {"backend"}
-    assert set().union(*LOOKED_AT.values()) == set(VALUES)
+    assert set().union(*SETTINGS_USED.values()) == set(VALUES)
 
 
 @pytest.mark.parametrize("kind", BACKENDS)
@@ -80,7 +79,7 @@ def test_each_option_with_each_backend(kind, name):
 def test_settings_of_what_is_off_are_refused_too(name):
     off = {"zne": False, "gate_twirling": False, "measure_twirling": False, "measure_mitigation": False}
     config = HardwareConfig(backend="ibm:some", **{**off, name: VALUES[name][0]})
-    assert without_effect(config, [name])[name].startswith("without ")
+    assert find_unused_settings(config, [name])[name].startswith("without ")
 
 
 def test_what_mitigation_does_is_what_ibms_client_says():
@@ -107,14 +106,12 @@ def test_what_mitigation_does_is_what_ibms_client_says():
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            final = finalize_estimator_options(estimator_options(config))
-        assert Mitigation.of(config) == Mitigation(
-            measure=bool(final.resilience.measure_mitigation),
-            twirl_readout=bool(final.twirling.enable_measure),
-            twirl_gates=bool(final.twirling.enable_gates),
-            zne=bool(final.resilience.zne_mitigation),
-            pec=bool(final.resilience.pec_mitigation),
-        )
+            final = finalize_estimator_options(build_estimator_options(config))
+        assert config.uses_trex() == bool(final.resilience.measure_mitigation)
+        assert config.twirls_measurements() == bool(final.twirling.enable_measure)
+        assert config.twirls_gates() == bool(final.twirling.enable_gates)
+        assert config.uses_zne() == bool(final.resilience.zne_mitigation)
+        assert config.pec == bool(final.resilience.pec_mitigation)
         tried += 1
     assert tried > 300
 
@@ -123,9 +120,9 @@ def test_extrapolators_need_what_ibms_client_says():
     from qiskit_ibm_runtime.exceptions import IBMInputValueError
     from qiskit_ibm_runtime.executor_estimator.utils import validate_noise_factors
 
-    from qgan_qiskit.config.hardware import EXTRAPOLATORS
+    from qgan_qiskit.config.hardware import MIN_NOISE_FACTORS
 
-    for name, count in itertools.product(EXTRAPOLATORS, range(2, 10)):
+    for name, count in itertools.product(MIN_NOISE_FACTORS, range(2, 10)):
         factors = ",".join(str(1 + 2 * number) for number in range(count))
         settings = {"zne": True, "zne_factors": factors, "zne_extrapolators": name}
         try:
@@ -134,15 +131,15 @@ def test_extrapolators_need_what_ibms_client_says():
             with pytest.raises(ValidationError, match=f"{name} requires at least"):
                 HardwareConfig(**settings)
         else:
-            assert len(HardwareConfig(**settings).factors()) == count
+            assert len(HardwareConfig(**settings).noise_factors()) == count
 
 
 @pytest.mark.parametrize(
     ("factors", "problem"),
     [
-        ("1,1,3", "each stands once"),
-        ("1,1.0,3", "each stands once"),
-        ("3,1,5", "rise"),
+        ("1,1,3", "increasing"),
+        ("1,1.0,3", "increasing"),
+        ("3,1,5", "increasing"),
         ("0.5,1", "at least 1"),
         ("0,1,3", "at least 1"),
         ("1", "at least two"),

@@ -1,4 +1,4 @@
-"""Submissions of tests: made, finished whatever was wrong, and looked at."""
+"""Helpers of tests that submit: submit, finish whatever failed, and inspect."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ DEVICE = ("--backend", "ibm:ibm_testchain")
 
 
 class Killed(BaseException):
-    """Ends a command as a kill would: nothing of it runs afterwards."""
+    """Ends a command as a kill would: none of its code runs afterward."""
 
 
 def kill_at(monkeypatch, owner: type, method: str, number: int, when: str):
-    """Have a method's call of this number, from 0, kill before or after its work; return the method as it was."""
+    """Make the call of this number, from 0, kill before or after its work; return the original method."""
     original, calls = getattr(owner, method), []
 
     def cut(self, *arguments, **more):
@@ -37,7 +37,7 @@ def submissions(run: Path) -> list[Path]:
     return sorted(path for path in (run / "hardware").glob("[0-9]*")) if (run / "hardware").is_dir() else []
 
 
-def well_again(cloud) -> None:
+def repair(cloud) -> None:
     cloud.set_faults([])
     cloud.set_device("*", "online")
     for instance in cloud.account.instances.values():
@@ -45,10 +45,10 @@ def well_again(cloud) -> None:
 
 
 def runs_of(cloud, folder: Path) -> list[int]:
-    """How often each shard ran at the service, and before them the learning of the noise, where there is one."""
-    described = Submission.open(folder).described
-    tags = [described.tag(shard) for shard in range(len(described.shards))]
-    return [cloud.runs_by_tag()[tag] for tag in ([described.noise_tag] if described.layers else []) + tags]
+    """Return how often each task ran at the service: noise learning, if there is one, then the shards."""
+    manifest = Submission.open(folder).manifest
+    tags = [manifest.shard_tag(shard) for shard in range(len(manifest.shards))]
+    return [cloud.runs_by_tag()[tag] for tag in ([manifest.noise_tag] if manifest.layers else []) + tags]
 
 
 def no_key_in(run: Path, said: list[str]) -> None:
@@ -58,12 +58,12 @@ def no_key_in(run: Path, said: list[str]) -> None:
 
 
 def submit(command, cloud, run: Path, *asked: str, refused: tuple[int, ...] = (7,)) -> Path:
-    """Submit three images, again when the service is well if nothing was submitted."""
+    """Submit three images; again once the service is repaired if nothing was submitted."""
     status, _, _ = command("hardware", "submit", run, "-n", "3", *asked)
     assert status in (0, *refused)
     if not submissions(run):
         assert status != 0
-        well_again(cloud)
+        repair(cloud)
         for _ in range(4):
             if command("hardware", "submit", run, "-n", "3", *asked)[0] == 0:
                 break
@@ -73,13 +73,13 @@ def submit(command, cloud, run: Path, *asked: str, refused: tuple[int, ...] = (7
 
 
 def finish(command, cloud, folder: Path, tries: int = 4) -> None:
-    """Collect until all is back; the service is well from the second time on, or comes back some seconds later."""
+    """Collect until all is complete; the service is repaired before the second attempt, or seconds later."""
     for number in range(tries):
         time.sleep(1.2 if number > 1 else 0)
         if number == 1:
-            well_again(cloud)
+            repair(cloud)
         status, _, _ = command("hardware", "collect", folder, "--no-wait" if number == 0 else "--wait")
         assert status in (0, 7)
         if status == 0 and (folder / "images").exists():
             return
-    raise AssertionError("not all is back")
+    raise AssertionError("not complete")

@@ -15,7 +15,7 @@ import pytest
 import requests
 from cloud import client, faults
 from cloud.account import PAID
-from cloud.catalog import CATALOGUE
+from cloud.catalog import CATALOG
 from cloud.faults import Fault, burst
 from cloud.process import CloudProcess
 from cloud.server import CloudService
@@ -85,8 +85,8 @@ _SEEN: dict[str, tuple[type[Exception] | None, int, int, int]] = {
 def test_faults_as_the_client_sees_them(cloud: CloudService, name: str) -> None:
     error, asked, created, run = _SEEN[name]
     tag = f"fault-{name}"
-    own = faults.from_json(faults.to_json(CATALOGUE[name]))
-    assert own == CATALOGUE[name]
+    own = faults.from_json(faults.to_json(CATALOG[name]))
+    assert own == CATALOG[name]
     if name in _DOWN:
         own = [own[0].model_copy(update={"seconds": 1.0})]
     cloud.set_faults(own)
@@ -191,7 +191,7 @@ def test_only_the_requests_meant_are_hit(cloud: CloudService, wire: requests.Ses
 
 def test_an_expired_token_is_refreshed_by_a_new_client_only(cloud: CloudService, service: QiskitRuntimeService) -> None:
     backend = service.backend("ibm_testchain")
-    cloud.set_faults(CATALOGUE["token_expired"])
+    cloud.set_faults(CATALOG["token_expired"])
     job = estimator(backend).run([flip()])
     for _ in range(2):
         with pytest.raises(IBMNotAuthorizedError):
@@ -200,7 +200,7 @@ def test_an_expired_token_is_refreshed_by_a_new_client_only(cloud: CloudService,
 
 
 def test_usage_limit_is_warned_of_and_refused(cloud: CloudService, service: QiskitRuntimeService) -> None:
-    cloud.set_faults(CATALOGUE["usage_limit"])
+    cloud.set_faults(CATALOG["usage_limit"])
     backend = service.backend("ibm_testchain")
     with pytest.warns(UserWarning, match="no more time"), pytest.raises(IBMRuntimeError, match="409"):
         estimator(backend).run([flip()])

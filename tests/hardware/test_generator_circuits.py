@@ -8,7 +8,7 @@ import torch
 
 from qgan_qiskit.config import DcganConfig, HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.hardware.generator_circuits import circuit_inputs, decode_expectations
+from qgan_qiskit.hardware.generator_circuits import circuit_inputs, decode_batch
 from qgan_qiskit.models import build
 from qgan_qiskit.simulation.estimator import expectation_values
 
@@ -48,14 +48,14 @@ def test_exact_expectations_make_the_same_images(name):
     work = circuit_inputs(generator, z)
     assert work.angles_BPQ.shape == (5, *generator.angles_shape)
     np.testing.assert_array_equal(work.weights_PK, generator.circuits.weights_PK().detach().double())
-    torch.testing.assert_close(decode_expectations(generator, z, exact(work)), whole, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(decode_batch(generator, z, exact(work)), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_other_expectations_make_other_images():
     generator = generator_of(HybridQConfig(**SIZES))
     z = generator.sample_latent(2, torch.Generator().manual_seed(1))
     evs = exact(circuit_inputs(generator, z))
-    assert not torch.equal(decode_expectations(generator, z, evs), decode_expectations(generator, z, evs + 0.1))
+    assert not torch.equal(decode_batch(generator, z, evs), decode_batch(generator, z, evs + 0.1))
 
 
 @pytest.mark.parametrize("config", [DcganConfig(generator_width=8), HybridQConfig(classical_baseline=True, **SIZES)])

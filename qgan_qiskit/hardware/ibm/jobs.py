@@ -1,4 +1,4 @@
-"""Sending a submission's errands and fetching what came of them: every one run once, whatever fails in between."""
+"""Sends a submission's tasks and fetches their results, so that each task runs exactly once whatever fails in between."""
 
 from __future__ import annotations
 
@@ -11,214 +11,200 @@ from qiskit_ibm_runtime import Batch, IBMBackend, RuntimeJobV2, Session
 from qiskit_ibm_runtime.exceptions import IBMInputValueError
 
 from qgan_qiskit.errors import QganError, RemoteError
-from qgan_qiskit.hardware.ibm.service import IbmAccount, remote
-from qgan_qiskit.hardware.ibm.submission import ShardState, Submission
-from qgan_qiskit.hardware.ibm.tasks import Learning, RemoteTask, Shard, Work
+from qgan_qiskit.hardware.ibm.service import IbmAccount, translate_client_errors
+from qgan_qiskit.hardware.ibm.submission import Submission, TaskState
+from qgan_qiskit.hardware.ibm.tasks import NoiseLearningTask, RemoteTask, ShardTask, SubmissionContext
 from qgan_qiskit.hardware.packing import PackedCircuit
 
 logger = logging.getLogger(__name__)
 
-
-_KINDS: dict[str, type[Session]] = {"session": Session, "batch": Batch}
+_MODES: dict[str, type[Session]] = {"session": Session, "batch": Batch}
+_MAX_REASON = 300
 
 
 class Jobs:
-    """The jobs of a submission at the service; hold the submission's lock."""
+    """The jobs of a submission at the service; the caller holds the submission's lock."""
 
     def __init__(self, submission: Submission, account: IbmAccount) -> None:
-        """Connect a submission with an account.
-
-        Args:
-            submission: locked.
-            account: that its device belongs to.
-        """
+        """Connect a submission with an account."""
         self.submission, self.account = submission, account
+        # The open session or batch.
         self._mode: Any = None
 
-    def _errands(self) -> list[tuple[RemoteTask, ShardState]]:
-        """Return what is to be done now, with what is known of it.
+    def _current_tasks(self) -> list[tuple[RemoteTask, TaskState]]:
+        """Return the tasks of this phase with their states: learning the noise if it is needed and not done, else images."""
+        if self.submission.awaits_noise_model():
+            return [(NoiseLearningTask(self.submission), self.submission.noise_state())]
+        return [(ShardTask(self.submission, state.shard), state) for state in self.submission.shard_states()]
 
-        That is learning the noise, where the images need it and it is not back, else the images.
-        """
-        if self.submission.noise_is_missing():
-            return [(Learning(self.submission), self.submission.noise_state())]
-        return [(Shard(self.submission, state.shard), state) for state in self.submission.states()]
-
-    def unsent(self) -> bool:
-        """Return whether something is to be done that is neither at the service nor back."""
-        return any(not state.done and not state.open for _, state in self._errands())
+    def has_unsent(self) -> bool:
+        """Return whether a task is neither at the service nor done."""
+        return any(not state.done and not state.pending for _, state in self._current_tasks())
 
     def adopt(self) -> None:
-        """Take over the jobs of errands that were being sent when something failed, and did arrive.
+        """Adopt the jobs of tasks that were being sent when something failed, but did arrive.
 
         Raises:
             RemoteError: the service does not answer.
         """
-        for errand, state in self._errands():
+        for task, state in self._current_tasks():
             if state.event == "sending":
-                self._adopt(errand)
+                self._adopt(task)
 
-    def send(self, backend: IBMBackend, packs: Sequence[PackedCircuit], attempts: int) -> None:
-        """Send every errand that is neither at the service nor back; call :meth:`adopt` before.
+    def send(self, backend: IBMBackend, circuits: Sequence[PackedCircuit], attempts: int) -> None:
+        """Send every task that is neither at the service nor done; call :meth:`adopt` before.
 
-        A session or batch takes no more jobs afterwards, unless the images are still to come.
-
-        Args:
-            backend: the device.
-            packs: the circuits.
-            attempts: how often each is sent at most.
+        Afterward the session or batch accepts no more jobs, unless the images are still to come.
 
         Raises:
-            RemoteError: the service refused, or an errand has failed too often; what was sent stays known.
+            RemoteError: the service refused, or a task has failed too often; what was sent stays known.
         """
-        work = Work(self.submission, backend, packs)
+        context = SubmissionContext(self.submission, backend, circuits)
         try:
-            for errand, state in self._errands():
-                if state.done or state.open:
+            for task, state in self._current_tasks():
+                if state.done or state.pending:
                     continue
                 if state.attempt >= attempts:
                     reason = f": {state.reason}" if state.reason else ""
                     raise RemoteError(
-                        f"{errand.name} was sent {state.attempt} times and failed{reason}; what is back stays; "
-                        "go on with a larger --attempts"
+                        f"{task.name} was sent {state.attempt} times and failed{reason}; collected results are kept; "
+                        "continue with a larger --attempts"
                     )
-                self._send(errand, backend, work)
+                self._send(task, backend, context)
         except QganError:
-            # An open session costs; whoever goes on opens another.
+            # An open session is charged for; resuming opens another.
             with suppress(RemoteError):
-                self._close()
+                self._close_mode()
             raise
-        if not self.submission.noise_is_missing():
-            self._close()
+        if not self.submission.awaits_noise_model():
+            self._close_mode()
 
-    def _send(self, errand: RemoteTask, backend: IBMBackend, work: Work) -> None:
-        mode = self._execution_mode(backend)
-        with remote(f"preparing {errand.name}"):
-            primitive, given = errand.prepared(mode, work)
-        # On the disk before the request leaves: what may have arrived is looked for.
-        errand.ledger.write(errand.shard, "sending", tag=errand.tag)
-        with remote(f"sending {errand.name}"), self.account.sent_once(backend):
-            job = primitive.run(given)
-        self._submitted(errand, job)
-        logger.info(f"{errand.name}: {errand.more}, job {job.job_id()}")
+    def _send(self, task: RemoteTask, backend: IBMBackend, context: SubmissionContext) -> None:
+        mode = self._open_mode(backend)
+        with translate_client_errors(f"preparing {task.name}"):
+            primitive, argument = task.build(mode, context)
+        # On disk before the request leaves: a job that may have arrived is looked for.
+        task.ledger.write(task.shard, "sending", tag=task.tag)
+        with translate_client_errors(f"sending {task.name}"), self.account.disable_post_retries(backend):
+            job = primitive.run(argument)
+        self._record_submitted(task, job)
+        logger.info(f"{task.name}: {task.content}, job {job.job_id()}")
 
-    def _submitted(self, errand: RemoteTask, job: RuntimeJobV2) -> None:
-        described, more = self.submission.described, {}
-        if described.mode != "job":
-            with remote(f"looking for the {described.mode} of job {job.job_id()}"):
-                more["session_id"] = self._mode.session_id if self._mode is not None else job.session_id
-        errand.ledger.write(errand.shard, "submitted", job_id=job.job_id(), backend=described.backend, **more)
+    def _record_submitted(self, task: RemoteTask, job: RuntimeJobV2) -> None:
+        manifest, fields = self.submission.manifest, {}
+        if manifest.execution_mode != "job":
+            with translate_client_errors(f"looking for the {manifest.execution_mode} of job {job.job_id()}"):
+                fields["session_id"] = self._mode.session_id if self._mode is not None else job.session_id
+        task.ledger.write(task.shard, "submitted", job_id=job.job_id(), backend=manifest.backend, **fields)
 
-    def _adopt(self, errand: RemoteTask) -> None:
-        with remote(f"looking for {errand.name}"):
-            found = self.account.service.jobs(limit=20, job_tags=[errand.tag], descending=False)
-            known = {row.get("job_id") for row in errand.ledger.rows()}
-            jobs = [job for job in found if job.job_id() not in known]
-        if not jobs:
+    def _adopt(self, task: RemoteTask) -> None:
+        with translate_client_errors(f"looking for {task.name}"):
+            tagged = self.account.service.jobs(limit=20, job_tags=[task.tag], descending=False)
+            known = {row.get("job_id") for row in task.ledger.rows()}
+            arrived = [job for job in tagged if job.job_id() not in known]
+        if not arrived:
             return
-        first, *others = jobs
-        for job in others:
-            # Sent twice by something between us and the service: one is enough.
-            with remote(f"cancelling job {job.job_id()}, a second one of {errand.name}"):
+        first, *duplicates = arrived
+        for job in duplicates:
+            # Something between us and the service sent it twice.
+            with translate_client_errors(f"canceling job {job.job_id()}, a duplicate of {task.name}"):
                 if not job.in_final_state():
                     job.cancel()
-            logger.warning(f"{errand.name} had arrived twice; job {job.job_id()} was cancelled")
-        self._submitted(errand, first)
-        logger.info(f"{errand.name} had arrived: job {first.job_id()}")
+            logger.warning(f"{task.name} had arrived twice; job {job.job_id()} was canceled")
+        self._record_submitted(task, first)
+        logger.info(f"{task.name} had arrived: job {first.job_id()}")
 
-    def _execution_mode(self, backend: IBMBackend) -> Any:
-        """Return what jobs run in: that of the learning if it still takes some, else one opened with the first job."""
-        described = self.submission.described
-        if described.mode == "job":
+    def _open_mode(self, backend: IBMBackend) -> Any:
+        """Return what jobs run in: the backend, the noise learning's session if it still accepts jobs, or a new one."""
+        name = self.submission.manifest.execution_mode
+        if name == "job":
             return backend
         if self._mode is None:
-            self._mode = self._of_learning(_KINDS[described.mode])
+            self._mode = self._find_learning_mode(_MODES[name])
         if self._mode is None:
-            with remote(f"opening a {described.mode}"), self.account.sent_once(backend):
-                self._mode = _KINDS[described.mode](backend=backend)
-            until = ", open until the images' jobs are sent" if self.submission.noise_is_missing() else ""
-            logger.info(f"{described.mode} {self._mode.session_id}{until}")
+            with translate_client_errors(f"opening a {name}"), self.account.disable_post_retries(backend):
+                self._mode = _MODES[name](backend=backend)
+            until = ", open until the images' jobs are sent" if self.submission.awaits_noise_model() else ""
+            logger.info(f"{name} {self._mode.session_id}{until}")
         return self._mode
 
-    def _of_learning(self, kind: type[Session]) -> Session | None:
-        """Return the session or batch in which the noise is or was learned; None if there is none that takes jobs."""
-        known = [row["session_id"] for row in self.submission.noise_ledger.rows() if "session_id" in row]
+    def _find_learning_mode(self, kind: type[Session]) -> Session | None:
+        """Return the session or batch of the noise learning; None if there is none that accepts jobs."""
+        rows = self.submission.noise_ledger.rows()
+        known = [row["session_id"] for row in rows if "session_id" in row]
         if not known:
             return None
-        with remote(f"looking for {self.submission.described.mode} {known[-1]}"):
+        with translate_client_errors(f"looking for {self.submission.manifest.execution_mode} {known[-1]}"):
             try:
-                found = kind.from_id(known[-1], self.account.service)
+                mode = kind.from_id(known[-1], self.account.service)
             except IBMInputValueError:
-                # The service has forgotten it.
+                # The service has deleted it.
                 return None
-            return found if (found.details() or {}).get("accepting_jobs") else None
+            return mode if (mode.details() or {}).get("accepting_jobs") else None
 
-    def _close(self) -> None:
-        """Let the session or batch end when its jobs are done: an open session costs while it waits."""
-        mode = self.submission.described.mode
-        if self._mode is None and mode != "job":
-            self._mode = self._of_learning(_KINDS[mode])
+    def _close_mode(self) -> None:
+        """Let the session or batch end with its jobs: an open session is charged for while it is idle."""
+        name = self.submission.manifest.execution_mode
+        if self._mode is None and name != "job":
+            self._mode = self._find_learning_mode(_MODES[name])
         if self._mode is not None:
-            with remote(f"closing the {mode}"):
+            with translate_client_errors(f"closing the {name}"):
                 self._mode.close()
 
     def fetch(self, wait: bool) -> None:
-        """Fetch the results of errands whose jobs are done, and note those that failed.
-
-        Args:
-            wait: for jobs that are not done.
+        """Store the results of finished jobs, and record those that failed.
 
         Raises:
-            RemoteError: the service does not answer, or answers nonsense; nothing is lost.
+            RemoteError: the service does not answer, or its answer is damaged; nothing is lost.
         """
-        for errand, state in self._errands():
-            if state.open:
-                self._fetch(errand, state, wait)
+        for task, state in self._current_tasks():
+            if state.pending:
+                self._fetch(task, str(state.job_id), wait)
 
-    def _fetch(self, errand: RemoteTask, state: ShardState, wait: bool) -> None:
-        assert state.job_id is not None
-        what = f"job {state.job_id} of {errand.name}"
-        with remote(what):
-            job = self.account.service.job(state.job_id)
+    def _fetch(self, task: RemoteTask, job_id: str, wait: bool) -> None:
+        source = f"job {job_id} of {task.name}"
+        with translate_client_errors(source):
+            job = self.account.service.job(job_id)
             if wait:
                 job.wait_for_final_state()
             status = str(job.status())
         if status in ("ERROR", "CANCELLED"):
-            with remote(what):
-                why = " ".join(str(job.error_message() or "no reason given").split())[:300] if status == "ERROR" else ""
-                reason = why or "it was cancelled"
-            errand.ledger.write(errand.shard, "failed", reason=reason)
-            logger.info(f"{errand.name}: job {state.job_id} failed: {reason}")
+            with translate_client_errors(source):
+                message = (job.error_message() or "no reason given") if status == "ERROR" else "it was canceled"
+                reason = " ".join(str(message).split())[:_MAX_REASON]
+            task.ledger.write(task.shard, "failed", reason=reason)
+            logger.info(f"{task.name}: job {job_id} failed: {reason}")
         elif status == "DONE":
-            with remote(what):
-                errand.keep(job, what)
-            errand.ledger.write(errand.shard, "collected", seconds=self._seconds(job))
-            logger.info(f"{errand.name}: collected")
+            with translate_client_errors(source):
+                task.store_result(job, source)
+            task.ledger.write(task.shard, "collected", seconds=_qpu_seconds(job))
+            logger.info(f"{task.name}: collected")
         else:
-            logger.info(f"{errand.name}: job {state.job_id} is {status.lower()}")
-
-    def _seconds(self, job: RuntimeJobV2) -> float | None:
-        """Return the job's time on the device; None if the service does not tell, which is no reason to lose a result."""
-        try:
-            with remote("asking for the time used"):
-                return float(job.usage())
-        except RemoteError:
-            return None
+            logger.info(f"{task.name}: job {job_id} is {status.lower()}")
 
     def cancel(self) -> int:
-        """Cancel every job that is not done, and let the session or batch of the learning end; return how many."""
-        number = 0
+        """Cancel every unfinished job and close the session or batch; return the number of canceled jobs."""
+        canceled = 0
         self.adopt()
-        for errand, state in self._errands():
-            if not state.open:
+        for task, state in self._current_tasks():
+            if not state.pending:
                 continue
-            with remote(f"cancelling job {state.job_id} of {errand.name}"):
+            with translate_client_errors(f"canceling job {state.job_id} of {task.name}"):
                 job = self.account.service.job(str(state.job_id))
-                ended = job.in_final_state()
-                if not ended:
+                finished = job.in_final_state()
+                if not finished:
                     job.cancel()
-            if not ended:
-                errand.ledger.write(errand.shard, "cancelled")
-                number += 1
-        self._close()
-        return number
+            if not finished:
+                task.ledger.write(task.shard, "canceled")
+                canceled += 1
+        self._close_mode()
+        return canceled
+
+
+def _qpu_seconds(job: RuntimeJobV2) -> float | None:
+    """Return the job's QPU time; None if the service does not tell, which is no reason to lose a result."""
+    try:
+        with translate_client_errors("asking for the QPU time"):
+            return float(job.usage())
+    except RemoteError:
+        return None

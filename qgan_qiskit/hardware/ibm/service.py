@@ -1,7 +1,6 @@
-"""IBM's service through its own client: errors in one line, no request sent twice, and the key in no text of ours.
+"""IBM's service through its own client: errors in one line, no request repeated, and the API key in no message.
 
-The key is IBM's client's business: it reads QISKIT_IBM_TOKEN or the account that was saved on this machine. It is looked up here
-only to be taken out of messages.
+The client finds the key itself (QISKIT_IBM_TOKEN, or the account saved on this machine). Here it is read only to redact it.
 """
 
 from __future__ import annotations
@@ -25,83 +24,69 @@ from qgan_qiskit.errors import QganError, RemoteError, UsageError
 
 logger = logging.getLogger(__name__)
 
-
-_LONGEST = 300
+_MAX_MESSAGE = 300
 _CHANNELS = ("ibm_quantum_platform", "ibm_cloud")
 _CRN = r"crn:v1:[\w-]+:[\w-]+:[\w-]+:[\w-]*:a/\w+:[\w-]+:[^:\s]*:[^:\s]*"
-# What the service says, and what to do about it; the first that fits is taken.
-_REMEDIES = (
-    (
-        r"Unable to find account",
-        "no account is known; set QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE, or save one with "
-        "QiskitRuntimeService.save_account",
-    ),
-    (r"\b1352\b|not authorized to run a session", "this plan allows no sessions; take --execution-mode batch"),
-    (
-        r"\b1305\b|ran too long",
-        "the job took longer than it may; take fewer --images-per-job or a longer --max-execution-time",
-    ),
-    (
-        r"usage limit|no more time|\b1409\b",
-        "the account's time on devices is used up; wait for the next period or take another",
-    ),
-    (r"\b401\b", "the service refuses the key; check QISKIT_IBM_TOKEN or save the account again"),
-    (r"\b403\b", "the account may not do this; check the instance (QISKIT_IBM_INSTANCE)"),
-    (r"\b429\b", "too many requests, or too many jobs in the queue; repeat the command later"),
-    (
-        r"\b5\d\d\b|Max retries|Connection|Read timed out|timed out",
-        "the service cannot be reached now; repeat the command later",
-    ),
-)
+# Patterns of the service's messages, each with a remedy; the first that matches is used.
+_REMEDIES = {
+    r"Unable to find account": "no account is known; set QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE, or save one with "
+    "QiskitRuntimeService.save_account",
+    r"\b1352\b|not authorized to run a session": "this plan allows no sessions; take --execution-mode batch",
+    r"\b1305\b|ran too long": "the job exceeded its time limit; take fewer --images-per-job or a longer --max-execution-time",
+    r"usage limit|no more time|\b1409\b": "the account's QPU time is used up; wait for the next period or take another account",
+    r"\b401\b": "the service rejects the API key; check QISKIT_IBM_TOKEN or save the account again",
+    r"\b403\b": "the account has no permission for this; check the instance (QISKIT_IBM_INSTANCE)",
+    r"\b429\b": "too many requests, or too many jobs in the queue; repeat the command later",
+    r"\b5\d\d\b|Max retries|Connection|Read timed out|timed out": "the service cannot be reached now; repeat the command later",
+}
 
 
 @contextmanager
-def remote(what: str) -> Iterator[None]:
-    """Turn whatever the client raises in a ``with`` block into an error of ours, in one line without the key.
+def translate_client_errors(action: str) -> Iterator[None]:
+    """Translate whatever the client raises into one line without the API key.
 
-    The client lets errors of the language out where an answer is damaged (TypeError, IndexError), so all are caught.
+    Damaged answers make the client raise TypeError or IndexError, so every exception is caught.
 
     Args:
-        what: what was to be done, for the message.
+        action: what is attempted, for the message.
 
     Raises:
-        RemoteError: always, in place of another error.
+        RemoteError: in place of any exception that is not ours.
     """
     try:
         with warnings.catch_warnings():
-            # The client warns of what it then raises, or of deprecations that are its own business.
+            # The client warns of what it then raises, and of its own deprecations.
             warnings.simplefilter("ignore")
             yield
     except QganError:
         raise
     except Exception as error:
-        raise RemoteError(f"{what}: {_reason(error)}") from None
+        raise RemoteError(f"{action}: {_explain(error)}") from None
 
 
-def _reason(error: Exception) -> str:
-    text = without_key(" ".join(str(getattr(error, "message", None) or error).split()))
+def _explain(error: Exception) -> str:
+    text = redact_api_key(" ".join(str(getattr(error, "message", None) or error).split()))
     if isinstance(error, InvalidAccountError):
         return "no access to the account; check the key (QISKIT_IBM_TOKEN, or save the account again) and the network"
     if isinstance(error, IBMNotAuthorizedError):
         text = f"401 {text}"
     if isinstance(error, QiskitBackendNotFoundError):
-        return "the account has no such device, or it is retired; `ibm:least-busy` takes one that it has"
+        return "the account has no such device, or it is retired; `ibm:least-busy` takes an available one"
     if isinstance(error, (TypeError, IndexError, KeyError, requests.JSONDecodeError)):
         return f"the service's answer is damaged ({type(error).__name__}); repeat the command"
-    for pattern, remedy in _REMEDIES:
+    for pattern, remedy in _REMEDIES.items():
         if re.search(pattern, text, re.IGNORECASE):
-            return f"{remedy} ({text[:_LONGEST]})"
-    return text[:_LONGEST] or type(error).__name__
+            return f"{remedy} ({text[:_MAX_MESSAGE]})"
+    return text[:_MAX_MESSAGE] or type(error).__name__
 
 
-def without_key(text: str) -> str:
-    """Return a text with the key of the account, wherever it comes from, taken out."""
+def redact_api_key(text: str) -> str:
+    """Return a text without the account's API key, wherever the key comes from."""
     keys = {os.environ.get("QISKIT_IBM_TOKEN", "")}
     try:
         keys |= {str(account.get("token", "")) for account in QiskitRuntimeService.saved_accounts().values()}
-    except Exception:
-        # No account is saved, or its file cannot be read: then nothing in the text can come from it.
-        keys = keys
+    except Exception:  # No account is saved, or its file is unreadable: then no text can contain its key.
+        logger.debug("no saved account to redact")
     for key in keys - {""}:
         text = text.replace(key, "***")
     return re.sub(r"(?i)\b(apikey|bearer)\s+\S+", r"\1 ***", text)
@@ -116,23 +101,24 @@ class IbmAccount:
     """
 
     def __init__(self, service: QiskitRuntimeService, plan: str) -> None:
-        """Keep what :meth:`open` found."""
+        """Take an open client; see :meth:`open`."""
         self.service, self.plan = service, plan
 
     @classmethod
     def open(cls) -> IbmAccount:
-        """Open the account that IBM's client finds: QISKIT_IBM_TOKEN, or the one that was saved.
+        """Open the account that IBM's client finds: QISKIT_IBM_TOKEN, or the saved one.
 
         Raises:
+            UsageError: an environment variable cannot be right.
             RemoteError: no access.
         """
         _check_environment()
-        with remote("opening the account"):
+        with translate_client_errors("opening the account"):
             service = QiskitRuntimeService()
-            return cls(service, _plan(service))
+            return cls(service, _find_plan(service))
 
-    def device(self, name: str, num_qubits: int) -> IBMBackend:
-        """Return a device that is in service.
+    def get_backend(self, name: str, num_qubits: int) -> IBMBackend:
+        """Return a device that is operational.
 
         Args:
             name: its name, or ``least-busy``.
@@ -143,10 +129,12 @@ class IbmAccount:
             UsageError: it is too small.
         """
         if name == "least-busy":
-            with remote(f"looking for a device with {num_qubits} qubits"):
-                return _known(self.service.least_busy(min_num_qubits=num_qubits, operational=True, simulator=False))
-        backend = self.calibrated(name)
-        with remote(f"device '{name}'"):
+            with translate_client_errors(f"looking for a device with {num_qubits} qubits"):
+                return _load_target(
+                    self.service.least_busy(min_num_qubits=num_qubits, operational=True, simulator=False)
+                )
+        backend = self.get_calibrated_backend(name)
+        with translate_client_errors(f"device '{name}'"):
             status = backend.status()
         if not status.operational:
             raise RemoteError(f"device '{name}': out of service ({status.status_msg}); take another, or wait")
@@ -154,55 +142,53 @@ class IbmAccount:
             raise UsageError(f"device '{name}' has {backend.num_qubits} qubits and a circuit needs {num_qubits}")
         return backend
 
-    def calibrated(self, name: str) -> IBMBackend:
-        """Return a device with its map and its calibration of now, whether it is in service or not; nothing is sent to it.
+    def get_calibrated_backend(self, name: str) -> IBMBackend:
+        """Return a device with today's calibration, operational or not; nothing is sent to it.
 
         Raises:
             RemoteError: there is none of this name.
         """
-        with remote(f"device '{name}'"):
-            return _known(self.service.backend(name))
+        with translate_client_errors(f"device '{name}'"):
+            return _load_target(self.service.backend(name))
 
     def remaining_seconds(self) -> float | None:
-        """Return the account's remaining time on devices; None where it has no limit or does not tell."""
-        with remote("asking for the account's remaining time"):
-            found = self.service.usage().get("usage_remaining_seconds")
-        return None if found is None else float(found)
+        """Return the account's remaining QPU time; None if it is unlimited or unknown."""
+        with translate_client_errors("asking for the account's remaining time"):
+            remaining = self.service.usage().get("usage_remaining_seconds")
+        return None if remaining is None else float(remaining)
 
-    def execution_mode(self, asked: str, jobs: int) -> tuple[str, str]:
-        """Return the execution mode and why it is that one.
+    def choose_execution_mode(self, requested: str, jobs: int) -> tuple[str, str]:
+        """Return the execution mode and the reason for it.
 
         Args:
-            asked: ``session``, ``batch``, ``job``, or ``auto``: a session where the plan allows it, else a batch, or for a
-                single job none of both.
-            jobs: that are to be sent.
+            requested: ``session``, ``batch``, ``job``, or ``auto``: a session if the plan allows it, else a batch, or job
+                mode for a single job.
+            jobs: to be submitted.
 
         Raises:
-            UsageError: a session is asked for, and the plan allows none.
+            UsageError: a session is requested, and the plan allows none.
         """
-        if asked == "session" and self.plan == "open":
+        if requested == "session" and self.plan == "open":
             raise UsageError("--execution-mode session: the open plan allows no sessions; take batch")
-        if asked != "auto":
-            return asked, "as asked"
+        if requested != "auto":
+            return requested, "as requested"
         if self.plan and self.plan != "open":
             return "session", f"the plan '{self.plan}' allows sessions"
-        why = "the open plan allows no sessions" if self.plan else "the service does not tell the plan"
-        return ("job", f"{why}, and a single job needs no batch") if jobs == 1 else ("batch", why)
+        reason = "the open plan allows no sessions" if self.plan else "the service does not tell the plan"
+        return ("job", f"{reason}, and a single job needs no batch") if jobs == 1 else ("batch", reason)
 
     @contextmanager
-    def sent_once(self, backend: IBMBackend) -> Iterator[None]:
-        """Keep the client from repeating a POST by itself: after an answer that was lost, a second job would run, too.
+    def disable_post_retries(self, backend: IBMBackend) -> Iterator[None]:
+        """Keep the client from repeating a POST: if only the answer was lost, a second job would run as well.
 
-        What may have arrived is found by its tag afterwards. Requests that never reached the service are still repeated.
+        A job that may have arrived is found by its tag later. Requests that never reached the service are still repeated.
         """
         try:
             session: Any = self.service._get_api_client(backend._instance)._session
             adapters = list({id(adapter): adapter for adapter in session.adapters.values()}.values())
             before = [adapter.max_retries for adapter in adapters]
         except AttributeError:
-            logger.warning(
-                "this version of IBM's client may send a request twice; duplicates are looked for by their tags"
-            )
+            logger.warning("this version of IBM's client may send a request twice; duplicates are found by their tags")
             yield
             return
         try:
@@ -222,10 +208,10 @@ class IbmAccount:
 
 
 def _check_environment() -> None:
-    """Refuse names that cannot be right before anybody is asked.
+    """Check the environment variables before the service is contacted.
 
     Raises:
-        UsageError: the channel or the instance that an environment variable names is none.
+        UsageError: the channel or the instance is malformed.
     """
     channel = os.environ.get("QISKIT_IBM_CHANNEL", "")
     if channel not in ("", *_CHANNELS):
@@ -236,20 +222,20 @@ def _check_environment() -> None:
     if instance.casefold().startswith("crn"):
         if not re.fullmatch(_CRN, instance):
             raise UsageError(
-                f"QISKIT_IBM_INSTANCE is {instance!r}: a CRN has ten parts with colons between them, as in "
+                f"QISKIT_IBM_INSTANCE is {instance!r}: a CRN has ten parts separated by colons, as in "
                 "crn:v1:bluemix:public:quantum-computing:us-east:a/ACCOUNT:INSTANCE::; copy it whole"
             )
     elif instance != instance.strip() or not instance.isprintable() or re.search(r"[:/\\]", instance):
-        raise UsageError(f"QISKIT_IBM_INSTANCE is {instance!r}: neither the name of an instance nor its CRN")
+        raise UsageError(f"QISKIT_IBM_INSTANCE is {instance!r}: give the name of an instance or its CRN")
 
 
-def _known(backend: IBMBackend) -> IBMBackend:
-    """Return a device with its map and calibration, which the client would else fetch when they are first looked at."""
+def _load_target(backend: IBMBackend) -> IBMBackend:
+    """Fetch a device's target now, which the client would do when it is first accessed."""
     backend.target  # noqa: B018
     return backend
 
 
-def _plan(service: QiskitRuntimeService) -> str:
+def _find_plan(service: QiskitRuntimeService) -> str:
     active = service.active_instance()
     for instance in service.instances():
         if instance.get("crn") == active:

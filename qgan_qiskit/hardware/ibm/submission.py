@@ -1,21 +1,14 @@
-"""What became of each shard of a submission: a file that only grows, a line for each thing that happened.
+"""A submission on disk: what runs, which job has which part of it, and what has come back.
 
-The line that a shard is about to be sent is on the disk before the request leaves. So after any crash it is known which shards
-may have arrived, and they are looked for at the service, by their tag, before anything is sent again. The token of the account
-is never handed to this file.
+Files: ``submission.json`` (manifest), ``inputs.npz`` (angles and weights), ``jobs.jsonl`` (ledger), ``results/shard-0000.npz``
+(expectation values of a shard); where noise is learned first, also ``noise_jobs.jsonl`` (its ledger) and ``noise_model.json``.
+The folder is published as a whole, and so is each result. The API key is in none of them.
 
-A submission on disk: what was to be run, which job has which part of it, and what has come back.
-
-Files: ``submission.json`` (everything that decides it), ``work.npz`` (angles and weights), ``jobs.jsonl`` (the ledger),
-``results/shard-0000.npz`` (expectations of a shard). Where the noise is learned first, also ``noise.jsonl`` (a ledger of its own)
-and ``noise.json`` (what was learned). A folder is published whole, and each result, too.
-
-Shape letters: N images · P sub-generators · Q inputs · K weights · O observables.
+Shape letters: N images · P sub-generators · Q inputs (radians) · K weights (radians) · O observables.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -23,70 +16,77 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
 from qgan_qiskit.config import HardwareConfig
+from qgan_qiskit.config.base import Settings, first_problem
 from qgan_qiskit.errors import CheckpointError, StorageError
 from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.storage import FileLock, HeldError
 
-Event = Literal["sending", "submitted", "failed", "cancelled", "collected"]
+Event = Literal["sending", "submitted", "failed", "canceled", "collected"]
+NoiseModel = TypeVar("NoiseModel")
+
+_FORMAT = 2
+_MANIFEST, _INPUTS, _JOBS, _RESULTS = "submission.json", "inputs.npz", "jobs.jsonl", "results"
+_NOISE_MODEL, _NOISE_JOBS = "noise_model.json", "noise_jobs.jsonl"
 
 
 @dataclass(frozen=True)
-class ShardState:
-    """What is known of a shard.
+class TaskState:
+    """State of a shard, or of noise learning."""
 
-    Attributes:
-        shard: its number.
-        event: what happened last; empty if nothing did.
-        attempt: how often it was to be sent, from 1.
-        job_id: of the last job.
-        backend: where that runs.
-        seconds: on the device, once collected.
-        reason: why it failed.
-    """
-
-    shard: int
-    event: Event | Literal[""] = ""
-    attempt: int = 0
-    job_id: str | None = None
-    backend: str | None = None
-    seconds: float | None = None
-    reason: str | None = None
+    shard: int  # its index
+    event: Event | Literal[""] = ""  # the last event; empty if there is none
+    attempt: int = 0  # number of submissions started
+    job_id: str | None = None  # of the last job
+    backend: str | None = None  # where that job runs
+    seconds: float | None = None  # QPU time, once collected
+    reason: str | None = None  # why it failed
 
     @property
-    def open(self) -> bool:
-        """Whether a job of it is known and has not come to an end."""
+    def pending(self) -> bool:
+        """Whether its job is at the service and not known to have ended."""
         return self.event == "submitted"
 
     @property
     def done(self) -> bool:
-        """Whether its results are here."""
+        """Whether its result is stored."""
         return self.event == "collected"
+
+    def format_line(self, name: str) -> str:
+        """Return the state as a line for a person."""
+        job = f", job {self.job_id}" if self.job_id else ""
+        detail = f": {self.reason}" if self.event == "failed" else f", {self.seconds:g} s" if self.seconds else ""
+        return f"{name}: {self.event or 'not sent'}{job}{detail}"
 
 
 class Ledger:
-    """``jobs.jsonl`` of a submission."""
+    """Append-only log of events, one JSON object per line.
+
+    ``sending`` is on disk before the request leaves. After any crash it is therefore known which tasks may have reached the
+    service, and they are looked for there by their tag before anything is sent again.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Point to the file; it is made with the first line."""
+        """Name the file; it is created with the first line."""
         self.path = path
 
-    def write(self, shard: int, event: Event, **more: Any) -> None:
-        """Add a line; when this returns it is on the disk.
+    def write(self, shard: int, event: Event, **fields: Any) -> None:
+        """Append a line; when this returns it is on disk.
 
         Raises:
             StorageError: it cannot be written.
         """
-        row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "shard": shard, "event": event, **more}
+        row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "shard": shard, "event": event, **fields}
         try:
             with self.path.open("ab") as file:
-                # The line end first: the line before may have been cut short.
+                # The newline comes first: the line before may have been cut short.
                 file.write(b"\n" + json.dumps(row, separators=(",", ":")).encode())
                 file.flush()
                 os.fsync(file.fileno())
@@ -96,7 +96,7 @@ class Ledger:
             ) from None
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines; one that was cut short is none."""
+        """Yield the lines without those that were cut short."""
         with suppress(FileNotFoundError):
             for line in self.path.read_bytes().split(b"\n"):
                 with suppress(ValueError):
@@ -104,98 +104,89 @@ class Ledger:
                     if isinstance(row, dict) and "shard" in row:
                         yield row
 
-    def states(self, number: int) -> list[ShardState]:
-        """Return the state of each of so many shards."""
-        states = [ShardState(shard) for shard in range(number)]
+    def states(self, count: int) -> list[TaskState]:
+        """Return the state of each of ``count`` shards."""
+        states = [TaskState(shard) for shard in range(count)]
         for row in self.rows():
             shard = row["shard"]
-            known = {name: row[name] for name in ("job_id", "backend", "seconds", "reason") if name in row}
+            fields = {name: row[name] for name in ("job_id", "backend", "seconds", "reason") if name in row}
             if row["event"] == "sending":
-                # Of the attempt before, only its number counts.
-                states[shard] = ShardState(shard, attempt=states[shard].attempt + 1)
-            states[shard] = replace(states[shard], event=row["event"], **known)
+                # A new attempt forgets the job of the one before.
+                states[shard] = TaskState(shard, attempt=states[shard].attempt + 1)
+            states[shard] = replace(states[shard], event=row["event"], **fields)
         return states
 
 
-Noise = TypeVar("Noise")
+class CircuitManifest(Settings):
+    """Sub-generators that are packed into one circuit."""
 
-_DESCRIPTION, _WORK, _JOBS, _RESULTS = "submission.json", "work.npz", "jobs.jsonl", "results"
-_NOISE, _NOISE_JOBS = "noise.json", "noise.jsonl"
+    members: tuple[int, ...]  # their indices
+    layouts: tuple[tuple[int, ...], ...]  # physical qubits of each
+    observables: int  # of one
 
 
-@dataclass(frozen=True)
-class SubmissionManifest:
-    """What decides a submission.
+class SubmissionManifest(Settings):
+    """Everything that determines a submission."""
 
-    Attributes:
-        identity: a random name, part of every tag.
-        run: folder of the run or checkpoint that the images are of.
-        digest: SHA-256 of the generator's weights.
-        seeds: of the images.
-        settings: as asked.
-        backend: the device's name.
-        mode: execution mode: session, batch or job.
-        packs: for each circuit its sub-generators and their places.
-        shards: first and last + 1 of the images of each job.
-        versions: of what made it.
-        layers: of gates whose noise is learned before the images; none where it is not needed.
-    """
+    format: int = _FORMAT
+    id: str  # a random name, part of every tag
+    run: str  # folder of the run or checkpoint whose images are made
+    weights_sha256: str  # of the generator
+    seeds: tuple[int, ...]  # of the images
+    settings: HardwareConfig  # as requested
+    backend: str  # the device's name
+    execution_mode: str  # session, batch or job
+    circuits: tuple[CircuitManifest, ...]
+    shards: tuple[tuple[int, int], ...]  # first and last + 1 of the images of each job
+    versions: dict[str, str]  # of the software
+    layers: tuple[dict[str, Any], ...] = ()  # gate layers whose noise is learned before the images, if any
 
-    identity: str
-    run: str
-    digest: str
-    seeds: tuple[int, ...]
-    settings: HardwareConfig
-    backend: str
-    mode: str
-    packs: tuple[dict[str, Any], ...]
-    shards: tuple[tuple[int, int], ...]
-    versions: dict[str, str]
-    layers: tuple[dict[str, Any], ...] = ()
+    @property
+    def tag(self) -> str:
+        """Tag of all jobs of the submission."""
+        return f"qgan-{self.id}"
 
     @property
     def noise_tag(self) -> str:
-        """The tag by which the jobs that learn the noise are found."""
-        return f"qgan-{self.identity}-noise"
+        """Tag of the jobs that learn the noise."""
+        return f"qgan-{self.id}-noise"
 
-    def tag(self, shard: int) -> str:
-        """Return the tag by which a shard's jobs are found."""
-        return f"qgan-{self.identity}-{shard:04d}"
+    def shard_tag(self, shard: int) -> str:
+        """Return the tag of a shard's jobs."""
+        return f"qgan-{self.id}-{shard:04d}"
 
 
 class Submission:
-    """A submission's folder. Use as a context manager while jobs are sent or collected: it holds the lock.
+    """A submission's folder; hold :meth:`exclusive_lock` while jobs are sent or collected.
 
     Attributes:
         path: the folder.
-        described: what decides it.
-        ledger: what became of the shards.
-        noise_ledger: what became of learning the noise.
+        manifest: what determines the submission.
+        ledger: events of the shards.
+        noise_ledger: events of noise learning.
     """
 
-    def __init__(self, path: Path, described: SubmissionManifest) -> None:
-        """Point to a folder that exists; see :meth:`create` and :meth:`open`."""
-        self.path, self.described = path, described
+    def __init__(self, path: Path, manifest: SubmissionManifest) -> None:
+        """Take a folder that exists; see :meth:`create` and :meth:`open`."""
+        self.path, self.manifest = path, manifest
         self.ledger, self.noise_ledger = Ledger(path / _JOBS), Ledger(path / _NOISE_JOBS)
 
     @classmethod
     def create(
-        cls, path: Path, described: SubmissionManifest, angles_NPQ: np.ndarray, weights_PK: np.ndarray
+        cls, path: Path, manifest: SubmissionManifest, angles_NPQ: np.ndarray, weights_PK: np.ndarray
     ) -> Submission:
-        """Publish a new submission; nothing has been sent then.
+        """Publish a new submission, of which nothing is sent yet.
 
         Raises:
             StorageError: it cannot be written.
         """
         staging = path.with_name(f".{path.name}.staging")
-        content = {"format": 1, **asdict(described), "settings": described.settings.model_dump()}
         try:
             shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir(parents=True)
-            (staging / _RESULTS).mkdir()
-            np.savez(staging / _WORK, angles=angles_NPQ, weights=weights_PK)
-            (staging / _DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n")
-            for file in (staging / _WORK, staging / _DESCRIPTION):
+            (staging / _RESULTS).mkdir(parents=True)
+            np.savez(staging / _INPUTS, angles=angles_NPQ, weights=weights_PK)
+            (staging / _MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
+            for file in (staging / _INPUTS, staging / _MANIFEST):
                 with file.open("r+b") as written:
                     os.fsync(written.fileno())
             staging.rename(path)
@@ -204,130 +195,117 @@ class Submission:
             raise StorageError(
                 f"{path}: not written ({error.strerror}); nothing was sent; free space and repeat"
             ) from None
-        return cls(path, described)
+        return cls(path, manifest)
 
     @classmethod
     def open(cls, path: Path) -> Submission:
-        """Open an earlier submission.
+        """Open an existing submission.
 
         Raises:
-            CheckpointError: there is none, or its description is damaged.
+            CheckpointError: there is none, it has another format, or its manifest is damaged.
         """
         try:
-            content = json.loads((path / _DESCRIPTION).read_text())
-            content.pop("format")
-            content["settings"] = HardwareConfig(**content["settings"])
-            content["seeds"], content["packs"] = tuple(content["seeds"]), tuple(content["packs"])
-            content["layers"] = tuple(content.get("layers", ()))
-            content["shards"] = tuple((int(start), int(stop)) for start, stop in content["shards"])
+            content = json.loads((path / _MANIFEST).read_text())
+            if (found := content["format"]) != _FORMAT:
+                raise CheckpointError(
+                    f"{path}: a submission of format {found}, and this version reads {_FORMAT}; submit again"
+                )
             return cls(path, SubmissionManifest(**content))
         except FileNotFoundError:
-            raise CheckpointError(
-                f"{path}: not a submission (it has no {_DESCRIPTION}); name the folder of one"
-            ) from None
+            raise CheckpointError(f"{path}: not a submission (it has no {_MANIFEST}); name the folder of one") from None
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise CheckpointError(f"{path}/{_DESCRIPTION}: damaged ({error}); bring it back from a copy") from None
+            reason = first_problem(error).message if isinstance(error, ValidationError) else error
+            raise CheckpointError(f"{path / _MANIFEST}: damaged ({reason}); restore it from a copy") from None
 
-    def states(self) -> list[ShardState]:
-        """Return what is known of every shard."""
-        return self.ledger.states(len(self.described.shards))
+    def shard_states(self) -> list[TaskState]:
+        """Return the state of every shard."""
+        return self.ledger.states(len(self.manifest.shards))
 
-    def noise_state(self) -> ShardState:
-        """Return what is known of learning the noise."""
+    def noise_state(self) -> TaskState:
+        """Return the state of noise learning."""
         return self.noise_ledger.states(1)[0]
 
-    def noise_is_missing(self) -> bool:
-        """Return whether the images need a noise that is not yet learned."""
-        return bool(self.described.layers) and not self.noise_state().done
+    def awaits_noise_model(self) -> bool:
+        """Return whether the images need a noise model that is not stored yet."""
+        return bool(self.manifest.layers) and not self.noise_state().done
 
-    def report(self) -> list[str]:
-        """Return a line for each job and one for all, from the ledgers alone; asks nobody."""
-        states, lines = self.states(), []
-        if self.described.layers:
-            lines.append(_line(f"noise learning ({len(self.described.layers)} layers of gates)", self.noise_state()))
-        for state in states:
-            start, stop = self.described.shards[state.shard]
-            lines.append(_line(f"shard {state.shard} (images {start} to {stop - 1})", state))
+    def format_status(self) -> list[str]:
+        """Return a line for each job and one for all, from the ledgers alone."""
+        states, lines = self.shard_states(), []
+        if self.manifest.layers:
+            name = f"noise learning ({len(self.manifest.layers)} layers of gates)"
+            lines.append(self.noise_state().format_line(name))
+        for state, (start, stop) in zip(states, self.manifest.shards, strict=True):
+            lines.append(state.format_line(f"shard {state.shard} (images {start} to {stop - 1})"))
         counts = Counter(state.event or "not sent" for state in states)
-        lines.append(f"{self.described.backend}: " + ", ".join(f"{number} {event}" for event, number in counts.items()))
-        return lines
+        summary = ", ".join(f"{count} {event}" for event, count in counts.items())
+        return [*lines, f"{self.manifest.backend}: {summary}"]
 
-    def work(self) -> tuple[np.ndarray, np.ndarray]:
+    def load_inputs(self) -> tuple[np.ndarray, np.ndarray]:
         """Return angles (N, P, Q) and weights (P, K), radians.
 
         Raises:
             CheckpointError: the file is damaged.
         """
-        try:
-            with np.load(self.path / _WORK, allow_pickle=False) as file:
-                return file["angles"], file["weights"]
-        except Exception as error:
-            raise CheckpointError(f"{self.path / _WORK}: damaged ({error}); bring it back from a copy") from None
+        arrays = _load_arrays(self.path / _INPUTS, ("angles", "weights"), "restore it from a copy")
+        return arrays["angles"], arrays["weights"]
 
-    def keep(self, shard: int, readings: ExpectationResult) -> None:
-        """Publish a shard's expectations.
+    def store_result(self, shard: int, result: ExpectationResult) -> None:
+        """Publish a shard's expectation values.
 
         Raises:
             StorageError: they cannot be written.
         """
-        arrays: dict[str, Any] = {"evs": readings.evs_BPO, "stds": readings.stds_BPO, **readings.more}
-        _publish(self._result(shard), lambda file: np.savez(file, **arrays))
+        arrays: dict[str, Any] = {"evs": result.evs_BPO, "stds": result.stds_BPO, **result.auxiliary}
+        _publish(self._result_path(shard), lambda file: np.savez(file, **arrays))
 
-    def keep_noise(self, text: str) -> None:
-        """Publish what was learned of the noise.
-
-        Raises:
-            StorageError: it cannot be written.
-        """
-        _publish(self.path / _NOISE, lambda file: file.write(text.encode()))
-
-    def noise(self, read: Callable[[str], Noise]) -> Noise:
-        """Return what :meth:`keep_noise` kept.
-
-        Args:
-            read: takes the text.
+    def load_result(self, shard: int) -> ExpectationResult:
+        """Return a shard's expectation values.
 
         Raises:
             CheckpointError: the file is missing or damaged.
         """
-        path = self.path / _NOISE
+        remedy = f"remove its line 'collected' from {_JOBS} and collect again"
+        arrays = _load_arrays(self._result_path(shard), ("evs", "stds"), remedy)
+        return ExpectationResult(arrays.pop("evs"), arrays.pop("stds"), arrays)
+
+    def store_noise_model(self, text: str) -> None:
+        """Publish the learned noise model.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        _publish(self.path / _NOISE_MODEL, lambda file: file.write(text.encode()))
+
+    def load_noise_model(self, parse: Callable[[str], NoiseModel]) -> NoiseModel:
+        """Return the learned noise model.
+
+        Raises:
+            CheckpointError: the file is missing or damaged.
+        """
+        path = self.path / _NOISE_MODEL
         try:
-            return read(path.read_text())
+            return parse(path.read_text())
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise CheckpointError(
                 f"{path}: damaged ({error}); remove the line 'collected' from {_NOISE_JOBS} and collect again"
             ) from None
 
-    def readings(self, shard: int) -> ExpectationResult:
-        """Return what :meth:`keep` kept.
-
-        Raises:
-            CheckpointError: the file is missing or damaged.
-        """
-        try:
-            with np.load(self._result(shard), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            return ExpectationResult(arrays.pop("evs"), arrays.pop("stds"), arrays)
-        except Exception as error:
-            raise CheckpointError(
-                f"{self._result(shard)}: damaged ({error}); remove its line 'collected' from {_JOBS} and collect again"
-            ) from None
-
-    def _result(self, shard: int) -> Path:
+    def _result_path(self, shard: int) -> Path:
         return self.path / _RESULTS / f"shard-{shard:04d}.npz"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the submission's lock for a ``with`` block: two commands must not send the same shard.
+    def exclusive_lock(self) -> Iterator[None]:
+        """Lock the submission for a ``with`` block: two commands must not send the same shard.
 
         Raises:
-            StorageError: another process holds it, or the folder cannot be written to.
+            StorageError: another process holds the lock, or the folder cannot be written to.
         """
         lock = FileLock(self.path / ".lock", wait=False)
         try:
             lock.acquire()
         except HeldError as error:
-            raise StorageError(f"{self.path}: another command is at work on it ({error}); wait for it") from None
+            raise StorageError(f"{self.path}: another command is using it ({error}); wait for it") from None
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be written to ({error.strerror})") from None
         try:
@@ -336,8 +314,21 @@ class Submission:
             lock.release()
 
 
+def _load_arrays(path: Path, names: tuple[str, ...], remedy: str) -> dict[str, np.ndarray]:
+    """Return all arrays of a file.
+
+    Raises:
+        CheckpointError: the file is damaged or lacks one of the names.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in (*names, *file.files)}
+    except Exception as error:
+        raise CheckpointError(f"{path}: damaged ({error}); {remedy}") from None
+
+
 def _publish(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let a file appear whole or not at all.
+    """Write a file atomically.
 
     Raises:
         StorageError: it cannot be written.
@@ -350,12 +341,6 @@ def _publish(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             os.fsync(file.fileno())
         staging.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             staging.unlink(missing_ok=True)
         raise StorageError(f"{path}: not written ({error.strerror}); free space and collect again") from None
-
-
-def _line(what: str, state: ShardState) -> str:
-    job = f", job {state.job_id}" if state.job_id else ""
-    more = f": {state.reason}" if state.event == "failed" else f", {state.seconds:g} s" if state.seconds else ""
-    return f"{what}: {state.event or 'not sent'}{job}{more}"

@@ -1,20 +1,26 @@
-"""ExpectationResult of one sub-generator on a noisy simulated device, with the mitigation of errors that IBM's Estimator does.
+"""Expectation values of one sub-generator on a noisy simulated device, with the error mitigation of IBM's Estimator.
 
-Same options, same meaning: TREX divides by what readouts make of known states, ZNE extrapolates from amplified noise, PEC runs
-more shots without the gates' errors. Twirling is averaged over all random circuits, so that its own scatter is missing; PEC and
-PEA know the noise that real ones have to learn; PEC's overhead is that of the sub-generator alone, not of all on one chip.
+An observable O = sum_T c_T P_T is measured in bases of qubit-wise commuting Pauli strings, with N shots each. From the
+frequencies f_X of outcomes X, where P_T has the value sign_T(X) = ±1:
 
-Where each observable is one Pauli string and inputs come first, an expectation scatters as its own shots do, and those of
-different observables independently; elsewhere whole outcomes are drawn.
+    v(X) = sum_T c_T sign_T(X) / s_T        ev = sum_X f_X v(X)        std^2 = (sum_X f_X v(X)^2 - ev^2) / N, summed over bases
 
-Shape letters: B images · Q inputs · O observables · T terms (Pauli strings) of the observables · F noise factors · n qubits.
+TREX: s_T is ⟨P_T⟩ measured on |0…0⟩ with twirled readout; without it s_T = 1.
+ZNE: ev is extrapolated from amplified noise to none.
+PEC: gate noise is scaled by a gain g (0 if the overhead allows it); N grows by gamma^2, and sampling errors grow by gamma.
+
+Unlike on a device, twirling is averaged exactly, PEC and PEA know the noise instead of learning it, and PEC's overhead is that of
+this sub-generator alone. Where each observable is one Pauli string and :attr:`NoisyCircuit.encodes_before_entangling` holds, each
+expectation value is sampled from its own binomial distribution, so that correlations between observables are left out.
+
+Shape letters: B images · Q inputs (radians) · O observables · T terms · F noise factors · X outcomes (2^n) · n qubits.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -22,117 +28,60 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.hardware.ibm.options import Mitigation
-from qgan_qiskit.hardware.noise.noisy_circuit import Amplified, NoisyCircuit
+from qgan_qiskit.hardware.noise.noisy_circuit import NoiseAmplification, NoisyCircuit
 from qgan_qiskit.hardware.noise.zne import extrapolate_to_zero_noise
 from qgan_qiskit.hardware.results import ExpectationResult
 
 
-@dataclass(frozen=True, eq=False)
-class _Basis:
-    """Terms that are measured together.
-
-    Attributes:
-        letters: X, Y, Z for each qubit, qubit 0 first; Z where no term acts.
-        signs_TX: values (1, -1) of the terms for each outcome.
-        coefficients_OT: of the terms in the observables.
-        supports: the qubits of each term.
-    """
-
-    letters: str
-    signs_TX: np.ndarray
-    coefficients_OT: np.ndarray
-    supports: tuple[np.ndarray, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Shots:
-    """What one sub-generator is measured with, whatever its noise is amplified by.
-
-    Attributes:
-        circuit: on its place, with the noise there.
-        bases: of all terms of the observables.
-        scale_T: for each basis, by what readout errors are taken to shrink its terms.
-        angles_BQ: values of the inputs, radians.
-        twirl_readout: whether readout errors are made symmetric.
-        number: of shots.
-        gamma: by which what shots scatter grows.
-        rng: source of the shots.
-    """
-
-    circuit: NoisyCircuit
-    bases: Sequence[_Basis]
-    scale_T: Sequence[np.ndarray]
-    angles_BQ: np.ndarray
-    twirl_readout: bool
-    number: int
-    gamma: float
-    rng: np.random.Generator
-
-
-def noisy_readings(
+def estimate_expectations(
     circuit: NoisyCircuit,
     observables: Sequence[SparsePauliOp],
     angles_BQ: np.ndarray,
     config: HardwareConfig,
-    mitigation: Mitigation,
     seed: int,
 ) -> ExpectationResult:
-    """Return the expectations (B, 1, O) of a circuit's observables.
+    """Return the expectation values (B, 1, O) of a circuit's observables.
 
-    Args:
-        circuit: on its place, with the noise there.
-        observables: on the circuit's qubits.
-        angles_BQ: values of the inputs, radians.
-        config: shots and the settings of ZNE and PEC.
-        mitigation: what is done.
-        seed: of the shots.
+    Raises:
+        UsageError: gate folding with noise factors that are not odd.
     """
     rng = np.random.default_rng(seed)
-    bases = _bases(observables, circuit.num_qubits)
-    # One Pauli string each: then its expectation decides how its shots scatter.
-    single = circuit.inputs_come_first and all(len(observable) == 1 for observable in observables)
-    measured = _measured_alone if single else _measured
-    scale_T = [_readout_scale(circuit, basis, mitigation, config.shots, rng) for basis in bases]
-    shots, gain, gamma = config.shots, 1.0, 1.0
-    if mitigation.pec:
-        gain, gamma = _pec(circuit.overhead(), config.pec_max_overhead)
-        shots = math.ceil(shots * gamma**2)
-    asked = _Shots(circuit, bases, scale_T, angles_BQ, mitigation.twirl_readout, shots, gamma, rng)
-    if not mitigation.zne:
-        amplified = (
-            Amplified(gain, "pea", twirled=True) if mitigation.pec else Amplified(twirled=mitigation.twirl_gates)
-        )
-        evs, stds = measured(asked, amplified)
-        return ExpectationResult(evs[:, None], stds[:, None])
-    factors = config.factors()
-    # Where along the circuit gates are folded is the same for odd factors: everywhere.
-    by: Literal["gate_folding", "pea"] = "pea" if config.zne_amplifier == "pea" else "gate_folding"
-    if by == "gate_folding" and any(factor % 2 != 1 for factor in factors):
-        raise UsageError(
-            f"--zne-factors {config.zne_factors}: gates are simulated folded an odd number of times; take 1,3,5 or "
-            "--zne-amplifier pea"
-        )
-    asked = replace(asked, gamma=1.0)
-    found = [
-        measured(asked, amplified)
-        for amplified in (Amplified(factor, by, by == "pea" or mitigation.twirl_gates) for factor in factors)
-    ]
-    evs_BOF, stds_BOF = (np.stack([pair[which] for pair in found], axis=-1) for which in (0, 1))
-    zero = np.array(
-        [
-            [
-                extrapolate_to_zero_noise(factors, evs_F, stds_F, config.extrapolators())
-                for evs_F, stds_F in zip(*rows, strict=True)
-            ]
-            for rows in zip(evs_BOF, stds_BOF, strict=True)
+    bases = _group_terms(observables, circuit.num_qubits)
+    if config.uses_trex():
+        coefficients = [basis.coefficients_OT / _readout_scales(circuit, basis, config.shots, rng) for basis in bases]
+    else:
+        coefficients = [basis.coefficients_OT for basis in bases]
+    single = all(len(observable) == 1 for observable in observables)
+    sampler = _Sampler(circuit, bases, coefficients, angles_BQ, config.twirls_measurements(), single, rng)
+    if config.uses_zne():
+        return _run_zne(sampler, config)
+    if config.pec:
+        gain, gamma = _limit_pec_overhead(circuit.pec_gamma(), config.pec_max_overhead)
+        shots = math.ceil(config.shots * gamma**2)
+        evs, stds = sampler.sample(NoiseAmplification(gain, "pea", twirled=True), shots, gamma)
+    else:
+        evs, stds = sampler.sample(NoiseAmplification(twirled=config.twirls_gates()), config.shots)
+    return ExpectationResult(evs[:, None], stds[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class _Basis:
+    """Terms that are measured together."""
+
+    letters: str  # X, Y, Z for each qubit, qubit 0 first; Z where no term acts
+    signs_TX: np.ndarray  # values ±1 of the terms for each outcome
+    coefficients_OT: np.ndarray  # of the terms in the observables
+    supports: tuple[np.ndarray, ...]  # the qubits on which each term acts
+
+    def strings(self) -> list[str]:
+        """Return the terms as a letter (I, X, Y, Z) per qubit, qubit 0 first."""
+        return [
+            "".join(letter if qubit in support else "I" for qubit, letter in enumerate(self.letters))
+            for support in self.supports
         ]
-    )
-    more = {"evs_noise_factors": evs_BOF[:, None], "stds_noise_factors": stds_BOF[:, None]}
-    return ExpectationResult(zero[:, None, :, 0], zero[:, None, :, 1], more)
 
 
-def _bases(observables: Sequence[SparsePauliOp], num_qubits: int) -> list[_Basis]:
+def _group_terms(observables: Sequence[SparsePauliOp], num_qubits: int) -> list[_Basis]:
     labels = sorted({label for observable in observables for label in observable.paulis.to_labels()})
     outcomes = np.arange(2**num_qubits)
     bases = []
@@ -140,85 +89,113 @@ def _bases(observables: Sequence[SparsePauliOp], num_qubits: int) -> list[_Basis
         signs, supports, coefficients = [], [], []
         letters = ["Z"] * num_qubits
         for label in group.to_labels():
-            # The last letter of a label is that of qubit 0.
+            # Qubit 0 is the last letter of a label.
             support = np.array([qubit for qubit, letter in enumerate(reversed(label)) if letter != "I"], dtype=int)
             for qubit in support:
                 letters[qubit] = label[num_qubits - 1 - qubit]
-            signs.append(
-                np.prod([1 - 2 * (outcomes >> qubit & 1) for qubit in support], axis=0) * np.ones(len(outcomes))
-            )
+            parities = [1 - 2 * (outcomes >> qubit & 1) for qubit in support]
+            signs.append(np.prod(parities, axis=0) * np.ones(len(outcomes)))
             supports.append(support)
-            coefficients.append([_coefficient(observable, label) for observable in observables])
+            coefficients.append([_coefficient_of(label, observable) for observable in observables])
         bases.append(_Basis("".join(letters), np.array(signs), np.array(coefficients).T, tuple(supports)))
     return bases
 
 
-def _coefficient(observable: SparsePauliOp, label: str) -> float:
-    return float(
-        sum(
-            coefficient.real
-            for other, coefficient in zip(observable.paulis.to_labels(), observable.coeffs, strict=True)
-            if other == label
-        )
-    )
+def _coefficient_of(label: str, observable: SparsePauliOp) -> float:
+    terms = zip(observable.paulis.to_labels(), observable.coeffs, strict=True)
+    return float(sum(coefficient.real for other, coefficient in terms if other == label))
 
 
-def _readout_scale(
-    circuit: NoisyCircuit, basis: _Basis, mitigation: Mitigation, shots: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return by what readout errors shrink each term, learned with as many shots as circuits get; 1 without mitigation."""
-    if not mitigation.measure:
-        return np.ones(len(basis.supports))
-    flip_chance = circuit.noise.readout[:, [1, 0], [0, 1]].mean(1)
-    signs = 1 - 2 * (rng.random((shots, circuit.num_qubits)) < flip_chance)
+def _readout_scales(circuit: NoisyCircuit, basis: _Basis, shots: int, rng: np.random.Generator) -> np.ndarray:
+    """Sample the TREX calibration: by which factor readout errors shrink each term, (T,)."""
+    flip_probability = circuit.noise.readout[:, [1, 0], [0, 1]].mean(1)
+    signs = 1 - 2 * (rng.random((shots, circuit.num_qubits)) < flip_probability)
     return np.array([signs[:, support].prod(1).mean() for support in basis.supports])
 
 
-def _measured_alone(asked: _Shots, amplified: Amplified) -> tuple[np.ndarray, np.ndarray]:
-    """Return the same where each observable is one Pauli string: what is measured is followed, not what each image is."""
-    strings = [
-        "".join(letter if qubit in support else "I" for qubit, letter in enumerate(basis.letters))
-        for basis in asked.bases
-        for support in basis.supports
-    ]
-    # Of the observables, by the strings of all bases.
-    factors_OT = np.concatenate(
-        [basis.coefficients_OT / scale for basis, scale in zip(asked.bases, asked.scale_T, strict=True)], axis=1
-    )
-    true_BT = np.clip(asked.circuit.expectations(asked.angles_BQ, strings, amplified, asked.twirl_readout), -1, 1)
-    seen_BT = 2 * asked.rng.binomial(asked.number, (1 + true_BT) / 2) / asked.number - 1
-    evs_BO = (true_BT + asked.gamma * (seen_BT - true_BT)) @ factors_OT.T
-    variances_BO = asked.gamma**2 * (1 - seen_BT**2) @ (factors_OT**2).T / asked.number
-    return evs_BO, np.sqrt(variances_BO)
+@dataclass(frozen=True, eq=False)
+class _Sampler:
+    """Measures one circuit's observables with any shots and noise amplification."""
+
+    circuit: NoisyCircuit  # with its noise
+    bases: Sequence[_Basis]  # of all terms of the observables
+    coefficients: Sequence[np.ndarray]  # for each basis, c_T / s_T of each observable, (O, T)
+    angles_BQ: np.ndarray  # inputs, radians
+    twirl_readout: bool  # whether readout errors are symmetrized
+    single_terms: bool  # whether each observable is one Pauli string
+    rng: np.random.Generator  # source of the shots
+
+    def sample(
+        self, amplification: NoiseAmplification, shots: int, gamma: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return expectation values and standard errors, (B, O); sampling errors are multiplied by ``gamma``."""
+        if self.single_terms and self.circuit.encodes_before_entangling:
+            return self._sample_strings(amplification, shots, gamma)
+        return self._sample_outcomes(amplification, shots, gamma)
+
+    def _sample_strings(
+        self, amplification: NoiseAmplification, shots: int, gamma: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sample each Pauli string's expectation value from a binomial distribution."""
+        strings = [string for basis in self.bases for string in basis.strings()]
+        coefficients_OT = np.concatenate(self.coefficients, axis=1)
+        exact_BT = self.circuit.compute_expectations(self.angles_BQ, strings, amplification, self.twirl_readout)
+        exact_BT = np.clip(exact_BT, -1, 1)
+        sampled_BT = 2 * self.rng.binomial(shots, (1 + exact_BT) / 2) / shots - 1
+        evs_BO = (exact_BT + gamma * (sampled_BT - exact_BT)) @ coefficients_OT.T
+        variances_BO = gamma**2 * (1 - sampled_BT**2) @ (coefficients_OT**2).T / shots
+        return evs_BO, np.sqrt(variances_BO)
+
+    def _sample_outcomes(
+        self, amplification: NoiseAmplification, shots: int, gamma: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sample whole outcomes from a multinomial distribution."""
+        evs_BO, variances_BO = np.zeros((2, len(self.angles_BQ), len(self.bases[0].coefficients_OT)))
+        values = [
+            coefficients_OT @ basis.signs_TX
+            for basis, coefficients_OT in zip(self.bases, self.coefficients, strict=True)
+        ]
+        letters = [basis.letters for basis in self.bases]
+        for images, probabilities in self.circuit.compute_probabilities(
+            self.angles_BQ, letters, amplification, self.twirl_readout
+        ):
+            for probabilities_BX, values_OX in zip(probabilities, values, strict=True):
+                frequencies_BX = self.rng.multinomial(shots, probabilities_BX) / shots
+                mean_BO, exact_BO = frequencies_BX @ values_OX.T, probabilities_BX @ values_OX.T
+                variance_BO = np.clip(frequencies_BX @ (values_OX**2).T - mean_BO**2, 0, None)
+                evs_BO[images] += exact_BO + gamma * (mean_BO - exact_BO)
+                variances_BO[images] += gamma**2 * variance_BO / shots
+        return evs_BO, np.sqrt(variances_BO)
 
 
-def _measured(asked: _Shots, amplified: Amplified) -> tuple[np.ndarray, np.ndarray]:
-    """Return expectations and standard errors (B, O) from so many shots."""
-    outputs = len(asked.bases[0].coefficients_OT)
-    evs_BO, variances_BO = np.zeros((2, len(asked.angles_BQ), outputs))
-    values_OX = [
-        (basis.coefficients_OT / scale) @ basis.signs_TX
-        for basis, scale in zip(asked.bases, asked.scale_T, strict=True)
-    ]
-    letters = [basis.letters for basis in asked.bases]
-    for some, probabilities in asked.circuit.read(asked.angles_BQ, letters, amplified, asked.twirl_readout):
-        for chances_BX, value_OX in zip(probabilities, values_OX, strict=True):
-            seen_BX = asked.rng.multinomial(asked.number, chances_BX) / asked.number
-            mean_BO = seen_BX @ value_OX.T
-            true_BO = chances_BX @ value_OX.T
-            evs_BO[some] += true_BO + asked.gamma * (mean_BO - true_BO)
-            variances_BO[some] += (
-                asked.gamma**2 * np.clip(seen_BX @ (value_OX**2).T - mean_BO**2, 0, None) / asked.number
-            )
-    return evs_BO, np.sqrt(variances_BO)
+def _run_zne(sampler: _Sampler, config: HardwareConfig) -> ExpectationResult:
+    """Sample at each noise factor and extrapolate to zero noise."""
+    factors = config.noise_factors()
+    # Where gates are folded (front, back, all over) does not matter for odd factors: every gate is.
+    method: Literal["gate_folding", "pea"] = "pea" if config.zne_amplifier == "pea" else "gate_folding"
+    if method == "gate_folding" and any(factor % 2 != 1 for factor in factors):
+        raise UsageError(
+            f"--zne-factors {config.zne_factors}: simulated gate folding needs odd factors; take 1,3,5 or "
+            "--zne-amplifier pea"
+        )
+    twirled = method == "pea" or config.twirls_gates()
+    sampled = [sampler.sample(NoiseAmplification(factor, method, twirled), config.shots) for factor in factors]
+    evs_BOF, stds_BOF = (np.stack(arrays, axis=-1) for arrays in zip(*sampled, strict=True))
+    zero_noise_BO2 = np.empty((*evs_BOF.shape[:2], 2))
+    for index in np.ndindex(evs_BOF.shape[:2]):
+        zero_noise_BO2[index] = extrapolate_to_zero_noise(
+            factors, evs_BOF[index], stds_BOF[index], config.extrapolators()
+        )
+    auxiliary = {"evs_noise_factors": evs_BOF[:, None], "stds_noise_factors": stds_BOF[:, None]}
+    return ExpectationResult(zero_noise_BO2[:, None, :, 0], zero_noise_BO2[:, None, :, 1], auxiliary)
 
 
-def _pec(gamma: float, most: float) -> tuple[float, float]:
-    """Return which part of the noise is left so that shots grow by no more than ``most``, and gamma then.
+def _limit_pec_overhead(gamma: float, max_overhead: float) -> tuple[float, float]:
+    """Return the noise gain at which gamma^2 stays within ``max_overhead``, and gamma there.
 
-    As IBM's Estimator does for ``noise_gain="auto"``.
+    As IBM's Estimator with ``noise_gain="auto"``.
     """
-    if gamma**2 <= most:
+    if gamma**2 <= max_overhead:
         return 0.0, gamma
-    gain = 1 - math.log(most) / math.log(gamma**2)
+    gain = 1 - math.log(max_overhead) / math.log(gamma**2)
     return gain, gamma ** (1 - gain)

@@ -16,9 +16,9 @@ from qgan_qiskit.config.base import first_problem
 from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
 from qgan_qiskit.data import absolute_source
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.hardware.backends import snapshot
+from qgan_qiskit.hardware.backends import load_fake_backend
 from qgan_qiskit.hardware.generator_circuits import require_circuits
-from qgan_qiskit.hardware.packing import placed
+from qgan_qiskit.hardware.packing import find_layouts
 from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.load import open_generator, run_of
 from qgan_qiskit.runs.run_folder import RunFolder
@@ -64,7 +64,7 @@ def prepare(
     generator, config = open_generator(found)
     _, circuits = require_circuits(generator)
     for name in choice.device_names():
-        placed(circuits.ansatz, snapshot(name).target, 1)
+        find_layouts(circuits.ansatz, load_fake_backend(name).target, 1)
     try:
         data = config.updated({"data": changes}).data
     except ValidationError as error:

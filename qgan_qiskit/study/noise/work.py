@@ -20,9 +20,9 @@ from torch import Tensor
 from qgan_qiskit.analysis.noise_response import absorbed, recalibrated
 from qgan_qiskit.data import cache_folder, to_uint8
 from qgan_qiskit.data.grids import grid_picture
+from qgan_qiskit.hardware.backends import open_simulated_backend
 from qgan_qiskit.hardware.generator_circuits import CircuitInputs, circuit_inputs, require_circuits
 from qgan_qiskit.hardware.results import ExpectationResult
-from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs import sample as synthetic
@@ -31,7 +31,7 @@ from qgan_qiskit.runs.sample import latents
 from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.noise.plan import Cell, Study
 from qgan_qiskit.workflows.evaluate import read_real_images
-from qgan_qiskit.workflows.inference import decoded
+from qgan_qiskit.workflows.inference import decode_expectations
 
 READINGS, SAMPLES = "readings.npz", "samples.png"
 # Images in a row of samples.
@@ -53,7 +53,7 @@ class _Bench:
     against_exact: Evaluator
 
     def images(self, evs_NPO: np.ndarray) -> Tensor:
-        return decoded(self.generator, self.seeds, evs_NPO)
+        return decode_expectations(self.generator, self.seeds, evs_NPO)
 
 
 def work_on(cell: Cell, wait: bool) -> Row:
@@ -89,7 +89,7 @@ def _bench(study: Study) -> _Bench:
     quantum, _ = require_circuits(generator)
     with torch.no_grad():
         exact_NPO = quantum.double_expectations(torch.from_numpy(work.angles_BPQ)).numpy()
-    exact_NHWC = to_uint8(decoded(generator, seeds, exact_NPO))
+    exact_NHWC = to_uint8(decode_expectations(generator, seeds, exact_NPO))
     against_real = evaluator_of(study)
     # Against the exact images there is no floor and no chance in the choice: the seeds are the same.
     config = against_real.config.model_copy(update={"bootstrap": 0})
@@ -105,10 +105,10 @@ def _measured(cell: Cell, folder: Path) -> Row:
     if cell.hardware.backend == "exact":
         readings = ExpectationResult(bench.exact_NPO, np.zeros_like(bench.exact_NPO))
     else:
-        local = open_local(cell.hardware)
-        readings = local.readings(bench.work.ansatz, bench.work.angles_BPQ, bench.work.weights_PK)
-        readings.check(cell.name)
-        device = local.description()
+        backend = open_simulated_backend(cell.hardware)
+        readings = backend.run(bench.work.ansatz, bench.work.angles_BPQ, bench.work.weights_PK)
+        readings.check_finite(cell.name)
+        device = backend.metadata()
     seconds = time.monotonic() - begun
     images_NCHW = bench.images(readings.evs_BPO)
     row: dict[str, Any] = {

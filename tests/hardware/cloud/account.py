@@ -17,21 +17,13 @@ _ACCOUNT = "a/0123456789abcdef0123456789abcdef"
 
 @dataclass
 class Instance:
-    """A service instance.
+    """A service instance."""
 
-    Attributes:
-        name: as the account shows it.
-        plan: name of the plan: Open, Pay-as-you-go, Flex, Premium.
-        pricing: free, paygo, subscription.
-        limit_seconds: of quantum time; None for no limit.
-        used_seconds: of it.
-    """
-
-    name: str
-    plan: str
-    pricing: str
-    limit_seconds: float | None = None
-    used_seconds: float = 0.0
+    name: str  # as the account shows it
+    plan: str  # name of the plan: Open, Pay-as-you-go, Flex, Premium
+    pricing: str  # free, paygo, subscription
+    limit_seconds: float | None = None  # of quantum time; None for no limit
+    used_seconds: float = 0.0  # of it
     limit_reached: bool = False
 
     @property

@@ -65,4 +65,4 @@ def _catalog() -> dict[str, list[Fault]]:
     }
 
 
-CATALOGUE: dict[str, list[Fault]] = _catalog()
+CATALOG: dict[str, list[Fault]] = _catalog()

@@ -31,21 +31,13 @@ _WHOLE_CHIP = (
 
 @dataclass
 class Device:
-    """A device as the service knows it.
+    """A device as the service knows it."""
 
-    Attributes:
-        name: under which the account sees it.
-        configuration: as the API answers it.
-        properties: calibration as the API answers it.
-        state: online, in maintenance (jobs wait) or retired (unknown to the API).
-        mock: whether it only pretends (``dry_run``) and answers at random.
-    """
-
-    name: str
-    configuration: dict[str, Any]
-    properties: dict[str, Any]
-    state: State = "online"
-    mock: bool = False
+    name: str  # under which the account sees it
+    configuration: dict[str, Any]  # as the API answers it
+    properties: dict[str, Any]  # calibration as the API answers it
+    state: State = "online"  # online, in maintenance (jobs wait) or retired (unknown to the API)
+    mock: bool = False  # whether it only pretends (dry_run) and answers at random
 
     @property
     def num_qubits(self) -> int:

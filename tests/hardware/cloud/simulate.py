@@ -35,26 +35,17 @@ class UnsupportedError(Exception):
 
 @dataclass
 class Part:
-    """Qubits that interact with each other and with no other.
+    """Qubits that interact with each other and with no other."""
 
-    Attributes:
-        qubits: their indices on the device.
-        steps: operations with the positions of their qubits in ``qubits``, without barriers and measurements at the end.
-        reads: position of a qubit and index of the classical bit it is read into, for measurements at the end.
-    """
-
-    qubits: list[int]
+    qubits: list[int]  # their indices on the device
+    # operations with the positions of their qubits in qubits, without barriers and measurements at the end
     steps: list[tuple[Instruction, list[int]]] = field(default_factory=list)
+    # position of a qubit and index of the classical bit it is read into, for measurements at the end
     reads: list[tuple[int, int]] = field(default_factory=list)
 
 
 def sample(
-    circuit: QuantumCircuit,
-    values_BP: np.ndarray,
-    shots: int,
-    device: Device,
-    noise: bool,
-    rng: np.random.Generator,
+    circuit: QuantumCircuit, values_BP: np.ndarray, shots: int, device: Device, noise: bool, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Return what is read into every classical register.
 

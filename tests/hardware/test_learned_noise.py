@@ -1,4 +1,4 @@
-"""PEC and PEA on real devices: the noise is learned once, before the images, whatever fails, and then they help."""
+"""PEC and PEA on real devices: noise is learned once, before the images, whatever fails, and mitigation then helps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cloud import client
 from cloud.account import OPEN
-from cloud.catalog import CATALOGUE
+from cloud.catalog import CATALOG
 from cloud.devices import snapshot as cut
 from cloud.faults import Fault
 from cloud.learner import true_map
@@ -29,12 +29,12 @@ from samplomatic.utils import get_annotation
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import RemoteError
-from qgan_qiskit.hardware.backends import snapshot
-from qgan_qiskit.hardware.ibm import learned_noise as noise_model
-from qgan_qiskit.hardware.ibm.learned_noise import Layer, find_layers
-from qgan_qiskit.hardware.ibm.options import pec_sampling_overhead
+from qgan_qiskit.hardware.backends import load_fake_backend
+from qgan_qiskit.hardware.ibm import learned_noise
+from qgan_qiskit.hardware.ibm.cost import estimate_pec_overhead
+from qgan_qiskit.hardware.ibm.learned_noise import GateLayer, find_layers
 from qgan_qiskit.hardware.ibm.submission import Ledger, Submission
-from qgan_qiskit.hardware.packing import packed
+from qgan_qiskit.hardware.packing import pack_sub_generators
 
 pytest_plugins = ("cloud.fixtures",)
 
@@ -50,11 +50,11 @@ LEARN = "-noise"
 def packs():
     ansatz = hybridq_ansatz(3, 3)
     weights_PK = np.random.default_rng(0).uniform(-3, 3, (2, ansatz.num_weights))
-    return packed(ansatz, weights_PK, snapshot("manila").target, None)
+    return pack_sub_generators(ansatz, weights_PK, load_fake_backend("manila").target, None)
 
 
-def test_layers_are_found_again_where_the_client_gives_them_other_names(packs, monkeypatch):
-    device, config = snapshot("manila"), HardwareConfig(pec=True)
+def test_layers_are_found_again_under_other_names(packs, monkeypatch):
+    device, config = load_fake_backend("manila"), HardwareConfig(pec=True)
     first = find_layers(device, config, packs)
     # As in a process that has seen other circuits before, of which some have the same short hash.
     monkeypatch.setattr(AddInjectNoise, "_BOX_KEYS", {})
@@ -74,8 +74,8 @@ def test_layers_are_found_again_where_the_client_gives_them_other_names(packs, m
     assert {qubits for layer, _ in first for _, qubits, _ in layer.gates} == places
 
 
-def test_layers_and_maps_come_back_from_their_file_as_they_were(packs):
-    layers = [layer for layer, _ in find_layers(snapshot("manila"), HardwareConfig(pec=True), packs)]
+def test_layers_and_maps_survive_their_file(packs):
+    layers = [layer for layer, _ in find_layers(load_fake_backend("manila"), HardwareConfig(pec=True), packs)]
     random = np.random.default_rng(3)
     maps = []
     for layer in layers:
@@ -86,25 +86,25 @@ def test_layers_and_maps_come_back_from_their_file_as_they_were(packs):
             *(("Y", [0], r) for r in random.random(9)),
         ]
         maps.append(PauliLindbladMap.from_sparse_list(terms, size))
-    learned = noise_model.from_json(noise_model.to_json(maps, layers))
+    learned = learned_noise.parse_noise_model(learned_noise.format_noise_model(maps, layers))
     assert [learned[layer] for layer in layers] == maps
-    assert [Layer.from_json(json.loads(json.dumps(layer.to_json()))) for layer in layers] == layers
+    assert [GateLayer.from_json(json.loads(json.dumps(layer.to_json()))) for layer in layers] == layers
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda maps: maps[1:], "the noise of 1 layers instead of 2"),
-        (lambda maps: [maps[1], maps[0]], "the noise of layer 0 is on 3 qubits instead of 2"),
-        (lambda maps: [maps[0].scale_rates(math.nan), maps[1]], "rates of layer 0 are not finite"),
+        (lambda maps: maps[1:], "noise of 1 layers instead of 2"),
+        (lambda maps: [maps[1], maps[0]], "noise of layer 0 is on 3 qubits"),
+        (lambda maps: [maps[0].scale_rates(math.nan), maps[1]], "noise rates of layer 0 are not finite"),
     ],
 )
-def test_maps_that_cannot_be_those_of_the_layers_are_refused(change, problem):
-    layers = [Layer((0, 1), (), ""), Layer((0, 1, 2), (), "")]
+def test_maps_that_do_not_match_the_layers_are_refused(change, problem):
+    layers = [GateLayer((0, 1), (), ""), GateLayer((0, 1, 2), (), "")]
     maps = [PauliLindbladMap.from_sparse_list([("X", [0], 0.1)], size) for size in (2, 3)]
-    noise_model.check(maps, layers, "job x")
+    learned_noise.check_maps(maps, layers, "job x")
     with pytest.raises(RemoteError, match=f"job x: {problem}"):
-        noise_model.check(change(maps), layers, "job x")
+        learned_noise.check_maps(change(maps), layers, "job x")
 
 
 # Submissions.
@@ -119,11 +119,11 @@ def open_sessions(cloud, folder) -> list[bool]:
 
 
 @pytest.mark.parametrize("asked", [WITH_PEC, WITH_PEA])
-def test_noise_is_learned_before_the_images_and_in_the_same_session(asked, run, command, cloud, said):
+def test_noise_is_learned_first_and_in_the_same_session(asked, run, command, cloud, said):
     folder = submit(command, cloud, run, *asked)
-    assert Submission.open(folder).states()[0].event == ""
+    assert Submission.open(folder).shard_states()[0].event == ""
     assert "noise learning (3 layers of gates): submitted, job" in command("hardware", "status", folder)[1]
-    assert "`hardware collect` sends the images' jobs when the noise is learned" in "".join(said)
+    assert "`hardware collect` sends the images' jobs once the noise is learned" in "".join(said)
     assert command("hardware", "collect", folder)[0] == 0
     assert runs_of(cloud, folder) == [1, 1, 1]
     learned, *images = cloud.executions()[-3:]
@@ -137,7 +137,7 @@ def test_noise_is_learned_before_the_images_and_in_the_same_session(asked, run, 
     no_key_in(run, said)
 
 
-def test_images_in_another_session_when_that_of_the_learning_is_closed(run, command, cloud):
+def test_images_use_a_new_session_when_that_of_the_learning_is_closed(run, command, cloud):
     folder = submit(command, cloud, run, *WITH_PEC)
     session_id = cloud.jobs()[-1]["session_id"]
     cloud.store.wait_final(cloud.store.jobs[cloud.jobs()[-1]["id"]], 10.0)
@@ -159,21 +159,21 @@ FAULTS = {
         Fault(route="jobs.create", effect="close-session", when="after", only=LEARN)
     ],
     "answer of the images lost": [Fault(route="jobs.create", effect="drop", when="after", only="-0000")],
-    **{name: CATALOGUE[name] for name in ("post_504_after_accept", "session_refused", "job_never_starts")},
+    **{name: CATALOG[name] for name in ("post_504_after_accept", "session_refused", "job_never_starts")},
 }
-SLOW = {name: CATALOGUE[name] for name in CATALOGUE if name not in FAULTS}
+SLOW = {name: CATALOG[name] for name in CATALOG if name not in FAULTS}
 
 
 @pytest.mark.parametrize("mode", [pytest.param("batch", marks=pytest.mark.slow), "session"])
 @pytest.mark.parametrize("name", [*FAULTS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
-def test_every_fault_ends_with_all_images_and_all_run_once(name, mode, run, command, cloud, said):
+def test_every_fault_ends_with_all_images_and_each_task_run_once(name, mode, run, command, cloud, said):
     cloud.set_faults({**FAULTS, **SLOW}[name])
     refused = (2, 7) if name == "usage_limit" else (7,)
     folder = submit(command, cloud, run, *WITH_PEC, "--execution-mode", mode, refused=refused)
     if name == "job_never_starts":
         assert command("hardware", "collect", folder, "--no-wait")[0] == 0
         assert command("hardware", "cancel", folder)[0] == 0
-        assert "noise learning (3 layers of gates): cancelled" in command("hardware", "status", folder)[1]
+        assert "noise learning (3 layers of gates): canceled" in command("hardware", "status", folder)[1]
         assert open_sessions(cloud, folder) == [False]
     finish(command, cloud, folder)
     assert runs_of(cloud, folder) == [1, 1, 1]
@@ -183,7 +183,7 @@ def test_every_fault_ends_with_all_images_and_all_run_once(name, mode, run, comm
 
 POINTS = [
     pytest.param(where, number, when, marks=[pytest.mark.slow] if (where, when) == ("write", "before") else [])
-    for where, last in (("write", 5), ("keep_noise", 1))
+    for where, last in (("write", 5), ("store_noise_model", 1))
     for number in range(last)
     for when in ("before", "after")
 ]
@@ -191,10 +191,10 @@ POINTS = [
 
 @pytest.mark.parametrize("fault", ["none", pytest.param("post_504_after_accept", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("where", "number", "when"), POINTS)
-def test_killed_at_any_write_it_is_finished_by_collect(where, number, when, fault, run, command, cloud, monkeypatch):
-    owner = {"write": Ledger, "keep_noise": Submission}[where]
+def test_killed_at_any_write_collect_finishes(where, number, when, fault, run, command, cloud, monkeypatch):
+    owner = {"write": Ledger, "store_noise_model": Submission}[where]
     original = kill_at(monkeypatch, owner, where, number, when)
-    cloud.set_faults([] if fault == "none" else CATALOGUE[fault])
+    cloud.set_faults([] if fault == "none" else CATALOG[fault])
     with pytest.raises(Killed):
         command("hardware", "submit", run, "-n", "3", *WITH_PEC)
         command("hardware", "collect", submissions(run)[0])
@@ -204,7 +204,7 @@ def test_killed_at_any_write_it_is_finished_by_collect(where, number, when, faul
     assert runs_of(cloud, folder) == [1, 1, 1]
 
 
-def test_learning_that_fails_too_often_is_said_with_its_reason_and_can_go_on(run, command, cloud):
+def test_learning_that_fails_too_often_is_reported_and_can_resume(run, command, cloud):
     failing = FAULTS["learning fails"][0].model_copy(update={"calls": None})
     cloud.set_faults([failing])
     folder = submit(command, cloud, run, *WITH_PEC)
@@ -219,7 +219,7 @@ def test_learning_that_fails_too_often_is_said_with_its_reason_and_can_go_on(run
     assert runs_of(cloud, folder) == [1, 1, 1]
 
 
-def test_another_process_with_another_order_of_sets_goes_on(run, command, cloud):
+def test_another_process_with_another_hash_seed_resumes(run, command, cloud):
     folder = submit(command, cloud, run, *WITH_PEC)
     code = "import sys; from qgan_qiskit.cli.__main__ import main; sys.exit(main())"
     done = subprocess.run(
@@ -240,11 +240,11 @@ def test_damaged_noise_model_is_named(run, command, cloud):
     command("hardware", "collect", folder, "--no-wait")
     command("hardware", "cancel", folder)
     cloud.set_faults([])
-    (folder / "noise.json").write_text("{")
+    (folder / "noise_model.json").write_text("{")
     status, _, err = command("hardware", "collect", folder)
     assert status == 4
-    assert "noise.json: damaged" in err
-    ledger = folder / "noise.jsonl"
+    assert "noise_model.json: damaged" in err
+    ledger = folder / "noise_jobs.jsonl"
     ledger.write_text("\n".join(row for row in ledger.read_text().split("\n") if '"collected"' not in row))
     assert command("hardware", "collect", folder)[0] == 0
     assert runs_of(cloud, folder)[0] == 1
@@ -263,16 +263,16 @@ def test_cost_says_layers_and_formula_of_the_learning(run, command, cloud):
     assert "3 jobs, 4 PUBs, 701,952 executions; about 252 s" in out
     assert "778,752 executions, 1.1 times as many" in out
     assert "1 side by side" in out
-    assert "side by side multiply" not in out
+    assert "multiplies over" not in out
     less = ("--noise-learning-randomizations", "4", "--noise-learning-shots", "32")
     assert "20,736 executions, about 9 s, learn" in command("hardware", "cost", run, "-n", "3", *WITH_PEC, *less)[1]
 
 
-def test_what_is_estimated_for_the_learning_is_what_runs(run, command, cloud):
+def test_estimated_learning_is_what_runs(run, command, cloud):
     less = ("--noise-learning-randomizations", "4", "--noise-learning-shots", "32")
     folder = submit(command, cloud, run, *WITH_PEC, *less)
     finish(command, cloud, folder)
-    [learned] = [one for one in cloud.executions() if Submission.open(folder).described.noise_tag in one["tags"]]
+    [learned] = [one for one in cloud.executions() if Submission.open(folder).manifest.noise_tag in one["tags"]]
     assert learned["executions"] == 3 * 6 * 9 * 4 * 32
 
 
@@ -282,7 +282,7 @@ def test_defaults_are_those_of_the_client():
     assert ours.noise_learning_randomizations == theirs.num_randomizations
 
 
-def test_overhead_by_the_calibration_is_that_of_the_client_for_depolarizing_gates(packs):
+def test_pec_overhead_of_depolarizing_gates_is_that_of_the_client(packs):
     device = cut("ibm_any", "FakeManilaV2")
     device.gate_errors |= {key: 0.0 for key in device.gate_errors if key[0] == "sx"}
     for pack in packs:
@@ -291,16 +291,16 @@ def test_overhead_by_the_calibration_is_that_of_the_client_for_depolarizing_gate
         task = PEC()
         values = np.zeros(pack.circuit.num_parameters)
         task.prepare(pack.circuit, list(pack.observables[:1]), values, noise_maps=maps, max_sampling_overhead=None)
-        found = pec_sampling_overhead(pack.circuit, snapshot("manila").target)
+        found = estimate_pec_overhead(pack.circuit, load_fake_backend("manila").target)
         assert found == pytest.approx(task.gamma**2)
         assert found > 1.2
 
 
-def test_side_by_side_the_factors_of_pec_multiply_and_that_is_said(run, command, cloud):
+def test_pec_overhead_of_packed_circuits_is_reported(run, command, cloud):
     asked = ("-n", "3", "--backend", "ibm:ibm_testfez", "--pec", "--pec-max-overhead", "1.05")
     out = command("hardware", "cost", run, *asked)[1]
-    assert "the factors of the 2 side by side multiply, and one alone takes about 1." in out
-    assert "1.05 times are taken and counted above (--pec-max-overhead), so that a part of the errors stays" in out
+    assert "multiplies over the 2 side by side, one alone takes about 1." in out
+    assert "limited to the 1.05 counted above" in out
 
 
 def test_learning_counts_as_a_job_for_the_mode(run, command, cloud, monkeypatch):
@@ -355,15 +355,9 @@ def errors(noisy, monkeypatch, command, run, truth, *asked: str) -> float:
         return float(np.sqrt(np.mean((file["evs"] - truth) ** 2)))
 
 
-@pytest.mark.parametrize("estimator", ["executor", pytest.param("legacy", marks=pytest.mark.slow)])
-def test_cancelled_or_amplified_noise_brings_expectations_nearer_to_the_truth(
-    estimator, noisy, monkeypatch, command, run, truth
-):
+def test_pec_and_pea_reduce_the_error(noisy, monkeypatch, command, run, truth):
     amplified = ("--zne", "--zne-amplifier", "pea", "--zne-factors", "1,1.5,2", "--zne-extrapolators", "linear")
-    level, pec, pea = (
-        errors(noisy, monkeypatch, command, run, truth, "--estimator", estimator, *asked)
-        for asked in ((), ("--pec",), amplified)
-    )
+    level, pec, pea = (errors(noisy, monkeypatch, command, run, truth, *asked) for asked in ((), ("--pec",), amplified))
     # Over four seeds they were at most 0.29 and 0.62.
     assert level > 0.08
     assert pec < 0.5 * level
