@@ -37,7 +37,7 @@ def declared():
     return {normal(re.match(r"[A-Za-z0-9_.-]+", line).group()): line for line in asked}
 
 
-USED_EXTRAS = ("draw", "tensorboard", "distributed", "cluster")
+USED_EXTRAS = ("draw", "hardware", "metrics", "tensorboard", "distributed", "cluster")
 
 
 def normal(name):
