@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import option_name, problem_line
+from qgan_qiskit.cli.options import describe_problem, option_name
 from qgan_qiskit.config import HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.errors import UsageError
 
@@ -200,7 +200,7 @@ def _settings(model: str, given: dict[str, Any]) -> HybridQConfig | MosaiqConfig
     try:
         return _MODELS[model](**given)
     except ValidationError as error:
-        raise UsageError(problem_line(error, options=True)) from None
+        raise UsageError(describe_problem(error, options=True)) from None
 
 
 def _refuse_two_sources(ctx: click.Context) -> None:

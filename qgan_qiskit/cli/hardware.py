@@ -74,10 +74,10 @@ def cost(source: Path, number: int | None, seeds: str | None, **options: Any) ->
     """
     simulated = str(options["hardware__backend"]).startswith("fake:")
     wanted, config = _settings(number, seeds, options, simulated=simulated)
-    from qgan_qiskit.runs.load import open_generator
+    from qgan_qiskit.runs.load import load_generator
     from qgan_qiskit.workflows.hardware import check_time, estimate_on_snapshot, plan
 
-    generator, _ = open_generator(source)
+    generator, _ = load_generator(source)
     if simulated:
         lines = estimate_on_snapshot(generator, wanted, config)
     else:

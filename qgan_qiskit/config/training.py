@@ -1,7 +1,4 @@
-"""Where torch may compute.
-
-Settings of training.
-"""
+"""Settings of training, and the names of torch devices."""
 
 from __future__ import annotations
 
@@ -14,11 +11,7 @@ from qgan_qiskit.config.base import Settings
 
 
 def device_name(text: str) -> str:
-    """Return the name of a torch device that can be used.
-
-    Raises:
-        ValueError: it is of another kind; the message says why.
-    """
+    """Return the name of a torch device, if it is ``cpu``, ``cuda`` or ``cuda:N``; raise ValueError otherwise."""
     if re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", text):
         return text
     if text.partition(":")[0] == "mps":
@@ -39,31 +32,30 @@ class TrainingConfig(Settings):
         1,
         ge=1,
         le=100,
-        description="Discriminator updates in a step, each on a batch of its own, for one of the generator.",
+        description="Discriminator updates per generator update, each on a batch of its own.",
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, noise, data order and made images.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, noise, data order and synthetic lesions.")
     loss: Literal["bce", "hinge", "wgan-gp"] = Field(
         "bce", description="Adversarial loss (bce: non-saturating, on logits)."
     )
-    optimizer: Literal["adam", "sgd"] = Field("adam", description="How both networks take their steps.")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="Optimizer of both networks.")
     r1_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight of the R1 penalty, half the squared gradient of the discriminator at real samples; 0 switches "
-        "it off.",
+        description="Weight of the R1 penalty, half the squared gradient norm of the discriminator at real samples; 0: off.",
     )
     gp_weight: float = Field(10.0, ge=0, description="Weight of the gradient penalty of wgan-gp.")
     reconstruction_weight: float = Field(
         10.0, ge=0, description="Weight of the reconstruction term (latent and fusion modes)."
     )
-    lr_quantum: float = Field(0.01, gt=0, le=10, description="Step size of the quantum weights, in radians.")
-    lr_classical: float = Field(5e-4, gt=0, le=1, description="Step size of encoder and decoder.")
-    lr_discriminator: float = Field(2e-4, gt=0, le=1, description="Step size of the discriminator.")
+    lr_quantum: float = Field(0.01, gt=0, le=10, description="Learning rate of the quantum weights, in radians.")
+    lr_classical: float = Field(5e-4, gt=0, le=1, description="Learning rate of encoder and decoder.")
+    lr_discriminator: float = Field(2e-4, gt=0, le=1, description="Learning rate of the discriminator.")
     lr_decay_from: float = Field(
         1.0,
         ge=0,
         le=1,
-        description="Share of the run after which all step sizes fall in a straight line, to 0 at its end; 1: they stay.",
+        description="Fraction of the run after which all learning rates decay linearly, to 0 at its end; 1: never.",
     )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first-moment decay (adam only).")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second-moment decay (adam only).")
@@ -77,7 +69,7 @@ class TrainingConfig(Settings):
         0.999,
         ge=0,
         lt=1,
-        description="Decay of the running average of the generator's weights that samples are drawn from; 0 switches it off.",
+        description="Decay of the moving average of the generator's weights that samples come from; 0: off.",
     )
     diff_augment: str = Field(
         "none",
@@ -85,22 +77,17 @@ class TrainingConfig(Settings):
         description="Differentiable augmentation of everything the discriminator sees: none, or a list of "
         "color,translation,cutout.",
     )
-    diff_augment_from: int = Field(0, ge=0, description="Step from which on diff_augment acts.")
+    diff_augment_from: int = Field(0, ge=0, description="First step that diff_augment applies to.")
     precision: Literal["fp32", "bf16", "auto"] = Field(
-        "auto", description="Arithmetic of the convolutions; auto takes bf16 where the processor gains from it."
+        "auto", description="Number format of convolutions; auto is bf16 if the device has it in hardware."
     )
     execution: Literal["fused", "connectors"] = Field(
         "fused",
         description="How circuits are simulated: all together, or each sub-generator through its own TorchConnector and "
         "EstimatorQNN, which is slower.",
     )
-    device: DeviceName = Field("cpu", description="Where torch computes: cpu, cuda or cuda:N.")
-    devices: int = Field(
-        1, ge=1, le=1024, description="Processes that share each batch, one device each (see strategy)."
-    )
-    strategy: Literal["auto", "ddp"] = Field(
-        "auto", description="How several devices work together: ddp starts a process for each; auto is ddp from two on."
-    )
+    device: DeviceName = Field("cpu", description="Device of the networks: cpu, cuda or cuda:N.")
+    devices: int = Field(1, ge=1, le=1024, description="Processes that share each batch, one device each.")
     threads: int | None = Field(None, ge=1, le=1024, description="Processor threads. [default: all]")
     snap: int = Field(500, ge=1, description="Steps between checkpoints (one is always written at the end).")
     keep: int = Field(2, ge=1, description="Newest checkpoints kept.")
@@ -114,6 +101,5 @@ class TrainingConfig(Settings):
         return self.batch_size * self.critic_steps
 
 
-# Settings of this section that may differ when a run goes on: how long it lasts, how often it reports, and how many devices
-# share its batches. Anything else would be another run.
-RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard", "devices", "strategy")
+# Settings that may differ when a run resumes: they change neither its losses nor its weights at a given step.
+RESUMABLE = ("epochs", "steps", "snap", "keep", "grid_every", "log_every", "tensorboard", "devices")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ import numpy as np
 from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.memory import check_memory_for_images
+from qgan_qiskit.storage import atomic_write, sha256
 
 # Raise it whenever the same files would give other pixels, labels, notes or pairs.
 FORMAT = 3
@@ -89,22 +89,20 @@ def remembered(folder: Path, key: Any, make: Callable[[], np.ndarray]) -> np.nda
     path = folder / f"{_hash([FORMAT, key])[:48]}.json"
     try:
         checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
-        if hashlib.sha256(text.encode()).hexdigest() == checksum:
+        if sha256(text.encode()) == checksum:
             return np.array(json.loads(text), np.int64).reshape(-1, 2)
     except (OSError, ValueError):
         pass  # Not there, or damaged: it is found again.
     pairs_P2 = make()
     text = json.dumps(pairs_P2.tolist())
     # That the cache cannot be written has been noted with the images.
-    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix=STAGE, dir=folder) as stage:
-        new = Path(stage) / path.name
-        new.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}", encoding="utf-8")
-        new.replace(path)
+    with contextlib.suppress(OSError):
+        atomic_write(path, f"{sha256(text.encode())}\n{text}".encode(), sync=False)
     return pairs_P2
 
 
 def _hash(key: Any) -> str:
-    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    return sha256(json.dumps(key).encode())
 
 
 def default_folder() -> Path:
@@ -140,7 +138,7 @@ def _load(entry: Path) -> ImageSet:
         Exception: the content is not what was stored.
     """
     checksum, _, text = (entry / "index.json").read_text(encoding="utf-8").partition("\n")
-    if hashlib.sha256(text.encode()).hexdigest() != checksum:
+    if sha256(text.encode()) != checksum:
         raise _DamagedError("index.json differs from its checksum")
     index = json.loads(text)
     check_memory_for_images(*index["shape"][:2])
@@ -189,7 +187,7 @@ def _store(entry: Path, images: ImageSet) -> None:
         new.mkdir()
         np.save(new / "images.npy", images.images_NHWC, allow_pickle=False)
         text = json.dumps(index)
-        (new / "index.json").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}", encoding="utf-8")
+        (new / "index.json").write_text(f"{sha256(text.encode())}\n{text}", encoding="utf-8")
         if entry.exists():  # Damaged, or _load would have taken it.
             entry.rename(stage / "damaged")
         new.rename(entry)

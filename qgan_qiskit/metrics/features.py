@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,11 +29,11 @@ from tqdm import tqdm
 from qgan_qiskit.config import EvaluationConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.metrics.inception import Inception, Output
+from qgan_qiskit.storage import atomic_write
 
 # Raise it whenever the same images would give other features.
 _FORMAT = 1
 _SUFFIX = ".features.npz"
-_STAGE = ".stage-features-"
 # Files that nobody has read for so long are removed when another is written.
 _KEPT_SECONDS = 90 * 86_400
 
@@ -71,14 +70,9 @@ class FeatureCache:
 
     def _store(self, path: Path, matrices: list[np.ndarray]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor, stage = tempfile.mkstemp(prefix=_STAGE, dir=self._folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez(file, *[matrix.astype(np.float32) for matrix in matrices])
-            Path(stage).replace(path)
-        finally:
-            Path(stage).unlink(missing_ok=True)
-        for other in [*self._folder.glob(f"*{_SUFFIX}"), *self._folder.glob(f"{_STAGE}*")]:
+        arrays = [matrix.astype(np.float32) for matrix in matrices]
+        atomic_write(path, lambda file: np.savez(file, *arrays), sync=False)
+        for other in [*self._folder.glob(f"*{_SUFFIX}"), *self._folder.glob(f".*{_SUFFIX}.*.staging")]:
             if other.stat().st_mtime < time.time() - _KEPT_SECONDS:
                 other.unlink(missing_ok=True)
 

@@ -25,10 +25,10 @@ from qgan_qiskit.errors import DataError, StorageError, UsageError
 from qgan_qiskit.metrics import Evaluator, MetricResult, open_network
 from qgan_qiskit.metrics.results import table_text
 from qgan_qiskit.models import Generator
-from qgan_qiskit.runs.load import keep_to_class, open_generator, run_of
+from qgan_qiskit.runs.load import find_run, load_generator, select_classes
 from qgan_qiskit.runs.run_folder import versions
-from qgan_qiskit.runs.sample import generated
-from qgan_qiskit.workflows.fit import selected
+from qgan_qiskit.runs.sample import sample_uint8
+from qgan_qiskit.workflows.fit import read_selected_images
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class _Run:
 
     @property
     def folder(self) -> Path:
-        return run_of(self.source)
+        return find_run(self.source)
 
 
 def evaluate(
@@ -93,7 +93,7 @@ def evaluate(
         result["tables"].append(table)
         for run in members:
             logger.info(f"measuring {evaluator.number:,} images of {run.label}")
-            figures = evaluator.measure(generated(run.generator, evaluator.number))
+            figures = evaluator.measure(sample_uint8(run.generator, evaluator.number))
             row: dict[str, Any] = {"run": run.label, "figures": [figure.as_dict() for figure in figures]}
             table["runs"].append(row)
             target = output or run.folder / _NAME
@@ -154,12 +154,12 @@ def report(result: dict[str, Any]) -> str:
 def _opened(sources: Sequence[Path], changes: dict[str, Any]) -> list[_Run]:
     runs = []
     for source in sources:
-        generator, config = open_generator(source)
+        generator, config = load_generator(source)
         try:
             real = config.updated({"data": changes}).data
         except ValidationError as error:
             raise UsageError(first_problem(error).message) from None
-        folder = run_of(source)
+        folder = find_run(source)
         label = folder.name if folder == source else f"{folder.name}/{source.name}"
         label = label or str(folder)
         if not generator.num_classes:
@@ -167,8 +167,8 @@ def _opened(sources: Sequence[Path], changes: dict[str, Any]) -> list[_Run]:
             continue
         for name in config.data.class_list():
             # Each has a generator of its own, which makes this class alone.
-            of_class, _ = open_generator(source)
-            keep_to_class(of_class, config, name)
+            of_class, _ = load_generator(source)
+            select_classes(of_class, config, name)
             data = real.model_copy(update={"class_name": name})
             runs.append(_Run(source, f"{label}/{name}", of_class, config, data, name))
     if len({(run.source.resolve(), run.class_name) for run in runs}) < len(runs):
@@ -228,7 +228,7 @@ def _trained_on(
 
 def _read_if_there(config: RunConfig, data: DataConfig, seed: int) -> ImageSet | None:
     try:
-        return selected(config, data, seed) if data.class_list() else real_images(data, seed)
+        return read_selected_images(config, data, seed) if data.class_list() else real_images(data, seed)
     except DataError:
         return None
 

@@ -32,9 +32,9 @@ from qgan_qiskit.hardware.ibm.submission import Submission, SubmissionManifest
 from qgan_qiskit.hardware.packing import PackedCircuit, pack, packed
 from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.models import Generator
-from qgan_qiskit.runs.load import open_generator, run_of
+from qgan_qiskit.runs.load import find_run, load_generator
 from qgan_qiskit.runs.run_folder import versions
-from qgan_qiskit.runs.sample import latents
+from qgan_qiskit.runs.sample import sample_latents
 from qgan_qiskit.workflows.inference import Inferred, inferred
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def plan(generator: Generator, seeds: Sequence[int], config: HardwareConfig) -> 
     """
     # Before the network is touched.
     _check_options(config)
-    work = work_of(generator, latents(generator, seeds))
+    work = work_of(generator, sample_latents(generator, seeds))
     account = IbmAccount.open()
     backend = account.device(config.backend.partition(":")[2], work.ansatz.num_qubits)
     packs, layers, estimate = _estimated(work, backend, config)
@@ -100,7 +100,7 @@ def estimate_on_snapshot(generator: Generator, seeds: Sequence[int], config: Har
     """
     _check_options(config)
     backend = snapshot(config.backend.partition(":")[2])
-    work = work_of(generator, latents(generator, seeds))
+    work = work_of(generator, sample_latents(generator, seeds))
     packs, _, estimate = _estimated(work, backend, config)
     note = "no account is asked: what mode it allows and what time it has is not known"
     return _estimate_lines(work, backend, config, packs, estimate, note)
@@ -203,7 +203,7 @@ def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts:
         RemoteError: the service refused; what was sent stays known, and :func:`collect` goes on.
         UsageError: it would cost too much, or cannot be run.
     """
-    generator, _ = open_generator(source)
+    generator, _ = load_generator(source)
     planned = plan(generator, seeds, config)
     for line in [*planned.lines, check_time(planned, config)]:
         logger.info(line)
@@ -230,7 +230,7 @@ def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts:
         versions=versions(),
         layers=tuple(layer.to_json() for layer in planned.layers),
     )
-    folder = _next_folder(run_of(source) / "hardware", planned.backend.name)
+    folder = _next_folder(find_run(source) / "hardware", planned.backend.name)
     submission = Submission.create(folder, described, planned.work.angles_BPQ, planned.work.weights_PK)
     logger.info(
         f"submission {folder}; if this is stopped, go on with: python -m qgan_qiskit.cli hardware collect "
@@ -283,7 +283,7 @@ def images(submission: Submission, readings: ExpectationResult) -> Inferred:
         CheckpointError: the run is gone, or its weights are others now.
     """
     described = submission.described
-    generator, _ = open_generator(Path(described.run))
+    generator, _ = load_generator(Path(described.run))
     check_generator(described, generator)
     states = submission.states()
     device: dict[str, Any] = {
@@ -317,9 +317,9 @@ def _send_rest(submission: Submission, jobs: Jobs, attempts: int) -> None:
 
 
 def _ansatz(described: SubmissionManifest) -> CircuitSpec:
-    generator, _ = open_generator(Path(described.run))
+    generator, _ = load_generator(Path(described.run))
     check_generator(described, generator)
-    return work_of(generator, latents(generator, described.seeds[:1])).ansatz
+    return work_of(generator, sample_latents(generator, described.seeds[:1])).ansatz
 
 
 def check_generator(described: SubmissionManifest, generator: Generator) -> None:

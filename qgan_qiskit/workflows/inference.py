@@ -22,7 +22,7 @@ from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs.run_folder import versions
-from qgan_qiskit.runs.sample import latents
+from qgan_qiskit.runs.sample import sample_latents
 
 # Images that the networks behind the circuits make at a time.
 logger = logging.getLogger(__name__)
@@ -68,14 +68,14 @@ def infer(generator: Generator, seeds: Sequence[int], config: HardwareConfig) ->
     """Return the images of seeds with the circuits run on a simulated device.
 
     Args:
-        generator: from ``open_generator``.
+        generator: from ``load_generator``.
         seeds: one image each.
         config: the device, shots, mitigation.
 
     Raises:
         UsageError: the generator has no circuits, or there is no such device.
     """
-    work = work_of(generator, latents(generator, seeds))
+    work = work_of(generator, sample_latents(generator, seeds))
     device = open_local(config)
     logger.info(device.plan(work.ansatz, len(work.weights_PK)))
     begun = time.monotonic()
@@ -122,6 +122,6 @@ def joined(parts: Sequence[Inferred]) -> Inferred:
 
 def decoded(generator: Generator, seeds: Sequence[int], evs_NPO: np.ndarray) -> Tensor:
     """Return the images (N, C, H, W) in [-1, 1] of seeds with given expectations in the circuits' place."""
-    latents_NZ = latents(generator, seeds).split(_BLOCK)
+    latents_NZ = sample_latents(generator, seeds).split(_BLOCK)
     evs = torch.from_numpy(evs_NPO).split(_BLOCK)
     return torch.cat([images_of(generator, z, evs_BPO.numpy()) for z, evs_BPO in zip(latents_NZ, evs, strict=True)])

@@ -20,7 +20,7 @@ from qgan_qiskit.errors import DataError, StorageError, UsageError
 from qgan_qiskit.models.backbones import build_backbone, without_head
 from qgan_qiskit.models.discriminators import ProjectionCritic
 from qgan_qiskit.models.mediq.prototypes import write_prototypes
-from qgan_qiskit.runs.load import open_discriminator
+from qgan_qiskit.runs.load import load_discriminator
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def make_prototypes(
         )
     source: dict[str, object]
     if run is not None:
-        critic, config = open_discriminator(run)
+        critic, config = load_discriminator(run)
         if not isinstance(critic, ProjectionCritic):
             raise UsageError(
                 f"{run}: model {config.model.name} has no critic whose features could be taken; name a mediq run"

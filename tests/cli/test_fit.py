@@ -51,12 +51,12 @@ BAD_OPTIONS = {
     "unknown loss": (["--loss", "mse"], 2, "--loss"),
     "unknown augmentation": (["--diff-augment", "color,blur"], 2, "--diff-augment"),
     "augmentation of latents": (["--mode", "latent", "--diff-augment", "color"], 2, "diff_augment"),
-    "adaptive noise with hinge": (["--noise", "adaptive", "--loss", "hinge"], 2, "needs training.loss 'bce'"),
-    "adaptive noise of latents": (["--noise", "adaptive", "--mode", "latent"], 2, "model.mode"),
+    "adaptive noise with hinge": (["--latent-range", "adaptive", "--loss", "hinge"], 2, "needs training.loss 'bce'"),
+    "adaptive noise of latents": (["--latent-range", "adaptive", "--mode", "latent"], 2, "model.mode"),
     "penalty through batch norm": (["--loss", "wgan-gp"], 2, "model.discriminator_norm 'spectral'"),
     "circuit and its sizes": (["--ansatz", "x.qasm", "--reps", "2"], 2, "--reps has no effect with --ansatz"),
     "penalty without its loss": (["--gp-weight", "5"], 2, "--gp-weight has no effect without --loss wgan-gp"),
-    "range of adaptive noise": (["--noise", "adaptive", "--latent-high", "2"], 2, "--latent-high has no effect"),
+    "range of adaptive noise": (["--latent-range", "adaptive", "--latent-high", "2"], 2, "--latent-high has no effect"),
     "weight of no term": (["--reconstruction-weight", "2"], 2, "--reconstruction-weight has no effect"),
     "names without a circuit": (["--input-names", "p*"], 2, "model.input_names names parameters of model.ansatz"),
     "classical baseline with a circuit": (
@@ -69,10 +69,10 @@ BAD_OPTIONS = {
     "option of another model": (["--model", "dcgan", "--num-qubits", "3"], 2, "--num-qubits is not a setting"),
     "an argument too many": (["more"], 2, "more"),
     "resume with a model": (["--resume", "x", "--model", "dcgan"], 2, "--resume"),
-    "resume with a rate": (["--resume", "x", "--lr-quantum", "0.1"], 2, "--lr-quantum would make another run"),
-    "resume with other data": (["--resume", "x", "--data", "y"], 2, "--data would make another run"),
+    "resume with a rate": (["--resume", "x", "--lr-quantum", "0.1"], 2, "--lr-quantum would make"),
+    "resume with other data": (["--resume", "x", "--data", "y"], 2, "--data would make"),
     "resume nothing": (["--resume", "nowhere"], 4, "nowhere: not a run folder"),
-    "resume the newest of none": (["--resume", "auto"], 4, "no run to go on with"),
+    "resume the newest of none": (["--resume", "auto"], 4, "no run to resume"),
     "a device that is no name": (["--device", "gpu"], 2, "--device"),
     "a GPU that is not there": (["--device", "cuda:77"], 2, "--device cuda:77"),
     "a circuit that is not there": (["--ansatz", "nowhere.qasm"], 2, "nowhere.qasm"),
@@ -224,9 +224,13 @@ def random_settings(numbers):
             "--reps",
             choose(1, 200),
         ]
-        model += ["--mode", choose("image", "fusion"), choose("--classical-baseline", "--no-baseline")]
+        model += ["--mode", choose("image", "fusion"), choose("--classical-baseline", "--no-classical-baseline")]
         adaptive = loss == "bce" and numbers.random() < 0.5
-        model += ["--noise", "adaptive"] if adaptive else ["--noise", "fixed", "--latent-high", choose(0.1, 3.3)]
+        model += (
+            ["--latent-range", "adaptive"]
+            if adaptive
+            else ["--latent-range", "fixed", "--latent-high", choose(0.1, 3.3)]
+        )
     training = [
         "--discriminator-norm",
         "spectral" if loss == "wgan-gp" else choose("batch", "spectral"),
@@ -281,11 +285,11 @@ def test_dry_run_says_what_the_data_hold_without_decoding_them(main, tmp_path):
 
 def test_options_reach_the_settings_they_are_named_after(main):
     """Every option once, with a value that is not the default."""
-    from qgan_qiskit.cli.options import SECTIONS, _fields, option_name
+    from qgan_qiskit.cli.options import SECTIONS, _iterate_fields, option_name
     from qgan_qiskit.config import EvaluationConfig
 
     values = {
-        "noise": None,
+        "latent_range": None,
         "ansatz": "f",
         "input_names": "p*",
         "weight_names": "w*",
@@ -316,7 +320,7 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "critic": ["--loss", "bce"],
         "trained_stages": ["--backbone", "mobilenet_v2"],
     }
-    for section, name, field, users in _fields(SECTIONS):
+    for section, name, field, users in _iterate_fields(SECTIONS):
         value = values.get(name, "")
         arguments = ["--model", users.split(", ")[0] or "hybridq", *company.get(name, [])]
         if value is None:

@@ -88,7 +88,7 @@ except SystemExit as ended:
         ["--version"],
         ["fit", "-n"],
         ["fit", "--lr-quantum", "-1"],
-        ["fit", "--loss", "hinge", "--noise", "adaptive"],
+        ["fit", "--loss", "hinge", "--latent-range", "adaptive"],
         ["generate", "nowhere", "--seeds", "5-1"],
     ],
     ids=" ".join,

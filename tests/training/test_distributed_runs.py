@@ -1,4 +1,4 @@
-"""Whole runs on two processes: the same folder, to go on with on any number of devices, and the same ends."""
+"""Whole runs on two processes: the same run folder, which resumes on any number of devices, and the same failures."""
 
 import json
 import os
@@ -32,14 +32,13 @@ def alone(tiny, tmp_path_factory):
 
 def assert_alike(run, other):
     """Compare what two runs leave behind: the same files, settings and numbers, up to the order of sums."""
-    leave = ("devices", "strategy")
     names = [
         sorted(str(path.relative_to(one)) for path in one.rglob("*") if path.name != ".lock") for one in (run, other)
     ]
     assert names[0] == names[1]
     settings = [json.loads((one / "config.json").read_text()) for one in (run, other)]
     for one in settings:
-        one["training"] = {name: value for name, value in one["training"].items() if name not in leave}
+        one["training"] = {name: value for name, value in one["training"].items() if name != "devices"}
     assert settings[0] == settings[1]
     (_, tensors, values, _), (_, other_tensors, other_values, _) = (
         checkpoint.load_newest(one / "checkpoints") for one in (run, other)
@@ -59,10 +58,10 @@ def assert_alike(run, other):
 def test_a_run_that_changes_its_number_of_devices(alone, tiny, tmp_path, capfd, logged):
     """One process, then two, then one again; the folder is that of one process throughout."""
     (run,) = fit(tiny(training=TRAINING | {"steps": 2}), tmp_path)
-    resume(run, {"training": {"steps": 4, "devices": 2, "strategy": "ddp"}})
+    resume(run, {"training": {"steps": 4, "devices": 2}})
     assert json.loads((run / "config.json").read_text())["training"]["devices"] == 2
     assert checkpoint.published(run / "checkpoints")[-1].name == "step-00000004"
-    resume(run, {"training": {"steps": 6, "devices": 1, "strategy": "auto"}})
+    resume(run, {"training": {"steps": 6, "devices": 1}})
     for number in (2, 4):  # Where it ended for a while.
         (run / f"fakes_{number:06d}.png").unlink()
     last = alone / "checkpoints" / "step-00000003"
@@ -94,7 +93,7 @@ def children(process):
     return found
 
 
-def test_the_command_line_stops_and_goes_on(alone, tiny_options, tmp_path):
+def test_the_command_line_stops_and_resumes(alone, tiny_options, tmp_path):
     """SIGTERM to the command, SIGINT to one of its processes: saved once each time, and the run ends as one never stopped."""
     options = [
         *tiny_options,
@@ -104,7 +103,7 @@ def test_the_command_line_stops_and_goes_on(alone, tiny_options, tmp_path):
     many = ["--steps", 100_000, "--snap", 100_000, "--devices", 2]
     done = 0
     for number, begin in (
-        (signal.SIGTERM, [*options, "--outdir", "runs", "--strategy", "ddp", *many]),
+        (signal.SIGTERM, [*options, "--outdir", "runs", *many]),
         (signal.SIGINT, ["--resume", run]),
     ):
         process = command(tmp_path, *begin)
@@ -120,7 +119,7 @@ def test_the_command_line_stops_and_goes_on(alone, tiny_options, tmp_path):
         assert log.read_bytes().count(b"\n") == done
         shown = Path("runs") / alone.name if number == signal.SIGTERM else run
         place = shown / "checkpoints" / saved.name
-        assert said.splitlines()[-1] == f"stopped at step {done}, saved {place}; go on with --resume {shown}"
+        assert said.splitlines()[-1] == f"stopped at step {done}, saved {place}; continue with --resume {shown}"
         for word in ("Traceback", "Warning", "distributed_backend", "Terminating"):
             assert word not in said
     rows, expected = ([json.loads(line) for line in (one / "stats.jsonl").open()] for one in (run, alone))
@@ -177,9 +176,9 @@ def test_all_classes_are_trained_in_turn(tiny, tmp_path, monkeypatch):
 
 
 def test_images_that_change_under_way_are_noticed(tiny, tmp_path, monkeypatch):
-    def launch(device, _devices, work, path, config, _digest, threads):
-        work(SINGLE_PROCESS, device, path, config, "another", threads)
+    def launch(device, _devices, work, path, config, _digest, *rest):
+        work(SINGLE_PROCESS, device, path, config, "another", *rest)
 
     monkeypatch.setattr("qgan_qiskit.workflows.fit.launch", launch)
-    with pytest.raises(DataError, match="the images changed while the run was started"):
+    with pytest.raises(DataError, match="the images changed"):
         fit(tiny(training={"devices": 2}), tmp_path)

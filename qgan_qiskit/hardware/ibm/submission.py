@@ -15,10 +15,8 @@ Shape letters: N images · P sub-generators · Q inputs · K weights · O observ
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,7 +30,7 @@ import numpy as np
 from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.errors import CheckpointError, StorageError
 from qgan_qiskit.hardware.results import ExpectationResult
-from qgan_qiskit.storage import FileLock, HeldError
+from qgan_qiskit.storage import FileLock, HeldError, atomic_folder, atomic_write
 
 Event = Literal["sending", "submitted", "failed", "cancelled", "collected"]
 
@@ -187,20 +185,14 @@ class Submission:
         Raises:
             StorageError: it cannot be written.
         """
-        staging = path.with_name(f".{path.name}.staging")
         content = {"format": 1, **asdict(described), "settings": described.settings.model_dump()}
         try:
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir(parents=True)
-            (staging / _RESULTS).mkdir()
-            np.savez(staging / _WORK, angles=angles_NPQ, weights=weights_PK)
-            (staging / _DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n")
-            for file in (staging / _WORK, staging / _DESCRIPTION):
-                with file.open("r+b") as written:
-                    os.fsync(written.fileno())
-            staging.rename(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_folder(path) as staging:
+                (staging / _RESULTS).mkdir()
+                np.savez(staging / _WORK, angles=angles_NPQ, weights=weights_PK)
+                (staging / _DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n")
         except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
             raise StorageError(
                 f"{path}: not written ({error.strerror}); nothing was sent; free space and repeat"
             ) from None
@@ -342,16 +334,9 @@ def _publish(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    staging = path.with_name(f".{path.name}.staging")
     try:
-        with staging.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(path)
+        atomic_write(path, write)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            staging.unlink(missing_ok=True)
         raise StorageError(f"{path}: not written ({error.strerror}); free space and collect again") from None
 
 

@@ -25,8 +25,8 @@ from qgan_qiskit.hardware.simulated_backend import open_local
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs import sample as synthetic
-from qgan_qiskit.runs.load import open_generator
-from qgan_qiskit.runs.sample import latents
+from qgan_qiskit.runs.load import load_generator
+from qgan_qiskit.runs.sample import sample_latents
 from qgan_qiskit.simulation.estimator import expectation_values
 from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.noise.plan import Cell, Study
@@ -94,9 +94,9 @@ def exact_expectations(work: CircuitWork) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _bench(study: Study) -> _Bench:
-    generator, _ = open_generator(study.source)
+    generator, _ = load_generator(study.source)
     seeds = range(study.settings.number)
-    work = work_of(generator, latents(generator, seeds))
+    work = work_of(generator, sample_latents(generator, seeds))
     exact_NPO = exact_expectations(work)
     exact_NHWC = to_uint8(decoded(generator, seeds, exact_NPO))
     against_real = evaluator_of(study)
@@ -146,7 +146,7 @@ def _measured(cell: Cell, folder: Path) -> Row:
         }
     arrays = io.BytesIO()
     np.savez_compressed(arrays, evs=readings.evs_BPO, stds=readings.stds_BPO)
-    atomic_write(folder / SAMPLES, synthetic.png(grid_picture(images_NCHW[:SHOWN], SHOWN), {}))
+    atomic_write(folder / SAMPLES, synthetic.encode_png(grid_picture(images_NCHW[:SHOWN], SHOWN), {}))
     atomic_write(folder / READINGS, arrays.getvalue())
     return row
 
