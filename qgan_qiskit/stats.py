@@ -17,12 +17,13 @@ Shape letters: N images · L lesions · R resamplings.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy import stats
+
+from qgan_qiskit.rng import numpy_generator, philox_generator
 
 # Up to so many pairs all 2^pairs sign patterns are counted; beyond it some are drawn.
 MOST_EXACT = 20
@@ -102,7 +103,7 @@ def _all_flips(differences: np.ndarray) -> np.ndarray:
 
 
 def _drawn_flips(differences: np.ndarray) -> np.ndarray:
-    signs = np.random.default_rng(_FLIP_SEED).choice((-1.0, 1.0), (_DRAWN_FLIPS, len(differences)))
+    signs = numpy_generator(_FLIP_SEED).choice((-1.0, 1.0), (_DRAWN_FLIPS, len(differences)))
     sums: np.ndarray = signs @ differences
     return sums
 
@@ -186,7 +187,7 @@ FEWEST = 10
 
 def seeded(seed: int, purpose: str) -> np.random.Generator:
     """Return a generator that is a pure function of a seed and of what its numbers are for."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])))
+    return philox_generator(seed, purpose)
 
 
 def order(number: int, seed: int, purpose: str) -> np.ndarray:
@@ -284,7 +285,7 @@ def resampled_lesions(labels_N: np.ndarray, lesions: Sequence[str], resamplings:
     times_RL = np.zeros((resamplings, len(first_L)))
     for label in np.unique(class_L):
         members = np.flatnonzero(class_L == label)
-        numbers = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, int(label)])))
+        numbers = philox_generator(seed, int(label))
         equal = np.full(len(members), 1 / len(members))
         times_RL[:, members] = numbers.multinomial(len(members), equal, size=resamplings)
     return times_RL[:, of_N]

@@ -28,6 +28,8 @@ from qiskit.transpiler import PassManager, Target, generate_preset_pass_manager
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
+from qgan_qiskit.rng import numpy_generator
+
 _Key = TypeVar("_Key")
 
 # Gates and readouts that err more often than this are as good as broken; IBM reports gates that are down with error 1.
@@ -317,7 +319,7 @@ def _solved(covers: np.ndarray, costs: np.ndarray, count: int) -> list[int]:
 
 def _greedy(covers: np.ndarray, joined: np.ndarray, costs: np.ndarray, count: int) -> list[int]:
     """Take one cheap candidate after the other, again and again with another weight on leaving no gaps; return the best."""
-    random = np.random.default_rng(0)
+    random = numpy_generator(0)
     best: tuple[int, float, list[int]] = (0, 0.0, [])
     for _ in range(_TRIALS):
         close, noise = random.uniform(0, 4 * _BESIDE), random.uniform(0.9, 1.1, len(costs))

@@ -26,6 +26,7 @@ from qgan_qiskit.hardware.ibm.options import Mitigation
 from qgan_qiskit.hardware.noise.noisy_circuit import Amplified, NoisyCircuit
 from qgan_qiskit.hardware.noise.zne import extrapolate_to_zero_noise
 from qgan_qiskit.hardware.results import ExpectationResult
+from qgan_qiskit.rng import numpy_generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ def noisy_readings(
         mitigation: what is done.
         seed: of the shots.
     """
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed)
     bases = _bases(observables, circuit.num_qubits)
     # One Pauli string each: then its expectation decides how its shots scatter.
     single = circuit.inputs_come_first and all(len(observable) == 1 for observable in observables)
