@@ -105,9 +105,9 @@ def remove_tree(path: Path) -> None:
     """Remove a file or folder if it is there and can be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-    else:
+    elif os.path.lexists(path):
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+            path.unlink()
 
 
 def sync_folder(path: Path) -> None:

@@ -146,7 +146,7 @@ def test_killed_at_random_times(ram_path):
             while True:
                 step += 1
                 save(folder, step)
-        time.sleep(moments.uniform(0.0, 0.03))
+        time.sleep(moments.uniform(0.0, 0.1))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         path, *_ = checkpoint.load_newest(folder)
