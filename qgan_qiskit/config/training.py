@@ -29,10 +29,7 @@ class TrainingConfig(Settings):
     steps: int | None = Field(None, ge=1, description="Discriminator + generator updates; overrides epochs.")
     batch_size: int = Field(64, ge=2, le=4096, description="Images in a batch.")
     critic_steps: int = Field(
-        1,
-        ge=1,
-        le=100,
-        description="Discriminator updates per generator update, each on a batch of its own.",
+        1, ge=1, le=100, description="Discriminator updates per generator update, each on a batch of its own."
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, noise, data order and synthetic lesions.")
     loss: Literal["bce", "hinge", "wgan-gp"] = Field(

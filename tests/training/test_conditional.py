@@ -153,7 +153,4 @@ def test_evaluate_measures_each_class(config, main, tmp_path):
     assert "melanoma, all part of synthetic lesions" in text
     assert "nevus, all part of synthetic lesions" in text
     content = json.loads((run / "evaluation.json").read_text())
-    assert [table["runs"][0]["run"] for table in content["tables"]] == [
-        f"{run.name}/melanoma",
-        f"{run.name}/nevus",
-    ]
+    assert [table["runs"][0]["run"] for table in content["tables"]] == [f"{run.name}/melanoma", f"{run.name}/nevus"]

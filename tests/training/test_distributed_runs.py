@@ -102,10 +102,7 @@ def test_the_command_line_stops_and_resumes(alone, tiny_options, tmp_path):
     run = tmp_path / "runs" / alone.name
     many = ["--steps", 100_000, "--snap", 100_000, "--devices", 2]
     done = 0
-    for number, begin in (
-        (signal.SIGTERM, [*options, "--outdir", "runs", *many]),
-        (signal.SIGINT, ["--resume", run]),
-    ):
+    for number, begin in ((signal.SIGTERM, [*options, "--outdir", "runs", *many]), (signal.SIGINT, ["--resume", run])):
         process = command(tmp_path, *begin)
         log = run / "stats.jsonl"
         while not log.is_file() or log.read_bytes().count(b"\n") <= done:

@@ -87,12 +87,7 @@ def test_a_process_alone_is_the_whole():
         SINGLE_PROCESS.world_size,
         SINGLE_PROCESS.is_main,
         SINGLE_PROCESS.all_reduce_max(3),
-    ) == (
-        0,
-        1,
-        True,
-        3,
-    )
+    ) == (0, 1, True, 3)
     with pytest.raises(DataError), SINGLE_PROCESS.raise_on_all():
         raise DataError("bad")
 

@@ -9,13 +9,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from test_resume_exact import Killed, cut_before
 from tiny_runs import fingerprint
 
-from qgan_qiskit.circuits import (
-    CircuitSpec,
-    ParameterNames,
-    circuit_digest,
-    circuit_spec_to_qasm,
-    read_circuit_spec,
-)
+from qgan_qiskit.circuits import CircuitSpec, ParameterNames, circuit_digest, circuit_spec_to_qasm, read_circuit_spec
 from qgan_qiskit.errors import CheckpointError, CircuitError
 from qgan_qiskit.simulation import ExactEstimator
 from qgan_qiskit.workflows.fit import fit, fit_into, resume
