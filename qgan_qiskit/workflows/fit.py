@@ -62,12 +62,7 @@ def fit(config: RunConfig, outdir: Path) -> list[Path]:
     device = _check_devices(config)
     config = _resolve(config)
     configs = [config.updated({"data": {"class_name": name}}) for name in classes_to_train(config)]
-    networks = build_networks(configs[0])
-    batches = [_read_batches(class_config) for class_config in configs]
-    for class_batches in batches:
-        _log_images(class_batches.image_set)
-    for class_batches in batches:
-        networks[0].check(class_batches.image_set.images_NHWC)
+    networks, batches = _prepare(configs)
     runs: list[Path] = []
     for class_config, class_batches in zip(configs, batches, strict=True):
         run = RunFolder.create(outdir, class_config, str(class_config.data.class_name))
@@ -105,10 +100,7 @@ def fit_into(config: RunConfig, path: Path) -> Path:
     config = _resolve(config)
     if is_conditional(config.model) and not config.data.class_list():
         config = config.updated({"data": {"class_name": classes_to_train(config)[0]}})
-    networks = build_networks(config)
-    batches = _read_batches(config)
-    _log_images(batches.image_set)
-    networks[0].check(batches.image_set.images_NHWC)
+    networks, [batches] = _prepare([config])
     _start(RunFolder.create_at(path, config), config, batches, device, networks)
     return path
 
@@ -249,6 +241,17 @@ def _read_batches(config: RunConfig) -> Batches:
     training, data = config.training, config.data
     images = read_selected_images(config, data, training.seed)
     return Batches(images, training.images_per_step, training.seed, data.augment, data.channels)
+
+
+def _prepare(configs: list[RunConfig]) -> tuple[Networks, list[Batches]]:
+    """Build the networks of the first settings and read the images of all; refuse images that cannot be trained on."""
+    networks = build_networks(configs[0])
+    batches = [_read_batches(config) for config in configs]
+    for class_batches in batches:
+        _log_images(class_batches.image_set)
+    for class_batches in batches:
+        networks[0].check(class_batches.image_set.images_NHWC)
+    return networks, batches
 
 
 def _log_images(images: ImageSet) -> None:
