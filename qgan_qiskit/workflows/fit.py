@@ -356,6 +356,7 @@ def _train_here(
         f"({quantum_counts(generator, discriminator)[0]:,} quantum), "
         f"{steps} steps of {config.training.images_per_step}"
     )
+    state = _make_state(config, networks, images, saved, device, group)
     settings = decisive_settings(config)
     job = TrainingJob(
         run,
@@ -367,7 +368,7 @@ def _train_here(
         device,
         _make_evaluate(config, images) if group.is_main else None,
     )
-    train(job, _make_state(config, networks, images, saved, device, group), group)
+    train(job, state, group)
 
 
 def _make_state(
