@@ -242,7 +242,7 @@ def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
     process, _ = script(tmp_path, "True")
     _, said = process.communicate(timeout=600)
     assert process.returncode == 1
-    assert "put what it does under if __name__ == '__main__'" in said
+    assert "under if __name__ == '__main__'" in said
     assert said.splitlines()[-1].endswith("of 2 ended with status 1 before it could train; what it printed says why")
 
 
