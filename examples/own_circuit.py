@@ -39,7 +39,7 @@ from qgan_qiskit.circuits import (
 from qgan_qiskit.config import DataConfig, HybridQConfig, RunConfig, TrainingConfig
 from qgan_qiskit.qnn import SubGenerators
 from qgan_qiskit.workflows.fit import fit
-from qgan_qiskit.workflows.generate import Wanted, make
+from qgan_qiskit.workflows.generate import Outputs, generate
 
 
 def reuploading_ansatz(num_qubits: int, layers: int) -> CircuitSpec:
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         training=TrainingConfig(steps=arguments.steps, batch_size=16),
     )
     [run] = fit(config, arguments.outdir)
-    make(run, range(16), Wanted(grid=run / "sixteen.png"))
+    generate(run, range(16), Outputs(grid=run / "sixteen.png"))
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ import torch
 
 from qgan_qiskit.config import HardwareConfig, preset
 from qgan_qiskit.data.grids import grid_picture
-from qgan_qiskit.runs.load import open_generator
-from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.runs.load import load_generator
+from qgan_qiskit.runs.sample import sample
 from qgan_qiskit.workflows import hardware as remote
 from qgan_qiskit.workflows.fit import fit
 from qgan_qiskit.workflows.inference import BackendImages, generate_on_simulator
@@ -49,7 +49,7 @@ def train(outdir: Path, steps: int) -> Path:
 
 def on_simulated_device(run: Path, seeds: Sequence[int], backend: str, level: int) -> BackendImages:
     """Return the images of seeds from a simulated device."""
-    generator, _ = open_generator(run)
+    generator, _ = load_generator(run)
     config = HardwareConfig(backend=backend, resilience_level=level)
     return generate_on_simulator(generator, seeds, config)
 
@@ -76,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     run = arguments.run or train(arguments.outdir, arguments.steps)
     seeds = range(arguments.images)
-    generator, _ = open_generator(run)
-    exact_NCHW = torch.stack([image for _, image in generate(generator, seeds)])
+    generator, _ = load_generator(run)
+    exact_NCHW = torch.stack([image for _, image in sample(generator, seeds)])
 
     run_on = on_real_device if arguments.backend.startswith("ibm:") else on_simulated_device
     rows = [exact_NCHW]

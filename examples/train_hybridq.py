@@ -6,7 +6,7 @@ The command line does nothing else: it turns options into a ``RunConfig`` and ha
 1. start from a preset and change what you want; every change is checked at once;
 2. ``fit`` trains one GAN per class and returns the run folders;
 3. the log of a run is one JSON object per line;
-4. ``open_generator`` gives the averaged generator of a run as a torch module, ``generate`` one image per seed.
+4. ``load_generator`` gives the averaged generator of a run as a torch module, ``generate`` one image per seed.
 
 Run it with ``python examples/train_hybridq.py``; without ``--data`` it learns lesions that are made by formulas. The
 defaults are small, so that it ends in a few minutes at most; leave ``--steps`` and the sizes to the preset for images worth
@@ -26,8 +26,8 @@ import torch
 
 from qgan_qiskit.config import preset
 from qgan_qiskit.data.grids import grid_picture
-from qgan_qiskit.runs.load import open_generator
-from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.runs.load import load_generator
+from qgan_qiskit.runs.sample import sample
 from qgan_qiskit.workflows.fit import fit
 
 
@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     last = json.loads((run / "stats.jsonl").read_text().splitlines()[-1])
     print(f"step {last['step']}: losses D {last['loss_discriminator']:.3f}, G {last['loss_generator']:.3f}")
 
-    generator, _ = open_generator(run)
-    images_NCHW = torch.stack([image for _, image in generate(generator, range(16))])
+    generator, _ = load_generator(run)
+    images_NCHW = torch.stack([image for _, image in sample(generator, range(16))])
     grid_picture(images_NCHW).save(run / "sixteen.png")
     print(f"{len(images_NCHW)} images of shape {tuple(images_NCHW.shape[1:])}: {run / 'sixteen.png'}")
 

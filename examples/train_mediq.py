@@ -3,7 +3,7 @@
 1. ``make_prototypes`` takes the mean features of each class, here from the critic of a first short run, as no pretrained weights
    come with the library (with a file of torchvision's: ``backbone="mobilenet_v2", weights=FILE``);
 2. ``fit`` trains one run for all classes, which it draws latents around;
-3. ``keep_to_class`` makes a generator give one class only; the same seed differs between classes by its class alone.
+3. ``select_classes`` makes a generator give one class only; the same seed differs between classes by its class alone.
 
 Run it with ``python examples/train_mediq.py``; without ``--data`` it learns lesions that are made by formulas. The sizes are
 small, so that it ends in a few minutes at most; the preset's are for images worth looking at.
@@ -21,8 +21,8 @@ import torch
 
 from qgan_qiskit.config import RunConfig, preset
 from qgan_qiskit.data.grids import grid_picture
-from qgan_qiskit.runs.load import keep_to_class, open_discriminator, open_generator
-from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.runs.load import load_discriminator, load_generator, select_classes
+from qgan_qiskit.runs.sample import sample
 from qgan_qiskit.workflows.fit import fit
 from qgan_qiskit.workflows.prototypes import make_prototypes
 
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     [first] = fit(config.updated({"training": {"steps": max(1, arguments.steps // 3)}}), arguments.outdir)
     prototypes = make_prototypes(config.data, first / "prototypes.npz", run=first)
 
-    critic, _ = open_discriminator(first)
+    critic, _ = load_discriminator(first)
     width = critic.score.in_features
     [run] = fit(
         config.updated({"model": {"prototype_file": str(prototypes), "prototype_width": width}}), arguments.outdir
@@ -67,9 +67,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     rows = []
     for name in config.data.class_list():
-        generator, opened = open_generator(run)
-        keep_to_class(generator, opened, name)
-        rows.append(torch.stack([image for _, image in generate(generator, range(8))]))
+        generator, opened = load_generator(run)
+        select_classes(generator, opened, name)
+        rows.append(torch.stack([image for _, image in sample(generator, range(8))]))
     grid_picture(torch.cat(rows), columns=8).save(run / "by_class.png")
     difference = (rows[0] - rows[-1]).abs().mean() * 127.5
     print(f"rows of the same seeds, a class each: {run / 'by_class.png'}")

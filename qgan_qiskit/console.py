@@ -1,4 +1,4 @@
-"""What the package logs, as plain lines on standard error: the command line shows it, a library keeps quiet."""
+"""Log lines on standard error for the command line; as a library the package is quiet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 class _StderrHandler(logging.Handler):
-    """Write to whatever standard error is now, without breaking a progress bar."""
+    """Write to the present standard error, without breaking a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "note: " if record.levelno >= logging.WARNING else ""
@@ -18,7 +18,7 @@ class _StderrHandler(logging.Handler):
 
 
 def log_to_stderr() -> None:
-    """Show what the package logs, from INFO on; a second call changes nothing."""
+    """Write the package's log records from INFO on to standard error; idempotent."""
     logger = logging.getLogger("qgan_qiskit")
     logger.setLevel(logging.INFO)
     if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
@@ -26,5 +26,5 @@ def log_to_stderr() -> None:
 
 
 def logs_to_stderr() -> bool:
-    """Return whether :func:`log_to_stderr` was called in this process, so that a process it starts does the same."""
+    """Return whether :func:`log_to_stderr` was called in this process; worker processes are told so."""
     return any(isinstance(handler, _StderrHandler) for handler in logging.getLogger("qgan_qiskit").handlers)

@@ -1,4 +1,4 @@
-"""What the processor is good at: number format of the convolutions, memory layout, and keeping freed memory."""
+"""The torch device: checking it, its number format for convolutions, its memory layout, and glibc's memory."""
 
 from __future__ import annotations
 
@@ -16,14 +16,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def check_device(name: str, devices: int = 1) -> torch.device:
-    """Return the torch device of a name.
-
-    Args:
-        name: ``cpu``, ``cuda`` or ``cuda:N``.
-        devices: how many of that kind are to work together.
+    """Return the torch device of a name: ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        UsageError: there is no such device on this machine, or there are fewer.
+        UsageError: this machine has no such device, or fewer than ``devices`` of its kind.
     """
     device = torch.device(name)
     if device.type != "cuda":
@@ -34,7 +30,7 @@ def check_device(name: str, devices: int = 1) -> torch.device:
     if devices > 1 and device.index is not None:
         raise UsageError(f"--device {name} is one device: use --device cuda with --devices {devices}")
     if devices > count:
-        raise UsageError(f"--devices {devices}: torch sees {count} CUDA devices here; take no more than that")
+        raise UsageError(f"--devices {devices}: torch sees {count} CUDA devices here; use at most that many")
     return device
 
 
@@ -47,12 +43,9 @@ def has_native_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which convolutions run in the chosen number format.
+    """Return a context in which a device's convolutions use a number format.
 
-    Args:
-        precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the device has it in hardware (without, it is emulated and
-            ten times slower than fp32).
-        device: where the convolutions run.
+    ``fp32``, ``bf16``, or ``auto``: bf16 if the device has it in hardware (emulated, it is ten times slower than fp32).
     """
     if precision == "bf16" or (precision == "auto" and has_native_bfloat16(device)):
         return torch.autocast(device.type, torch.bfloat16)
@@ -60,12 +53,12 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:
-    """Move a module to a device and its convolutions to channels-last, which is faster for them in every number format."""
+    """Move a module to a device, with convolutions in channels-last layout, which is faster in every number format."""
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc to keep freed memory for the next tensor instead of returning it and faulting it in again every step."""
+    """Make glibc reuse freed memory instead of returning it and faulting it in again at every step."""
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):

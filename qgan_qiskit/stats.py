@@ -8,12 +8,13 @@ Shape letters: N observations (often images) · R resamples · L lesions.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+
+from qgan_qiskit.rng import philox_generator
 
 # Up to this many pairs, all 2^pairs sign patterns are enumerated; beyond it, a random subset is drawn.
 MAX_EXACT_PAIRS = 20
@@ -220,4 +221,4 @@ def _draw_multinomial(rng: np.random.Generator, size: int, resamples: int) -> np
 
 
 def _seeded_rng(seed: int, purpose: str) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])))
+    return philox_generator(seed, purpose)

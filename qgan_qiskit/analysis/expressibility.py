@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from qgan_qiskit.rng import numpy_generator
 from qgan_qiskit.stats import jackknife_interval
 
 Binning = Literal["equal_width", "equal_probability"]
@@ -77,7 +78,7 @@ def expressibility(fidelities_N: np.ndarray, dimension: int, bins: int, seed: in
         For each binning the estimate with the jackknife's interval over pairs (``mean``, ``low``, ``high``), ``largest``, and
         ``haar`` and ``haar_real``: the mean of the same estimate for as many true Haar states, complex and real ones.
     """
-    random = np.random.default_rng(np.random.SeedSequence([seed, dimension, 1]))
+    random = numpy_generator(seed, dimension, 1)
     samples = len(fidelities_N)
     # One of two independent Haar states may be held fixed; then F is a sum of squares over another: a beta distribution.
     draws: dict[str, Callable[[], np.ndarray]] = {

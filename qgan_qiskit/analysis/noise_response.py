@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from qgan_qiskit.rng import numpy_generator
+
 Decode = Callable[[np.ndarray], np.ndarray]
 
 
@@ -52,7 +54,7 @@ def absorbed(
     undone_NPO, slope_PO = recalibrated(exact_NPO, noisy_NPO)
     line_NPO = noisy_NPO.mean(0) + slope_PO * (exact_NPO - exact_NPO.mean(0))
     rmse = _root(error_NPO)
-    random = np.random.default_rng(seed)
+    random = numpy_generator(seed)
     random_NPO = np.clip(exact_NPO + rmse * random.standard_normal(exact_NPO.shape), -1, 1)
     images = decode(exact_NPO)
     return {

@@ -1,6 +1,6 @@
-"""The command line: one file per command, each loaded only when it is used.
+"""The command line: one module per command, imported only when it is used.
 
-Keep this file and every command's imports light: ``--help`` must not wait for torch or Qiskit.
+Keep this module and the top level of every command light: ``--help`` must import neither torch nor Qiskit.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from typing import ClassVar
 
 import click
 
-# Command -> its line in the overview, so that the overview imports no command.
+# Command -> its line in the overview, which therefore imports no command.
 _COMMANDS = {
-    "fit": "Train a GAN on images, or go on with a run.",
-    "generate": "Make images from a run or checkpoint.",
-    "study": "Compare models, and other whole experiments.",
-    "evaluate": "Measure trained runs: FID and others, copies of training images.",
-    "prototypes": "Mean features of each class, for MediQ-GAN to start from.",
-    "hardware": "Circuits on an IBM device: cost, submit, status, collect, cancel.",
+    "fit": "Train a GAN on images, or resume a run.",
+    "generate": "Generate images from a run or checkpoint.",
+    "study": "Compare models, and run other whole experiments.",
+    "evaluate": "Evaluate trained runs: FID and other metrics, memorization.",
+    "prototypes": "Compute mean features of each class, to initialize MediQ-GAN.",
+    "hardware": "Run circuits on an IBM device: cost, submit, status, collect, cancel.",
     "circuit": "Draw circuits; print and compare the reference circuits.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in ``qgan_qiskit.cli.<prefix><name>:command`` and are imported on use.
+    """A group whose commands are ``qgan_qiskit.cli.<prefix><name>:command``, imported on use.
 
     Attributes:
         lines: command -> its line in the overview.
-        prefix: what the modules' names begin with.
+        prefix: of the modules' names.
     """
 
     lines: ClassVar[dict[str, str]] = _COMMANDS

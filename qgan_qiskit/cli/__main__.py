@@ -1,4 +1,4 @@
-"""``python -m qgan_qiskit.cli``: runs a command; whatever goes wrong ends in one line and an exit status of its kind.
+"""``python -m qgan_qiskit.cli``: run a command; every failure ends in one line and an exit status of its kind.
 
 Exit status: 0 done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 6 storage, 7 remote service, 130 and 143 stopped by a signal.
 """
@@ -6,6 +6,7 @@ Exit status: 0 done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 6 storage, 7 rem
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import click
 
@@ -13,8 +14,9 @@ from qgan_qiskit.cli import cli
 from qgan_qiskit.console import log_to_stderr
 from qgan_qiskit.errors import QganError
 
+_PROGRAM = "python -m qgan_qiskit.cli"
 _OUT_OF_MEMORY = (
-    "out of memory: take fewer or smaller images (--limit, --resolution), a smaller --batch-size, or fewer --num-qubits or "
+    "out of memory: use fewer or smaller images (--limit, --resolution), a smaller --batch-size, or fewer --num-qubits or "
     "--sub-generators"
 )
 
@@ -23,38 +25,34 @@ def main() -> None:
     """Run the command line and exit."""
     log_to_stderr()
     try:
-        sys.exit(cli.main(prog_name="python -m qgan_qiskit.cli", standalone_mode=False) or 0)
+        sys.exit(cli.main(prog_name=_PROGRAM, standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
     except click.ClickException as error:
-        where = (
-            error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "python -m qgan_qiskit.cli"
-        )
-        _fail(f"{error.format_message()} (see {where} --help)", error.exit_code)
-    except click.Abort:
-        _fail("stopped", 130, "")
-    except KeyboardInterrupt:
-        _fail("stopped", 130, "")
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _PROGRAM
+        _exit(f"{error.format_message()} (see {command} --help)", error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _exit("stopped", 130, prefix="")
     except QganError as error:
-        # A run that was asked to stop has stopped in order; the exit status says by which signal.
-        _fail(str(error), error.exit_code, "" if error.exit_code > 128 else "error: ")
+        # Above 128 it is not an error: a run stopped in order after a signal.
+        _exit(str(error), error.exit_code, prefix="" if error.exit_code > 128 else "error: ")
     except MemoryError:
-        _fail(_OUT_OF_MEMORY, 1)
+        _exit(_OUT_OF_MEMORY, 1)
     except RuntimeError as error:
-        # torch has no class for it on the processor.
+        # torch has no exception class for running out of CPU memory.
         if "allocate memory" not in str(error):
             raise
-        _fail(_OUT_OF_MEMORY, 1)
+        _exit(_OUT_OF_MEMORY, 1)
     except BrokenPipeError:
-        # The reader of our output has gone (``| head``); there is nobody left to tell.
+        # The reader of the output has ended (``| head``), so a message would reach nobody.
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions", 6)
+        _exit(f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions", 6)
 
 
-def _fail(message: str, status: int, prefix: str = "error: ") -> None:
+def _exit(message: str, status: int, prefix: str = "error: ") -> NoReturn:
     print(prefix + " ".join(message.split()), file=sys.stderr)
     sys.exit(status)
 

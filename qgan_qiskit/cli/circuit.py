@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import option_name, problem_line
+from qgan_qiskit.cli.options import describe_problem, option_name
 from qgan_qiskit.config import HybridQConfig, MosaiqConfig, QgpatchConfig
 from qgan_qiskit.errors import UsageError
 
@@ -184,7 +184,7 @@ def _build_config(model: str, settings: dict[str, Any]) -> HybridQConfig | Mosai
     try:
         return _MODELS[model](**settings)
     except ValidationError as error:
-        raise UsageError(problem_line(error, options=True)) from None
+        raise UsageError(describe_problem(error, options=True)) from None
 
 
 def _reject_ignored_options(ctx: click.Context) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line
+from qgan_qiskit.cli.options import collect_changes, config_options, describe_problem
 from qgan_qiskit.config import METRICS, EvaluationConfig, TrainingConfig
 from qgan_qiskit.errors import UsageError
 
@@ -43,12 +43,12 @@ def command(sources: tuple[Path, ...], device: str, output: Path | None, **optio
     Runs on the same images share a table. The samples are those of seeds 0 to N-1. Without --fid-weights only pixel metrics
     are measured.
     """
-    changes = given(options)
+    changes = collect_changes(options)
     try:
         TrainingConfig.model_validate({"device": device})
         config = EvaluationConfig.model_validate({"metrics": "all", **changes.get("evaluation", {})})
     except ValidationError as error:
-        raise UsageError(problem_line(error, options=True)) from None
+        raise UsageError(describe_problem(error, options=True)) from None
     lacking = [] if config.metrics == "all" else config.lacking_weights()
     if lacking:
         raise UsageError(f"--metrics {','.join(lacking)} needs --fid-weights, a file of Inception weights")

@@ -57,10 +57,10 @@ def cost(source: Path, number: int | None, seeds: str | None, **options: Any) ->
     if simulated and options["hardware__max_qpu_seconds"] is not None:
         raise UsageError("--max-qpu-seconds limits what is sent to a device: leave it out with a simulated one")
     wanted, config = wanted_seeds(number, seeds), _parse_settings(options, "cost" if simulated else None)
-    from qgan_qiskit.runs.load import open_generator
+    from qgan_qiskit.runs.load import load_generator
     from qgan_qiskit.workflows.hardware import check_qpu_time, estimate_on_fake_backend, plan_submission
 
-    generator, _ = open_generator(source)
+    generator, _ = load_generator(source)
     if simulated:
         lines = estimate_on_fake_backend(generator, wanted, config)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line
+from qgan_qiskit.cli.options import collect_changes, config_options, describe_problem
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.errors import UsageError
 
@@ -51,9 +51,9 @@ def command(output: Path, **options: Any) -> None:
     """
     own = {name: options.pop(name) for name in ("backbone", "weights", "normalization", "input_size", "run")}
     try:
-        data = DataConfig.model_validate(given(options).get("data", {}))
+        data = DataConfig.model_validate(collect_changes(options).get("data", {}))
     except ValidationError as error:
-        raise UsageError(problem_line(error, options=True)) from None
+        raise UsageError(describe_problem(error, options=True)) from None
     from qgan_qiskit.workflows.prototypes import make_prototypes
 
     click.echo(str(make_prototypes(data, output, **own)))

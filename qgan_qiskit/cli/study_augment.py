@@ -9,7 +9,7 @@ import click
 from pydantic import ValidationError
 
 from qgan_qiskit.cli.generate import parse_seeds
-from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
+from qgan_qiskit.cli.options import collect_changes, config_options, describe_problem, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.config.studies import AugmentConfig
@@ -58,7 +58,7 @@ def command(
         show_files(report(outdir))
         return
     check_executor(executor_name, scheduler)
-    changes = given(options)
+    changes = collect_changes(options)
     if "seeds" in (asked := changes.get("augment", {})):
         # Ranges are for the command line; study.json names every seed.
         asked["seeds"] = ",".join(str(seed) for seed in parse_seeds(asked["seeds"]))
@@ -89,4 +89,4 @@ def _settings(
             AugmentConfig.model_validate({**augment.model_dump(), **changes.get("augment", {})}),
         )
     except ValidationError as error:
-        raise UsageError(problem_line(error, options=True)) from None
+        raise UsageError(describe_problem(error, options=True)) from None

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import given, option_name, problem_line, settings_options
+from qgan_qiskit.cli.options import collect_changes, describe_problem, option_name, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
@@ -65,7 +65,7 @@ def command(
         show_files(report(outdir))
         return
     check_executor(executor_name, scheduler)
-    changes = given(options)
+    changes = collect_changes(options)
     choice_given = changes.get("choice", {})
     if files and choice_given:
         names = ", ".join(option_name(name) for name in choice_given)
@@ -76,7 +76,7 @@ def command(
         choice = CircuitsChoice.model_validate(choice_given)
         settings = CircuitsConfig.model_validate(changes.get("circuits", {}))
     except ValidationError as error:
-        raise UsageError(problem_line(error, options=True)) from None
+        raise UsageError(describe_problem(error, options=True)) from None
     from qgan_qiskit.circuits import ParameterNames
     from qgan_qiskit.study.cell_runs import states
     from qgan_qiskit.study.circuits.run import circuits, prepare

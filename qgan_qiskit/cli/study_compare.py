@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from qgan_qiskit.cli.generate import parse_seeds
-from qgan_qiskit.cli.options import config_options, given, problem_line
+from qgan_qiskit.cli.options import collect_changes, config_options, describe_problem
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import PRESETS
 from qgan_qiskit.config.studies import SUITES, CompareChoice, CompareConfig
@@ -155,13 +155,13 @@ def _parsed(texts: tuple[str, ...]) -> dict[str, dict[str, str]]:
 def _settings(metrics: str, options: dict[str, Any]) -> CompareConfig:
     """Defaults, then options."""
     content: dict[str, Any] = {name: value for name in _FIELDS if (value := options.pop(name, None)) is not None}
-    changes = given(options)
+    changes = collect_changes(options)
     content["data"] = changes.get("data", {})
     content["evaluation"] = {**changes.get("evaluation", {}), "metrics": metrics}
     try:
         return CompareConfig.model_validate(content)
     except ValidationError as error:
-        raise UsageError(problem_line(error, options=True)) from None
+        raise UsageError(describe_problem(error, options=True)) from None
 
 
 def _line(cell: Cell, state: str) -> str:

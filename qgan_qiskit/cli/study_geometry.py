@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
+from qgan_qiskit.cli.options import collect_changes, config_options, describe_problem, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config import EvaluationConfig
 from qgan_qiskit.config.studies import GeometryConfig
@@ -54,13 +54,13 @@ def command(
     if not runs:
         raise UsageError("name the RUN whose generator is to be looked into, or several (or --report)")
     check_executor(executor_name, scheduler)
-    changes = given(options)
+    changes = collect_changes(options)
     try:
         settings = GeometryConfig.model_validate(
             {**changes.get("geometry", {}), "evaluation": changes.get("evaluation", {})}
         )
     except ValidationError as error:
-        raise UsageError(problem_line(error, options=True)) from None
+        raise UsageError(describe_problem(error, options=True)) from None
     from qgan_qiskit.study.cell_runs import states
     from qgan_qiskit.study.latent_geometry.run import geometry, prepare
 

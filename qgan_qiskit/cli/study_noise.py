@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from qgan_qiskit.cli.options import config_options, given, problem_line, settings_options
+from qgan_qiskit.cli.options import collect_changes, config_options, describe_problem, settings_options
 from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
 from qgan_qiskit.config.studies import NoiseChoice, NoiseConfig
 from qgan_qiskit.errors import UsageError
@@ -61,14 +61,14 @@ def command(
     if run is None:
         raise UsageError("name the RUN to study (or --report)")
     check_executor(executor_name, scheduler)
-    changes = given(options)
+    changes = collect_changes(options)
     try:
         choice = NoiseChoice.model_validate(changes.get("choice", {}))
         settings = NoiseConfig.model_validate(
             {**changes.get("noise", {}), "evaluation": {**changes.get("evaluation", {}), "metrics": metrics}}
         )
     except ValidationError as error:
-        raise UsageError(problem_line(error, options=True)) from None
+        raise UsageError(describe_problem(error, options=True)) from None
     from qgan_qiskit.study.cell_runs import states
     from qgan_qiskit.study.noise.run import noise, prepare
 

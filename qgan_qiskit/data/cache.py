@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ import numpy as np
 from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.memory import check_memory_for_images
+from qgan_qiskit.storage import sha256
 
 # Raise it whenever the same files would give other pixels, labels, names, notes or pairs.
 FORMAT = 4
@@ -122,18 +122,18 @@ def _homeless_folder() -> Path:
 
 
 def _hash(key: Any) -> str:
-    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    return sha256(json.dumps(key).encode())
 
 
 def _write_checked(path: Path, value: Any) -> None:
     """Write JSON after a line with its SHA-256."""
     text = json.dumps(value)
-    path.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}", encoding="utf-8")
+    path.write_text(f"{sha256(text.encode())}\n{text}", encoding="utf-8")
 
 
 def _read_checked(path: Path) -> Any:
     checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
-    if hashlib.sha256(text.encode()).hexdigest() != checksum:
+    if sha256(text.encode()) != checksum:
         raise _DamagedError(f"{path.name} differs from its checksum")
     return json.loads(text)
 

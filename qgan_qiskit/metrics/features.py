@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,12 +25,13 @@ from tqdm import tqdm
 from qgan_qiskit.config import EvaluationConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.metrics.inception import Inception, Output
+from qgan_qiskit.storage import atomic_write
 
 # The fastest on a CPU; larger batches exceed its cache.
 _BATCH = 8
 # Raise this whenever the same images would give other features.
 _FORMAT = 1
-_SUFFIX, _STAGE = ".features.npz", ".stage-features-"
+_SUFFIX = ".features.npz"
 # Cache files unread for this long are removed when another one is written.
 _MAX_AGE_SECONDS = 90 * 86_400
 
@@ -168,14 +168,9 @@ class FeatureCache:
 
     def _store(self, path: Path, matrices: list[np.ndarray]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor, stage = tempfile.mkstemp(prefix=_STAGE, dir=self._folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez(file, *[matrix.astype(np.float32) for matrix in matrices])
-            Path(stage).replace(path)
-        finally:
-            Path(stage).unlink(missing_ok=True)
-        for other in [*self._folder.glob(f"*{_SUFFIX}"), *self._folder.glob(f"{_STAGE}*")]:
+        arrays = [matrix.astype(np.float32) for matrix in matrices]
+        atomic_write(path, lambda file: np.savez(file, *arrays), sync=False)
+        for other in [*self._folder.glob(f"*{_SUFFIX}"), *self._folder.glob(f".*{_SUFFIX}.*.staging")]:
             if other.stat().st_mtime < time.time() - _MAX_AGE_SECONDS:
                 other.unlink(missing_ok=True)
 

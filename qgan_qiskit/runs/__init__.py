@@ -1,1 +1,1 @@
-"""Run folders: settings, checkpoints, and the generators and samples that come from them."""
+"""Runs on disk: their folder, checkpoints, and the trained networks and samples that come from them."""

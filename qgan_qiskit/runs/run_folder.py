@@ -1,31 +1,31 @@
-"""A run's folder: numbered, locked while it is written, with its settings, log, pictures and checkpoints.
+"""A run's folder: numbered, locked while it is written, with settings, logs, pictures and checkpoints.
 
 Files: ``config.json``, ``versions.json``, ``data.json``, ``stats.jsonl``, ``reals.png``, ``fakes_init.png``,
-``fakes_NNNNNN.png``, ``metrics.jsonl`` if anything is measured, ``checkpoints/step-NNNNNNNN/`` and, if asked for,
-TensorBoard events.
+``fakes_NNNNNN.png``, ``checkpoints/step-NNNNNNNN/`` and, if configured, ``metrics.jsonl`` and TensorBoard events.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import platform
 import re
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.config.base import first_problem
 from qgan_qiskit.errors import CheckpointError, StorageError
-from qgan_qiskit.storage import FileLock, HeldError
+from qgan_qiskit.storage import FileLock, HeldError, atomic_write, remove_staging
 
-# Logs: a line per step that is reported, and a line per measurement.
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Logs with a JSON line per logged step, and per evaluation.
 STATS, METRICS = "stats.jsonl", "metrics.jsonl"
-_STAGED = ".staging"
 _NUMBER = re.compile(r"^(\d{5})-")
 _LIBRARIES = (
     "qgan_qiskit",
@@ -43,7 +43,7 @@ class RunFolder:
     """A run on disk. Use as a context manager while writing: it holds the run's lock."""
 
     def __init__(self, path: Path) -> None:
-        """Point to a folder that exists; see :meth:`create` and :meth:`open`."""
+        """Wrap a folder that exists; see :meth:`create` and :meth:`open`."""
         self.path = path
         self._lock = FileLock(path / ".lock", wait=False)
 
@@ -72,11 +72,11 @@ class RunFolder:
             raise StorageError(
                 f"{outdir}: cannot make a run folder ({error.strerror}); choose another --outdir"
             ) from None
-        return cls._described(path, config)
+        return cls._write_settings(path, config)
 
     @classmethod
     def create_at(cls, path: Path, config: RunConfig) -> RunFolder:
-        """Make the folder of that name, which may be there but must not hold a run, and write config and versions.
+        """Make a folder of a given name, or use one that holds no run, and write config and versions.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -85,13 +85,13 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{path}: cannot make a run folder ({error.strerror}); choose another place") from None
-        return cls._described(path, config)
+        return cls._write_settings(path, config)
 
     @classmethod
-    def _described(cls, path: Path, config: RunConfig) -> RunFolder:
+    def _write_settings(cls, path: Path, config: RunConfig) -> RunFolder:
         run = cls(path)
         run.write_text("versions.json", json.dumps(versions(), indent=1) + "\n")
-        # Last: it is what makes the folder a run.
+        # Last: a folder with a config.json is a run.
         run.write_config(config)
         return run
 
@@ -114,13 +114,10 @@ class RunFolder:
             raise StorageError(f"{self.path}: in use by {error}; wait for it or stop it") from None
         except OSError as error:
             raise StorageError(f"{path}: cannot be written ({error.strerror}); copy the run to another place") from None
-        # Nobody else writes here now: what a killed process left half written can go.
-        for leftover in self.path.glob(f".*{_STAGED}"):
-            leftover.unlink(missing_ok=True)
+        remove_staging(self.path)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        # Closing releases the lock; the system does so too when the process dies, so a stale lock cannot stay.
         self._lock.release()
 
     @property
@@ -129,7 +126,7 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def config(self) -> RunConfig:
-        """Read the run's settings; the circuit that a user brought is the copy kept in the run folder.
+        """Read the run's settings; a user's circuit is replaced by the copy in the run folder.
 
         Raises:
             CheckpointError: ``config.json`` is damaged or of another version.
@@ -138,39 +135,32 @@ class RunFolder:
         copy = self.path / "circuit.qasm"
         if config.model.circuit_file is None or not copy.is_file():
             return config
-        # In the copy inputs and weights have the names that need no patterns.
+        # The copy names inputs and weights canonically, so it needs no patterns.
         return config.updated({"model": {"ansatz": str(copy), "input_names": None, "weight_names": None}})
 
     def write_config(self, config: RunConfig) -> None:
-        """Write ``config.json``; a copy of a user's circuit is named without its folder, so that a run can be moved."""
+        """Write ``config.json``; the copy of a circuit is named relative to the folder, so that a run can be moved."""
         if config.model.circuit_file == str(self.path / "circuit.qasm"):
             config = config.updated({"model": {"ansatz": "circuit.qasm", "input_names": None, "weight_names": None}})
         self.write_text("config.json", config.model_dump_json(indent=1) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a small text file whole."""
+        """Write a text file atomically."""
         self.write_bytes(name, text.encode())
 
     def write_bytes(self, name: str, data: bytes) -> None:
-        """Write a small file whole: staged beside it, then renamed.
+        """Write a file atomically.
 
         Raises:
             StorageError: the disk refused.
         """
-        target = self.path / name
-        staging = self.path / f".{name}{_STAGED}"
         try:
-            staging.write_bytes(data)
-            staging.replace(target)
+            atomic_write(self.path / name, data)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                staging.unlink(missing_ok=True)
-            raise StorageError(
-                f"{target}: not written ({error.strerror}); free space and --resume {self.path}"
-            ) from None
+            raise self._write_error(name, error) from None
 
-    def write_picture(self, name: str, picture: Any) -> None:
-        """Write a Pillow image as PNG."""
+    def write_picture(self, name: str, picture: Image.Image) -> None:
+        """Write a picture as PNG."""
         buffer = BytesIO()
         picture.save(buffer, format="PNG")
         self.write_bytes(name, buffer.getvalue())
@@ -181,15 +171,17 @@ class RunFolder:
         Raises:
             StorageError: the disk refused.
         """
-        path = self.path / name
         try:
-            with path.open("a") as file:
+            with (self.path / name).open("a") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise StorageError(f"{path}: not written ({error.strerror}); free space and --resume {self.path}") from None
+            raise self._write_error(name, error) from None
+
+    def _write_error(self, name: str, error: OSError) -> StorageError:
+        return StorageError(f"{self.path / name}: not written ({error.strerror}); free space and --resume {self.path}")
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """Read a log; a last line that was cut short by a kill is left out."""
+        """Read a log, without a last line that a kill cut short."""
         path = self.path / name
         rows = []
         for line in path.read_text().splitlines() if path.is_file() else []:
@@ -199,8 +191,8 @@ class RunFolder:
                 break
         return rows
 
-    def cut_rows(self, step: int) -> None:
-        """Drop the lines of steps after the checkpoint that a run resumes from: they will come again."""
+    def truncate_logs(self, step: int) -> None:
+        """Drop the log lines of steps after the checkpoint that a run resumes from: these steps are repeated."""
         for name in (STATS, METRICS):
             rows = self.rows(name)
             if rows or name == STATS:

@@ -1,1 +1,1 @@
-"""Losses, the two updates of a step, the loop, checkpoints and the run folder."""
+"""Training: losses, one step, the loop around it, several processes, and what a run logs."""

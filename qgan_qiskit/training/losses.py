@@ -1,4 +1,4 @@
-"""Adversarial losses on logits: what the discriminator and the generator minimize.
+"""Adversarial losses and gradient penalties, on logits: what the discriminator and the generator minimize.
 
 Shape letters: B batch.
 """
@@ -51,19 +51,19 @@ def gradient_penalty(
     real: Tensor,
     fake: Tensor,
     generator: torch.Generator,
-    ranks: ProcessGroup = SINGLE_PROCESS,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Tensor:
-    """Return the mean of (|gradient| - 1)**2 at random points between real and generated samples (Gulrajani et al. 2017).
+    """Return the mean of (|gradient| - 1)² at random points between real and generated samples (Gulrajani et al. 2017).
 
     Args:
         discriminator: samples to logits.
         real: real samples, first dimension B; no gradient flows into them.
         fake: generated samples of the same shape; no gradient flows into them.
         generator: source of the points.
-        ranks: the processes that share the batch.
+        group: the processes that share the batch.
     """
-    share_B = ranks.rows(torch.rand(len(real) * ranks.count, generator=generator))
-    share = share_B.to(real.device).view(-1, *[1] * (real.dim() - 1))
-    points = torch.lerp(real.detach().float(), fake.detach().float(), share).requires_grad_()
+    weights_B = group.local_shard(torch.rand(len(real) * group.world_size, generator=generator))
+    weights = weights_B.to(real.device).view(-1, *[1] * (real.dim() - 1))
+    points = torch.lerp(real.detach().float(), fake.detach().float(), weights).requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -1,6 +1,6 @@
-"""What a person sees while training: a bar on a terminal, a plain line now and then elsewhere.
+"""What a run leaves behind while it is trained: progress on the terminal, log, pictures, metrics and checkpoints.
 
-What a run leaves behind while it is trained: log, pictures, measurements, checkpoints, and the line a person sees.
+Pictures, metrics and checkpoints come from the averaged weights with batch-norm statistics that fit them.
 
 Shape letters: B batch · N images · C H W image.
 """
@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -25,8 +26,8 @@ from qgan_qiskit.errors import UsageError
 from qgan_qiskit.models import Generator
 from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import checkpoint
-from qgan_qiskit.runs import sample as synthetic
 from qgan_qiskit.runs.run_folder import METRICS, STATS, RunFolder
+from qgan_qiskit.runs.sample import encode_png
 from qgan_qiskit.training.ema import update_bn
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import StepLosses
@@ -34,159 +35,125 @@ from qgan_qiskit.training.step import StepLosses
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-
 logger = logging.getLogger(__name__)
 
-_LINE_SECONDS = 15.0
-
-
-class Progress:
-    """Shows losses, images per second and time left."""
-
-    def __init__(self, start: int, total: int, images_per_step: int, stream: TextIO | None = None) -> None:
-        """Start the clock.
-
-        Args:
-            start: steps already done (a resumed run).
-            total: steps in all.
-            images_per_step: images in a step.
-            stream: where to write; None for standard error.
-        """
-        self.stream = stream or sys.stderr
-        self.start, self.total, self.images_per_step = start, total, images_per_step
-        self.began = self.last = time.monotonic()
-        self.bar = None
-        if self.stream.isatty() and logger.isEnabledFor(logging.INFO):
-            self.bar = tqdm(
-                total=total, initial=start, unit="step", file=self.stream, dynamic_ncols=True, smoothing=0.05
-            )
-
-    def images_per_second(self, step: int) -> float:
-        """Return the mean rate since the start."""
-        return (step - self.start) * self.images_per_step / max(time.monotonic() - self.began, 1e-9)
-
-    def update(self, step: int, losses: StepLosses) -> None:
-        """Report a step (the number of steps done)."""
-        text = f"loss D {losses.discriminator:.3f} G {losses.generator:.3f}"
-        if losses.reconstruction is not None:
-            text += f" rec {losses.reconstruction:.4f}"
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"{text}, {self.images_per_second(step):.0f} images/s", refresh=False)
-            self.bar.update(1)
-        elif time.monotonic() - self.last >= _LINE_SECONDS or step == self.total:
-            self.last = time.monotonic()
-            rate = self.images_per_second(step)
-            left = (self.total - step) * self.images_per_step / rate
-            logger.info(f"step {step}/{self.total}  {text}  {rate:.0f} images/s  {_clock(left)} left")
-
-    def close(self) -> None:
-        """End the bar."""
-        if self.bar is not None:
-            self.bar.close()
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
 GRID_IMAGES = 64
-Measure = Callable[[Generator], list[dict[str, Any]]]
+_SECONDS_PER_LINE = 15.0
+Evaluate = Callable[[Generator], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingJob:
+    """What a run is trained on and where it is written.
+
+    Attributes:
+        run: written by the main process.
+        config: the run's settings.
+        real_batch: step -> real images (images_per_step, C, H, W) in [-1, 1]; a pure function, so a resumed run sees the same.
+        labels: step -> classes (images_per_step,) of these images, for a conditional model; else None.
+        steps: length of the whole run.
+        saved_values: what every checkpoint's ``state.json`` holds besides the training state.
+        device: of this process.
+        evaluate: averaged generator -> rows for ``metrics.jsonl``; None for no metrics.
+    """
+
+    run: RunFolder
+    config: RunConfig
+    real_batch: Callable[[int], Tensor]
+    labels: Callable[[int], Tensor] | None
+    steps: int
+    saved_values: dict[str, Any]
+    device: torch.device
+    evaluate: Evaluate | None = None
 
 
 class RunLogger:
-    """Writes into a run's folder; only one process may have it."""
+    """Writes a run's folder; only the main process has one."""
 
-    def __init__(
-        self,
-        run: RunFolder,
-        config: RunConfig,
-        state: TrainingState,
-        real_batch: Callable[[int], Tensor],
-        steps: int,
-        saved_values: dict[str, Any],
-        device: torch.device,
-        measure: Measure | None,
-    ) -> None:
-        """Open the logs; a new run also gets its first pictures. For the arguments see ``loop.train``.
+    def __init__(self, job: TrainingJob, state: TrainingState) -> None:
+        """Open the logs; a new run also gets its first pictures.
 
         Raises:
-            StorageError: the disk refused.
+            StorageError: the disk refused a write.
         """
-        self.run, self.config, self.state, self.steps = run, config, state, steps
-        self.saved_values, self.device, self.measure = saved_values, device, measure
-        self._writer = _writer(run, state.step) if config.training.tensorboard else None
-        # The step at which the average last got its own batch-norm statistics.
-        self._settled: int | None = None
+        self.job, self.state = job, state
+        self._writer = _open_tensorboard(job.run, state.step) if job.config.training.tensorboard else None
+        # The step at which the average's batch-norm statistics were last updated.
+        self._bn_step: int | None = None
         if state.step == 0:
-            run.write_picture("reals.png", grid_picture(_reals(real_batch)))
-            self._write_fakes("fakes_init.png")
-        self._progress = Progress(state.step, steps, config.training.images_per_step)
+            job.run.write_picture("reals.png", grid_picture(_first_images(job.real_batch)))
+            self._write_samples("fakes_init.png")
+        self._progress = Progress(state.step, job.steps, job.config.training.images_per_step)
 
-    def add_step(self, losses: StepLosses) -> None:
-        """Report a step that was taken, and draw and measure where it is time to.
+    def log_step(self, losses: StepLosses) -> None:
+        """Log a step, and write pictures and metrics where they are due.
 
         Raises:
-            StorageError: the disk refused.
+            StorageError: the disk refused a write.
         """
-        run, state, training = self.run, self.state, self.config.training
-        step, last = state.step, state.step == self.steps
+        job, training = self.job, self.job.config.training
+        step, last = self.state.step, self.state.step == job.steps
         self._progress.update(step, losses)
         if last or step % training.log_every == 0:
-            row = _row(state, losses, self._progress)
-            run.append_row(STATS, row)
+            row = _stats_row(self.state, losses, self._progress)
+            job.run.append_row(STATS, row)
             self._write_scalars(row)
         if last or step % training.grid_every == 0:
-            self._write_fakes(f"fakes_{step:06d}.png")
-        if self.measure is not None and (last or step % self.config.evaluation.metrics_every == 0):
+            self._write_samples(f"fakes_{step:06d}.png")
+        if job.evaluate is not None and (last or step % job.config.evaluation.metrics_every == 0):
             with self._averaged() as generator:
-                figures = self.measure(generator)
-            run.append_row(METRICS, {"step": step, "images_seen": step * training.images_per_step, "figures": figures})
+                figures = job.evaluate(generator)
+            images_seen = step * training.images_per_step
+            job.run.append_row(METRICS, {"step": step, "images_seen": images_seen, "figures": figures})
             self._write_scalars({"step": step} | {f["name"]: f["value"] for f in figures})
 
-    def save(self) -> Path:
-        """Publish a checkpoint of the state as it is; return its folder.
+    def save_checkpoint(self) -> Path:
+        """Publish a checkpoint of the present state; return its folder.
 
         Raises:
-            StorageError: the disk refused.
+            StorageError: the disk refused a write.
         """
-        state = self.state
+        job, state = self.job, self.state
         with self._averaged():
-            # What is saved as the average is what samples are drawn from.
+            # The saved average has the batch-norm statistics that samples are drawn with.
             pass
-        values = state.values() | self.saved_values
-        return checkpoint.save(self.run.checkpoints, state.step, state.tensors(), values, self.config.training.keep)
+        values = state.values() | job.saved_values
+        return checkpoint.save(job.run.checkpoints, state.step, state.tensors(), values, job.config.training.keep)
 
     def close(self) -> None:
-        """End the progress bar and the events."""
+        """Close the progress bar and the TensorBoard events."""
         self._progress.close()
         if self._writer is not None:
             self._writer.close()
 
     @torch.no_grad()
-    def _write_fakes(self, name: str) -> None:
-        """Draw images from the same noise at every step; with an adaptive range it is stretched to the range of the step."""
-        config = self.config
+    def _write_samples(self, name: str) -> None:
+        """Write images of the same latents at every step; with an adaptive range they are scaled to the step's range."""
+        config = self.job.config
         with self._averaged() as generator:
             z_BZ = generator.sample_latent(GRID_IMAGES, seeded_generator(config.training.seed, "grid"))
-            images_BCHW = generator(z_BZ.to(self.device))
-        about: dict[str, object] = {"model": config.model.name, "preset": config.preset, "step": self.state.step}
-        about |= {"data": self.saved_values.get("data_digest"), "seed": config.training.seed}
-        about["class"] = config.data.class_name
+            images_BCHW = generator(z_BZ.to(self.job.device))
+        provenance: dict[str, object] = {
+            "model": config.model.name,
+            "preset": config.preset,
+            "step": self.state.step,
+            "data": self.job.saved_values.get("data_digest"),
+            "seed": config.training.seed,
+            "class": config.data.class_name,
+        }
         if generator.num_classes:
             names = config.data.class_list()
-            about["classes"] = [names[label] for label in generator.labels(z_BZ).tolist()]
-        self.run.write_bytes(name, synthetic.png(grid_picture(images_BCHW), about))
+            provenance["classes"] = [names[label] for label in generator.labels(z_BZ).tolist()]
+        self.job.run.write_bytes(name, encode_png(grid_picture(images_BCHW), provenance))
 
     @contextmanager
     def _averaged(self) -> Iterator[Generator]:
-        """Give the generator its averaged weights, and batch-norm statistics that fit them, for a ``with`` block."""
+        """Give the generator its averaged weights and matching batch-norm statistics inside a ``with`` block."""
         state = self.state
         with state.ema.applied():
-            if self._settled != state.step:
-                update_bn(state.generator, self.config.training.seed, self.device)
-                self._settled = state.step
+            if self._bn_step != state.step:
+                update_bn(state.generator, self.job.config.training.seed, self.job.device)
+                self._bn_step = state.step
             yield state.generator
 
     def _write_scalars(self, row: dict[str, Any]) -> None:
@@ -196,7 +163,7 @@ class RunLogger:
                     self._writer.add_scalar(name, value, row["step"])
 
 
-def _reals(real_batch: Callable[[int], Tensor]) -> Tensor:
+def _first_images(real_batch: Callable[[int], Tensor]) -> Tensor:
     images = real_batch(0)
     step = 1
     while len(images) < GRID_IMAGES and step < GRID_IMAGES:
@@ -205,7 +172,7 @@ def _reals(real_batch: Callable[[int], Tensor]) -> Tensor:
     return images[:GRID_IMAGES]
 
 
-def _row(state: TrainingState, losses: StepLosses, progress: Progress) -> dict[str, Any]:
+def _stats_row(state: TrainingState, losses: StepLosses, progress: Progress) -> dict[str, Any]:
     row: dict[str, Any] = {
         "step": state.step,
         "loss_discriminator": losses.discriminator,
@@ -216,13 +183,56 @@ def _row(state: TrainingState, losses: StepLosses, progress: Progress) -> dict[s
     norm = state.quantum_gradient_norm()
     if norm is not None:
         row["gradient_norm_quantum"] = norm
-    if state.noise is not None:
-        row["latent_high"] = state.noise.high
+    if state.latent_range is not None:
+        row["latent_high"] = state.latent_range.high
     return row | {"images_per_second": round(progress.images_per_second(state.step), 2)}
 
 
+class Progress:
+    """Losses, images per second and time left: a bar on a terminal, a line every 15 seconds elsewhere."""
+
+    def __init__(self, start: int, total: int, images_per_step: int, stream: TextIO | None = None) -> None:
+        """Start the clock.
+
+        Args:
+            start: steps already done (a resumed run).
+            total: steps in all.
+            images_per_step: images in a step.
+            stream: where a bar goes; None for standard error.
+        """
+        stream = stream or sys.stderr
+        self.start, self.total, self.images_per_step = start, total, images_per_step
+        self.began = self.last_line = time.monotonic()
+        self.bar = None
+        if stream.isatty() and logger.isEnabledFor(logging.INFO):
+            self.bar = tqdm(total=total, initial=start, unit="step", file=stream, dynamic_ncols=True, smoothing=0.05)
+
+    def images_per_second(self, step: int) -> float:
+        """Return the mean rate since the start."""
+        return (step - self.start) * self.images_per_step / max(time.monotonic() - self.began, 1e-9)
+
+    def update(self, step: int, losses: StepLosses) -> None:
+        """Report a step (the number of steps done)."""
+        text = f"loss D {losses.discriminator:.3f} G {losses.generator:.3f}"
+        if losses.reconstruction is not None:
+            text += f" rec {losses.reconstruction:.4f}"
+        rate = self.images_per_second(step)
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"{text}, {rate:.0f} images/s", refresh=False)
+            self.bar.update(1)
+        elif time.monotonic() - self.last_line >= _SECONDS_PER_LINE or step == self.total:
+            self.last_line = time.monotonic()
+            left = tqdm.format_interval((self.total - step) * self.images_per_step / rate)
+            logger.info(f"step {step}/{self.total}  {text}  {rate:.0f} images/s  {left} left")
+
+    def close(self) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+
 def check_tensorboard() -> None:
-    """Find out whether TensorBoard is installed.
+    """Check that TensorBoard is installed.
 
     Raises:
         UsageError: it is not.
@@ -233,9 +243,9 @@ def check_tensorboard() -> None:
         raise UsageError("--tensorboard needs TensorBoard: python -m pip install -e '.[tensorboard]'") from None
 
 
-def _writer(run: RunFolder, step: int) -> SummaryWriter:
+def _open_tensorboard(run: RunFolder, step: int) -> SummaryWriter:
     check_tensorboard()
     from torch.utils.tensorboard import SummaryWriter
 
-    # purge_step: what a killed run wrote of the steps after its checkpoint is not shown beside what comes again.
+    # purge_step hides what a killed run logged after its last checkpoint: those steps are repeated.
     return SummaryWriter(str(run.path), purge_step=step + 1)

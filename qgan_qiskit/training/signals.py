@@ -1,7 +1,4 @@
-"""SIGINT and SIGTERM while training: finish the step, save, leave; a second signal ends at once.
-
-SIGINT and SIGTERM between and after the training runs of a study: stop at once, in one line.
-"""
+"""SIGINT and SIGTERM: training finishes its step and saves; a study stops at once. A second signal always ends the process."""
 
 from __future__ import annotations
 
@@ -14,23 +11,24 @@ from typing import Any
 from qgan_qiskit.errors import QganError
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+Handler = Callable[[int, FrameType | None], None]
 
 
-class Interrupted(QganError):  # noqa: N818 - not an error of anybody's
-    """A run that was asked to stop and has saved.
+class Interrupted(QganError):  # noqa: N818 - a request, not an error
+    """A run or study that stopped because a signal asked it to.
 
     Attributes:
         exit_code: 128 + the signal's number, as a shell reports it.
     """
 
     def __init__(self, message: str, number: int) -> None:
-        """Keep the signal's number for the exit status."""
+        """Derive the exit status from the signal's number."""
         super().__init__(message)
         self.number = number
         self.exit_code = 128 + number
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # It travels from one process to another.
+        # Pickled when a worker process reports it.
         return type(self), (str(self), self.number)
 
 
@@ -42,50 +40,50 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request, for the length of a ``with`` block (main thread only)."""
+    """Record the first SIGINT or SIGTERM as a request; the second one ends the process (main thread only)."""
     request = StopRequest()
 
-    def note(number: int, _frame: FrameType | None) -> None:
+    def record(number: int, _frame: FrameType | None) -> None:
         if request.number is not None:
-            end_by(number)
+            die_by_signal(number)
         request.number = number
 
-    with handled(note):
+    with handle_signals(record):
         yield request
 
 
 @contextmanager
-def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Let a function handle SIGINT and SIGTERM, for the length of a ``with`` block (main thread only)."""
-    try:
-        before = {number: signal.signal(number, handler) for number in STOPPING}
-    except ValueError:
-        # Not in the main thread: there is nothing to catch signals with, and nobody sends them here.
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
-
-
-def end_by(number: int) -> None:
-    """End this process as the signal does where nobody handles it."""
-    signal.signal(number, signal.SIG_DFL)
-    signal.raise_signal(number)
-
-
-@contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise :class:`Interrupted` when a signal comes, for the length of a ``with`` block (main thread only).
+    """Raise :class:`Interrupted` when a signal arrives (main thread only).
 
-    What a study writes is written whole or not at all, so it can stop anywhere. A training run inside the block has handlers
-    of its own, which first save.
+    Studies write every file atomically, so they can stop anywhere. A training run inside the block installs its own handlers,
+    which save first.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
         raise Interrupted("stopped", number)
 
-    with handled(stop):
+    with handle_signals(stop):
         yield
+
+
+@contextmanager
+def handle_signals(handler: Handler) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM by a function inside a ``with`` block; outside the main thread, do nothing."""
+    try:
+        previous = {number: signal.signal(number, handler) for number in STOPPING}
+    except ValueError:
+        # Python delivers signals to the main thread only.
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, earlier in previous.items():
+            signal.signal(number, earlier)
+
+
+def die_by_signal(number: int) -> None:
+    """End this process the way the signal's default action does."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)

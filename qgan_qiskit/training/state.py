@@ -1,4 +1,4 @@
-"""Everything that a step changes, and how it becomes tensors and JSON."""
+"""Everything that a training step changes, and its conversion to tensors and JSON for a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,51 +6,50 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from qgan_qiskit.config import RunConfig, TrainingConfig
 from qgan_qiskit.errors import CheckpointError
 from qgan_qiskit.models import Discriminator, Generator
 from qgan_qiskit.models.base import AdaptiveLatentRange
-from qgan_qiskit.runs.checkpoint import copy_tensors, load_module, module_tensors, part
+from qgan_qiskit.runs.checkpoint import Tensors, copy_tensors, load_module, module_tensors, require_file
 from qgan_qiskit.training.ema import Ema
-
-Tensors = dict[str, Tensor]
 
 
 @dataclass
 class TrainingState:
-    """The two networks, their optimizers, the average, the noise range and the number of steps done."""
+    """The two networks, their optimizers, the EMA, the adaptive latent range and the number of steps done.
+
+    Attributes:
+        latent_range: follows the losses; None for a fixed range.
+        names: by network, the names of the weights in the order in which its optimizer numbers them.
+    """
 
     generator: Generator
     discriminator: Discriminator
     ema: Ema
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
-    noise: AdaptiveLatentRange | None
+    latent_range: AdaptiveLatentRange | None
     step: int = 0
     names: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def create(cls, config: RunConfig, generator: Generator, discriminator: Discriminator) -> TrainingState:
-        """Make the optimizers: groups ``quantum`` and ``classical`` in the generator's, and the discriminator's own."""
+        """Make the optimizers, with the parameter groups ``quantum`` and ``classical``."""
         training = config.training
-        groups = {"generator": _groups(generator), "discriminator": _groups(discriminator)}
-        generator_optimizer = _optimizer(training, groups["generator"], training.lr_classical)
+        groups = {"generator": _group_parameters(generator), "discriminator": _group_parameters(discriminator)}
+        generator_optimizer = _make_optimizer(training, groups["generator"], training.lr_classical)
         betas = (training.beta1_discriminator, training.beta2_discriminator)
-        discriminator_optimizer = _optimizer(training, groups["discriminator"], training.lr_discriminator, betas)
+        discriminator_optimizer = _make_optimizer(training, groups["discriminator"], training.lr_discriminator, betas)
+        adaptive = config.model.adaptive_latent_range
+        latent_range = AdaptiveLatentRange() if adaptive else None
         names = {
-            network: [name for members in of_network.values() for name, _ in members]
-            for network, of_network in groups.items()
+            key: [name for members in by_group.values() for name, _ in members] for key, by_group in groups.items()
         }
+        ema = Ema(generator, training.ema_decay)
         return cls(
-            generator,
-            discriminator,
-            Ema(generator, training.ema_decay),
-            generator_optimizer,
-            discriminator_optimizer,
-            AdaptiveLatentRange() if config.model.adaptive_latent_range else None,
-            names=names,
+            generator, discriminator, ema, generator_optimizer, discriminator_optimizer, latent_range, names=names
         )
 
     def quantum_gradient_norm(self) -> float | None:
@@ -62,7 +61,7 @@ class TrainingState:
         return None
 
     def tensors(self) -> dict[str, Tensors]:
-        """Return all tensors by file name, as they are (not copied)."""
+        """Return all tensors by checkpoint file, not copied."""
         return {
             "generator": module_tensors(self.generator),
             "ema": dict(self.ema.average),
@@ -73,33 +72,33 @@ class TrainingState:
 
     def values(self) -> dict[str, Any]:
         """Return what is not a tensor, for JSON."""
-        noise = None if self.noise is None else {"high": self.noise.high, "first_ratio": self.noise.first_ratio}
+        adaptive = self.latent_range
+        noise = None if adaptive is None else {"high": adaptive.high, "first_ratio": adaptive.first_ratio}
         return {"step": self.step, "noise": noise}
 
     def load(self, tensors: dict[str, Tensors], values: dict[str, Any]) -> None:
-        """Take over a saved state; every tensor is copied.
+        """Load a saved state; every tensor is copied.
 
         Raises:
-            CheckpointError: a tensor is missing, left over, of another shape, or not finite; a value does not fit.
+            CheckpointError: a tensor is missing, unexpected, of another shape, or not finite; a value does not fit.
         """
-        load_module(self.generator, part(tensors, "generator"), "generator")
-        copy_tensors(self.ema.average, part(tensors, "ema"), "ema")
-        load_module(self.discriminator, part(tensors, "discriminator"), "discriminator")
-        for key, optimizer in (
-            ("generator", self.generator_optimizer),
-            ("discriminator", self.discriminator_optimizer),
-        ):
-            _load_optimizer(optimizer, self.names[key], part(tensors, f"{key}_optimizer"), f"{key}_optimizer")
+        load_module(self.generator, require_file(tensors, "generator"), "generator")
+        copy_tensors(self.ema.average, require_file(tensors, "ema"), "ema")
+        load_module(self.discriminator, require_file(tensors, "discriminator"), "discriminator")
+        optimizers = {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
+        for key, optimizer in optimizers.items():
+            _load_optimizer(optimizer, self.names[key], require_file(tensors, f"{key}_optimizer"), f"{key}_optimizer")
         try:
             self.step = int(values["step"])
-            if self.noise is not None:
-                self.noise = AdaptiveLatentRange(float(values["noise"]["high"]), float(values["noise"]["first_ratio"]))
+            if self.latent_range is not None:
+                noise = values["noise"]
+                self.latent_range = AdaptiveLatentRange(float(noise["high"]), float(noise["first_ratio"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"state.json does not fit the model ({error!r}); use another checkpoint") from None
 
 
-def _groups(network: Generator | Discriminator) -> dict[str, list[tuple[str, nn.Parameter]]]:
-    """Return the weights that learn, those of circuits (or of their classical baselines) apart."""
+def _group_parameters(network: Generator | Discriminator) -> dict[str, list[tuple[str, nn.Parameter]]]:
+    """Return the trainable weights by parameter group; those of classical baselines count as quantum."""
     quantum = {id(parameter) for parameter in network.quantum_parameters()}
     groups: dict[str, list[tuple[str, nn.Parameter]]] = {"quantum": [], "classical": []}
     for name, parameter in network.named_parameters():
@@ -108,17 +107,17 @@ def _groups(network: Generator | Discriminator) -> dict[str, list[tuple[str, nn.
     return groups
 
 
-def _optimizer(
+def _make_optimizer(
     training: TrainingConfig,
-    of_network: dict[str, list[tuple[str, nn.Parameter]]],
+    parameters: dict[str, list[tuple[str, nn.Parameter]]],
     lr_classical: float,
     betas: tuple[float | None, float | None] = (None, None),
 ) -> torch.optim.Optimizer:
-    """Make an optimizer; a beta that is None is that of both networks."""
+    """Make an optimizer; a beta of None means the one that both networks share."""
     rates = {"quantum": training.lr_quantum, "classical": lr_classical}
     groups = [
         {"params": [p for _, p in members], "lr": rates[group], "name": group}
-        for group, members in of_network.items()
+        for group, members in parameters.items()
         if members
     ]
     if training.optimizer == "sgd":
@@ -135,9 +134,8 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> Te
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: Tensors, file: str) -> None:
-    # Made like the parameters, layout included, and then copied into: load_state_dict keeps references, steps are taken
-    # in place, and arithmetic on mixed layouts takes another path.
-    # Plain SGD has no state: a file without tensors.
+    # Moments get the parameters' memory layout and then the saved values: load_state_dict would keep references to the saved
+    # tensors, and arithmetic on mixed layouts rounds differently. Plain SGD has no state: a file without tensors.
     has_state = isinstance(optimizer, torch.optim.Adam)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]] if has_state else []
     state: dict[int, Tensors] = {

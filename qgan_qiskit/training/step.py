@@ -1,8 +1,7 @@
-"""Step sizes that fall toward the end of a run.
+"""One training step: discriminator updates, each on a batch of its own, then one generator update; and its learning rates.
 
-With small steps at the end the two networks come to rest instead of circling each other; the average then covers less motion.
-
-One training step: updates of the discriminator, each on a batch of its own, then one of the generator.
+Everything random in a step is a function of the run's seed and the step's number. An update that would use a loss or gradient
+that is not finite is refused, so the networks stay as they were.
 
 Shape letters: B images of a batch · C H W image.
 """
@@ -28,36 +27,6 @@ from qgan_qiskit.training.distributed import SINGLE_PROCESS, ProcessGroup
 from qgan_qiskit.training.losses import discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from qgan_qiskit.training.state import TrainingState
 
-
-def learning_rate_factor(step: int, steps: int, decay_from: float) -> float:
-    """Return by what step sizes are multiplied at a step; a pure function, so that a resumed run meets the same.
-
-    Args:
-        step: steps done before this one, from 0.
-        steps: of the whole run.
-        decay_from: share of the run after which they fall; from 1 on they never do.
-    """
-    left = (steps - step) / steps
-    return 1.0 if decay_from >= 1 or left >= 1 - decay_from else left / (1 - decay_from)
-
-
-def set_learning_rates(state: TrainingState, config: TrainingConfig, steps: int) -> None:
-    """Give both optimizers the step sizes of the next step.
-
-    Args:
-        state: whose ``step`` counts the steps done.
-        config: base rates, and from when on they fall.
-        steps: of the whole run.
-    """
-    factor = learning_rate_factor(state.step, steps, config.lr_decay_from)
-    for optimizer, classical in (
-        (state.generator_optimizer, config.lr_classical),
-        (state.discriminator_optimizer, config.lr_discriminator),
-    ):
-        for group in optimizer.param_groups:
-            group["lr"] = (config.lr_quantum if group["name"] == "quantum" else classical) * factor
-
-
 _REMEDY = "nothing was updated with it; start a new run from its config.json (--config) with smaller learning rates"
 
 
@@ -73,11 +42,36 @@ class StepLosses:
     reconstruction: float | None
 
 
+def learning_rate_factor(step: int, steps: int, decay_from: float) -> float:
+    """Return the factor of all learning rates at a step: constant, then linear to 0 at the end of the run.
+
+    With small steps at the end the two networks settle instead of circling each other.
+
+    Args:
+        step: steps done before this one, from 0.
+        steps: of the whole run.
+        decay_from: fraction of the run after which rates decay; 1 for never.
+    """
+    left = (steps - step) / steps
+    return 1.0 if decay_from >= 1 or left >= 1 - decay_from else left / (1 - decay_from)
+
+
+def set_learning_rates(state: TrainingState, config: TrainingConfig, steps: int) -> None:
+    """Set both optimizers' learning rates for the next step; ``steps`` is the length of the whole run."""
+    factor = learning_rate_factor(state.step, steps, config.lr_decay_from)
+    for optimizer, classical in (
+        (state.generator_optimizer, config.lr_classical),
+        (state.discriminator_optimizer, config.lr_discriminator),
+    ):
+        for param_group in optimizer.param_groups:
+            param_group["lr"] = (config.lr_quantum if param_group["name"] == "quantum" else classical) * factor
+
+
 def train_step(
     state: TrainingState,
     real_BCHW: Tensor,
     config: TrainingConfig,
-    ranks: ProcessGroup = SINGLE_PROCESS,
+    group: ProcessGroup = SINGLE_PROCESS,
     labels_B: Tensor | None = None,
 ) -> StepLosses:
     """Update the discriminator ``critic_steps`` times and the generator once, in place, and count the step.
@@ -85,140 +79,135 @@ def train_step(
     The last generated batch is computed once and used in both updates.
 
     Args:
-        state: what is trained; its ``step`` decides every random draw.
+        state: networks, optimizers, EMA and the step's number.
         real_BCHW: real images, float32 in [-1, 1], on the training device: this process's rows of all batches of the step.
         config: losses, rates and precision.
-        ranks: the processes that share the batches; their networks must be joined (``whole_batch.join``).
+        group: the processes that share the batches; their networks went through ``convert_sync_batchnorm``.
         labels_B: classes of the real images, for a conditional model; images of the same classes are generated.
 
     Raises:
-        DivergedError: a loss or gradient is not finite; the network it belongs to was not updated with it.
+        DivergedError: a loss or gradient is not finite; its network was not updated with it.
     """
     state.generator.train()
     number = config.critic_steps
     labels = [None] * number if labels_B is None else labels_B.chunk(number)
     losses = []
-    for place, (real, of_real) in enumerate(zip(real_BCHW.chunk(number), labels, strict=True)):
-        draw = state.step * number + place
-        # Only the generator's own update goes back through it.
-        with torch.set_grad_enabled(place == number - 1):
-            pair = _pair(state, real, of_real, draw, config, ranks)
-        losses.append(_discriminator_update(state, pair, draw, config, ranks))
+    for index, (real, real_labels) in enumerate(zip(real_BCHW.chunk(number), labels, strict=True)):
+        batch_index = state.step * number + index
+        # Only the last batch needs a graph: the generator's update uses it again.
+        with torch.set_grad_enabled(index == number - 1):
+            batch = _generate_batch(state, real, real_labels, batch_index, config, group)
+        losses.append(_update_discriminator(state, batch, batch_index, config, group))
     loss_discriminator = sum(losses) / number
-    loss_generator, reconstruction = _generator_update(state, pair, config, ranks)
+    with _frozen(state.discriminator):
+        loss_generator, reconstruction = _update_generator(state, batch, config, group)
     state.step += 1
-    if state.noise is not None:
-        state.generator.set_latent_high(state.noise.update(loss_discriminator, loss_generator))
+    if state.latent_range is not None:
+        state.generator.set_latent_high(state.latent_range.update(loss_discriminator, loss_generator))
     state.ema.update(state.step)
     return StepLosses(loss_discriminator, loss_generator, reconstruction)
 
 
-def _pair(
+def _generate_batch(
     state: TrainingState,
     real_BCHW: Tensor,
     labels_B: Tensor | None,
-    draw: int,
+    batch_index: int,
     config: TrainingConfig,
-    ranks: ProcessGroup,
+    group: ProcessGroup,
 ) -> DiscriminatorBatch:
-    """Return what is compared on one batch; ``draw`` counts the batches."""
+    """Return real and generated samples; ``batch_index`` counts the discriminator's batches since the start of the run."""
     device = real_BCHW.device
-    z_BZ = state.generator.sample_latent(len(real_BCHW) * ranks.count, seeded_generator(config.seed, "noise", draw))
-    z_BZ = ranks.rows(z_BZ).to(device)
+    noise = seeded_generator(config.seed, "noise", batch_index)
+    z_BZ = state.generator.sample_latent(len(real_BCHW) * group.world_size, noise)
+    z_BZ = group.local_shard(z_BZ).to(device)
     if labels_B is not None:
         z_BZ = state.generator.with_labels(z_BZ, labels_B)
     with autocast(config.precision, device):
         return state.generator.discriminator_inputs(real_BCHW, z_BZ)
 
 
-def _discriminator_update(
-    state: TrainingState, pair: DiscriminatorBatch, draw: int, config: TrainingConfig, ranks: ProcessGroup
+def _update_discriminator(
+    state: TrainingState, batch: DiscriminatorBatch, batch_index: int, config: TrainingConfig, group: ProcessGroup
 ) -> float:
-    generator = seeded_generator(config.seed, "discriminator", draw)
-    judge = _judge(state, pair)
+    generator = seeded_generator(config.seed, "discriminator", batch_index)
+    discriminator = _conditioned_discriminator(state, batch)
     real, fake = (
-        _augmented(samples, config, state.step, generator, ranks) for samples in (pair.real, pair.fake.detach())
+        _augment(samples, config, state.step, generator, group) for samples in (batch.real, batch.fake.detach())
     )
     if config.r1_weight:
         real = real.detach().requires_grad_()
     with autocast(config.precision, real.device):
-        logits_real, logits_fake = judge(real).float(), judge(fake).float()
+        logits_real, logits_fake = discriminator(real).float(), discriminator(fake).float()
     loss = discriminator_loss(config.loss, logits_real, logits_fake)
     if config.r1_weight:
         loss = loss + config.r1_weight * r1_penalty(logits_real, real)
     if config.loss == "wgan-gp":
-        loss = loss + config.gp_weight * gradient_penalty(judge, real, fake, generator, ranks)
-    value = _finite(ranks.mean(loss).item(), "discriminator loss", state.step)
-    state.discriminator_optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    ranks.average_gradients(state.discriminator.parameters())
-    _check_gradients(state.discriminator, "discriminator", state.step)
-    state.discriminator_optimizer.step()
+        loss = loss + config.gp_weight * gradient_penalty(discriminator, real, fake, generator, group)
+    value = group.all_reduce_mean(loss).item()
+    _check_loss(value, "discriminator", state.step)
+    _descend(state.discriminator, state.discriminator_optimizer, loss, "discriminator", state.step, group)
     return value
 
 
-def _augmented(
-    samples: Tensor, config: TrainingConfig, step: int, generator: torch.Generator, ranks: ProcessGroup
-) -> Tensor:
-    """Change what the discriminator sees, from the step on that the settings name."""
-    return diff_augment(samples, config.diff_augment, generator, ranks) if step >= config.diff_augment_from else samples
-
-
-def _judge(state: TrainingState, pair: DiscriminatorBatch) -> Callable[[Tensor], Tensor]:
-    """Return the discriminator as a function of samples alone: a conditional one is told their classes."""
-    if pair.labels_B is None:
-        return state.discriminator
-    return functools.partial(state.discriminator, labels_B=pair.labels_B)
-
-
-def _generator_update(
-    state: TrainingState, pair: DiscriminatorBatch, config: TrainingConfig, ranks: ProcessGroup
+def _update_generator(
+    state: TrainingState, batch: DiscriminatorBatch, config: TrainingConfig, group: ProcessGroup
 ) -> tuple[float, float | None]:
-    with _frozen(state.discriminator):
-        return _update_against(state, pair, config, ranks)
-
-
-@contextmanager
-def _frozen(discriminator: nn.Module) -> Iterator[None]:
-    """Leave out the gradients of the discriminator's weights: saves a third of its backward pass."""
-    learning = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
-    discriminator.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)
-
-
-def _update_against(
-    state: TrainingState, pair: DiscriminatorBatch, config: TrainingConfig, ranks: ProcessGroup
-) -> tuple[float, float | None]:
-    fake, reconstruction = pair.fake, pair.reconstruction
-    fake = _augmented(fake, config, state.step, seeded_generator(config.seed, "generator", state.step), ranks)
+    """Update the generator; return the adversarial and the reconstruction loss."""
+    fake, reconstruction = batch.fake, batch.reconstruction
+    fake = _augment(fake, config, state.step, seeded_generator(config.seed, "generator", state.step), group)
     with autocast(config.precision, fake.device):
-        logits = _judge(state, pair)(fake).float()
+        logits = _conditioned_discriminator(state, batch)(fake).float()
     adversarial = generator_loss(config.loss, logits)
     terms = [adversarial] if reconstruction is None else [adversarial, reconstruction]
     total = adversarial if reconstruction is None else adversarial + config.reconstruction_weight * reconstruction
-    if pair.regularizer is not None:
-        total = total + pair.regularizer
-    value, *values = ranks.mean(torch.stack([total, *terms])).tolist()
-    _finite(value, "generator loss", state.step)
-    state.generator_optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    ranks.average_gradients(state.generator.parameters())
-    _check_gradients(state.generator, "generator", state.step)
-    state.generator_optimizer.step()
+    if batch.regularizer is not None:
+        total = total + batch.regularizer
+    value, *values = group.all_reduce_mean(torch.stack([total, *terms])).tolist()
+    _check_loss(value, "generator", state.step)
+    _descend(state.generator, state.generator_optimizer, total, "generator", state.step, group)
     return values[0], None if reconstruction is None else values[1]
 
 
-def _finite(value: float, what: str, step: int) -> float:
-    if not math.isfinite(value):
-        raise DivergedError(f"the {what} is {value} at step {step}: {_REMEDY}")
-    return value
-
-
-def _check_gradients(module: nn.Module, what: str, step: int) -> None:
-    norms = torch._foreach_norm([p.grad for p in module.parameters() if p.grad is not None])
+def _descend(
+    network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, name: str, step: int, group: ProcessGroup
+) -> None:
+    """Take an optimizer step along the gradient of the mean of the processes' losses."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    group.average_gradients(network.parameters())
+    norms = torch._foreach_norm([p.grad for p in network.parameters() if p.grad is not None])
     if norms and not torch.stack(norms).isfinite().all():
-        raise DivergedError(f"a gradient of the {what} is not finite at step {step}: {_REMEDY}")
+        raise DivergedError(f"a gradient of the {name} is not finite at step {step}: {_REMEDY}")
+    optimizer.step()
+
+
+def _check_loss(value: float, name: str, step: int) -> None:
+    if not math.isfinite(value):
+        raise DivergedError(f"the {name} loss is {value} at step {step}: {_REMEDY}")
+
+
+def _augment(
+    samples: Tensor, config: TrainingConfig, step: int, generator: torch.Generator, group: ProcessGroup
+) -> Tensor:
+    """Augment what the discriminator sees, from the configured step on."""
+    return diff_augment(samples, config.diff_augment, generator, group) if step >= config.diff_augment_from else samples
+
+
+def _conditioned_discriminator(state: TrainingState, batch: DiscriminatorBatch) -> Callable[[Tensor], Tensor]:
+    """Return the discriminator as a function of samples alone, with the batch's classes bound."""
+    if batch.labels_B is None:
+        return state.discriminator
+    return functools.partial(state.discriminator, labels_B=batch.labels_B)
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Skip the gradients of a network's weights, which saves a third of its backward pass."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)

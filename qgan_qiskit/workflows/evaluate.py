@@ -24,10 +24,10 @@ from qgan_qiskit.errors import DataError, StorageError, UsageError
 from qgan_qiskit.metrics import Evaluator, MetricResult, load_inception
 from qgan_qiskit.metrics.results import format_table
 from qgan_qiskit.models import Generator
-from qgan_qiskit.runs.load import keep_to_class, open_generator, run_of
+from qgan_qiskit.runs.load import find_run, load_generator, select_classes
 from qgan_qiskit.runs.run_folder import versions
-from qgan_qiskit.runs.sample import generated
-from qgan_qiskit.workflows.fit import selected
+from qgan_qiskit.runs.sample import sample_uint8
+from qgan_qiskit.workflows.fit import read_selected_images
 
 _NAME, _FORMAT = "evaluation.json", 2
 # Settings of where images are stored, not which images they are.
@@ -50,7 +50,7 @@ class _Run:
 
     @property
     def folder(self) -> Path:
-        return run_of(self.source)
+        return find_run(self.source)
 
 
 def evaluate(
@@ -123,20 +123,20 @@ def read_real_images(data: DataConfig, seed: int) -> ImageSet:
 def _open_runs(sources: Sequence[Path], changes: dict[str, Any]) -> list[_Run]:
     runs = []
     for source in sources:
-        generator, config = open_generator(source)
+        generator, config = load_generator(source)
         try:
             real = config.updated({"data": changes}).data
         except ValidationError as error:
             raise UsageError(first_problem(error).message) from None
-        folder = run_of(source)
+        folder = find_run(source)
         label = (folder.name if folder == source else f"{folder.name}/{source.name}") or str(folder)
         if not generator.num_classes:
             runs.append(_Run(source, label, generator, config, real))
             continue
         for name in config.data.class_list():
             # A generator of its own per class, fixed to that class.
-            generator, _ = open_generator(source)
-            keep_to_class(generator, config, name)
+            generator, _ = load_generator(source)
+            select_classes(generator, config, name)
             data = real.model_copy(update={"class_name": name})
             runs.append(_Run(source, f"{label}/{name}", generator, config, data, name))
     if len({(run.source.resolve(), run.class_name) for run in runs}) < len(runs):
@@ -194,7 +194,7 @@ def _make_evaluator(
 def _measure(run: _Run, evaluator: Evaluator, target: Path, shared: bool) -> dict[str, Any]:
     """Return a run's row of the table, and write its picture beside the JSON file."""
     logger.info(f"measuring {evaluator.sample_size:,} images of {run.label}")
-    results = evaluator.measure(generated(run.generator, evaluator.sample_size))
+    results = evaluator.measure(sample_uint8(run.generator, evaluator.sample_size))
     row: dict[str, Any] = {"run": run.label, "results": [result.as_dict() for result in results]}
     if "memorization" in evaluator.metrics:
         label = f"-{run.label.replace('/', '-')}" if shared else f"-{run.class_name}" if run.class_name else ""
@@ -232,7 +232,7 @@ def _find_training_images(
 
 def _try_read(config: RunConfig, data: DataConfig, seed: int) -> ImageSet | None:
     try:
-        return selected(config, data, seed) if data.class_list() else read_real_images(data, seed)
+        return read_selected_images(config, data, seed) if data.class_list() else read_real_images(data, seed)
     except DataError:
         return None
 

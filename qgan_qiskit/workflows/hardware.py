@@ -37,9 +37,9 @@ from qgan_qiskit.hardware.ibm.submission import CircuitManifest, Submission, Sub
 from qgan_qiskit.hardware.packing import PackedCircuit, pack_circuit, pack_sub_generators
 from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.models import Generator
-from qgan_qiskit.runs.load import open_generator, run_of
+from qgan_qiskit.runs.load import find_run, load_generator
 from qgan_qiskit.runs.run_folder import versions
-from qgan_qiskit.runs.sample import latents
+from qgan_qiskit.runs.sample import sample_latents
 from qgan_qiskit.workflows.inference import BackendImages, decode_result
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def plan_submission(generator: Generator, seeds: Sequence[int], config: Hardware
         UsageError: IBM's Estimator refuses the options, or the circuits do not fit.
     """
     _check_options(config)
-    work = circuit_inputs(generator, latents(generator, seeds))
+    work = circuit_inputs(generator, sample_latents(generator, seeds))
     account = IbmAccount.open()
     backend = account.get_backend(config.device_name, work.ansatz.num_qubits)
     estimate = _estimate(work, backend, config)
@@ -91,7 +91,7 @@ def estimate_on_fake_backend(generator: Generator, seeds: Sequence[int], config:
     """
     _check_options(config)
     backend = load_fake_backend(config.device_name)
-    work = circuit_inputs(generator, latents(generator, seeds))
+    work = circuit_inputs(generator, sample_latents(generator, seeds))
     note = "without an account, its execution modes and remaining time are unknown"
     return _format_estimate(work, backend, config, _estimate(work, backend, config), note)
 
@@ -169,11 +169,11 @@ def submit(source: Path, seeds: Sequence[int], config: HardwareConfig, attempts:
         RemoteError: the service refused; what was sent stays known, and :func:`collect` resumes.
         UsageError: it would cost too much, or cannot be run.
     """
-    generator, _ = open_generator(source)
+    generator, _ = load_generator(source)
     plan = plan_submission(generator, seeds, config)
     for line in [*plan.lines, check_qpu_time(plan, config)]:
         logger.info(line)
-    folder = _choose_folder(run_of(source) / "hardware", plan.backend.name)
+    folder = _choose_folder(find_run(source) / "hardware", plan.backend.name)
     manifest = _build_manifest(source, generator, seeds, config, plan)
     submission = Submission.create(folder, manifest, plan.work.angles_BPQ, plan.work.weights_PK)
     logger.info(
@@ -252,7 +252,7 @@ def _send_rest(submission: Submission, jobs: Jobs, attempts: int) -> None:
 
 def _load_circuit_spec(manifest: SubmissionManifest) -> CircuitSpec:
     generator = _load_generator(manifest)
-    return circuit_inputs(generator, latents(generator, manifest.seeds[:1])).ansatz
+    return circuit_inputs(generator, sample_latents(generator, manifest.seeds[:1])).ansatz
 
 
 def decode_images(submission: Submission, result: ExpectationResult) -> BackendImages:
@@ -288,7 +288,7 @@ def _load_generator(manifest: SubmissionManifest) -> Generator:
     Raises:
         CheckpointError: the run is missing, or its weights have changed.
     """
-    generator, _ = open_generator(Path(manifest.run))
+    generator, _ = load_generator(Path(manifest.run))
     if hash_weights(generator) != manifest.weights_sha256:
         raise CheckpointError(
             f"{manifest.run}: its weights have changed since they were submitted; restore them, or submit again from a "

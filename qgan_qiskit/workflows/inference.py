@@ -22,7 +22,7 @@ from qgan_qiskit.hardware.generator_circuits import circuit_inputs, decode_batch
 from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs.run_folder import versions
-from qgan_qiskit.runs.sample import latents
+from qgan_qiskit.runs.sample import sample_latents
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def generate_on_simulator(generator: Generator, seeds: Sequence[int], config: Ha
     Raises:
         UsageError: the generator has no circuits, there is no such device, or a package is not installed.
     """
-    work = circuit_inputs(generator, latents(generator, seeds))
+    work = circuit_inputs(generator, sample_latents(generator, seeds))
     backend = open_simulated_backend(config)
     logger.info(backend.describe_plan(work.ansatz, len(work.weights_PK)))
     started = time.monotonic()
@@ -98,6 +98,6 @@ def decode_result(
 
 def decode_expectations(generator: Generator, seeds: Sequence[int], evs_NPO: np.ndarray) -> Tensor:
     """Return the images (N, C, H, W) in [-1, 1] of seeds, with given expectation values in place of the circuits'."""
-    latents_NZ = latents(generator, seeds).split(_BATCH)
+    latents_NZ = sample_latents(generator, seeds).split(_BATCH)
     evs = torch.from_numpy(evs_NPO).split(_BATCH)
     return torch.cat([decode_batch(generator, z, evs_BPO.numpy()) for z, evs_BPO in zip(latents_NZ, evs, strict=True)])

@@ -19,7 +19,7 @@ from qgan_qiskit.data import ImageSet, read_images, to_unit
 from qgan_qiskit.errors import DataError, StorageError, UsageError
 from qgan_qiskit.models.backbones import build_backbone, remove_head
 from qgan_qiskit.models.prototypes import write_prototypes
-from qgan_qiskit.runs.load import open_discriminator
+from qgan_qiskit.runs.load import load_discriminator
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def compute_class_means(images: ImageSet, features: Features, channels: int = 3)
 
 def _load_critic(run: Path, data: DataConfig) -> tuple[Features, dict[str, object]]:
     """Return the features of a run's critic, and a description of it."""
-    critic, config = open_discriminator(run)
+    critic, config = load_discriminator(run)
     if not critic.provides_prototypes:
         raise UsageError(f"{run}: model {config.model.name} has no critic with features; name a mediq run")
     if config.data.resolution != data.resolution:

@@ -69,10 +69,10 @@ BAD_OPTIONS = {
     "option of another model": (["--model", "dcgan", "--num-qubits", "3"], 2, "--num-qubits is not a setting"),
     "an argument too many": (["more"], 2, "more"),
     "resume with a model": (["--resume", "x", "--model", "dcgan"], 2, "--resume"),
-    "resume with a rate": (["--resume", "x", "--lr-quantum", "0.1"], 2, "--lr-quantum would make another run"),
-    "resume with other data": (["--resume", "x", "--data", "y"], 2, "--data would make another run"),
+    "resume with a rate": (["--resume", "x", "--lr-quantum", "0.1"], 2, "--lr-quantum would make"),
+    "resume with other data": (["--resume", "x", "--data", "y"], 2, "--data would make"),
     "resume nothing": (["--resume", "nowhere"], 4, "nowhere: not a run folder"),
-    "resume the newest of none": (["--resume", "auto"], 4, "no run to go on with"),
+    "resume the newest of none": (["--resume", "auto"], 4, "no run to resume"),
     "a device that is no name": (["--device", "gpu"], 2, "--device"),
     "a GPU that is not there": (["--device", "cuda:77"], 2, "--device cuda:77"),
     "a circuit that is not there": (["--ansatz", "nowhere.qasm"], 2, "nowhere.qasm"),
@@ -285,11 +285,11 @@ def test_dry_run_says_what_the_data_hold_without_decoding_them(main, tmp_path):
 
 def test_options_reach_the_settings_they_are_named_after(main):
     """Every option once, with a value that is not the default."""
-    from qgan_qiskit.cli.options import SECTIONS, _fields, option_name
+    from qgan_qiskit.cli.options import SECTIONS, _iterate_fields, option_name
     from qgan_qiskit.config import EvaluationConfig
 
     values = {
-        "noise": None,
+        "latent_range": None,
         "ansatz": "f",
         "input_names": "p*",
         "weight_names": "w*",
@@ -320,7 +320,7 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "critic": ["--loss", "bce"],
         "trained_stages": ["--backbone", "mobilenet_v2"],
     }
-    for section, name, field, users in _fields(SECTIONS):
+    for section, name, field, users in _iterate_fields(SECTIONS):
         value = values.get(name, "")
         arguments = ["--model", users.split(", ")[0] or "hybridq", *company.get(name, [])]
         if value is None:
@@ -413,7 +413,7 @@ def test_resume_refuses_other_images(change, cut, main):
     path.write_bytes(before)
     extra.unlink(missing_ok=True)
     assert (status, out) == (4, "")
-    assert "the images are not those the run began with" in err.splitlines()[-1]
+    assert "the images differ" in err.splitlines()[-1]
     assert json.loads((run / "config.json").read_text())["training"]["steps"] == 4
     assert main("fit", "--resume", run, "--steps", 6)[0] == 0
 

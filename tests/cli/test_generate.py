@@ -17,8 +17,8 @@ from qgan_qiskit.cli.generate import parse_seeds
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import checkpoint
-from qgan_qiskit.runs.load import open_generator
-from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.runs.load import load_generator
+from qgan_qiskit.runs.sample import sample
 from qgan_qiskit.workflows.fit import fit
 
 MODELS = {
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_else_is_asked_for(model, ru
             assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
             assert np.array_equal(seen.setdefault(seed, pixels), pixels), f"seed {seed}"
     assert len({pixels.tobytes() for pixels in seen.values()}) == len(seen) > 45
-    generator, _ = open_generator(runs[model])
+    generator, _ = load_generator(runs[model])
     for seed in numbers.sample(sorted(seen), 5):
         with torch.no_grad():
             (image,) = generator(generator.sample_latent(1, seeded_generator(seed, "generate")))
@@ -110,7 +110,7 @@ def test_a_copied_run_gives_the_same_and_another_checkpoint_other_images(run, ru
 
 
 def test_generates_from_the_average_not_the_last_weights(run, main, tmp_path):
-    generator, _ = open_generator(run)
+    generator, _ = load_generator(run)
     tensors, _ = checkpoint.load(run / "checkpoints" / "step-00000006")
     found = dict(generator.named_parameters())
     assert all(torch.equal(found[name], value) for name, value in tensors["ema"].items() if name in found)
@@ -244,7 +244,7 @@ def test_parse_seeds_against_a_plain_reading():
             expected += [low] if single else list(range(low, high + 1))
         assert parse_seeds(",".join(parts)) == expected
     with pytest.raises(UsageError, match="start at 0"):
-        list(generate(None, [3, -1]))
+        list(sample(None, [3, -1]))
 
 
 @pytest.mark.parametrize("out", ["images", "images.zip", "images.npz", "grid.png", "way.gif"])
@@ -258,13 +258,13 @@ def test_a_write_that_fails_leaves_nothing(out, error, run, main, tmp_path, monk
         raise error
 
     if out in ("images", "images.zip"):
-        monkeypatch.setattr(generate, "_png", fail)
+        monkeypatch.setattr(generate, "encode_png", fail)
     elif out == "images.npz":
         monkeypatch.setattr(np, "savez", fail)
     else:
 
-        def save(_image, path, **_options):
-            path.write_bytes(b"half a picture")
+        def save(_image, file, **_options):
+            file.write(b"half a picture")
             raise error
 
         monkeypatch.setattr(Image.Image, "save", save)
@@ -283,7 +283,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(run, main, tmp_path
     path.write_bytes(path.read_bytes()[:-1])
     status, _, err = main("generate", run, "-n", 2, "--output", tmp_path / "a.npz")
     assert status == 0
-    assert err.startswith(f"note: passed over {path}")
+    assert err.startswith(f"note: skipped {path}")
     assert main("generate", run / "checkpoints" / "step-00000004", "-n", 2, "--output", tmp_path / "b.npz")[0] == 0
     assert digest(tmp_path / "a.npz") == digest(tmp_path / "b.npz")
     status, _, err = main("generate", path.parent, "-n", 2, "--output", tmp_path / "c.npz")

@@ -20,7 +20,7 @@ from tiny_runs import MEDIQ
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.data import read_images
 from qgan_qiskit.rng import seeded_generator
-from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.load import load_generator
 from qgan_qiskit.runs.sample import class_folders
 from qgan_qiskit.workflows.fit import fit
 
@@ -37,7 +37,7 @@ def run(tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(run):
     """Class and pixels of each seed, by the network and its latents alone."""
-    generator, _ = open_generator(run)
+    generator, _ = load_generator(run)
     latents = torch.cat([generator.sample_latent(1, seeded_generator(seed, "generate")) for seed in range(32)])
     with torch.no_grad():
         levels = (generator(latents).permute(0, 2, 3, 1).numpy().astype(np.float64) + 1) * 127.5

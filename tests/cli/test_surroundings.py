@@ -17,7 +17,6 @@ from qgan_qiskit.config.base import expanded
 from qgan_qiskit.data import cache
 from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.errors import UsageError
-from qgan_qiskit.storage import FileLock, HeldError, holder_of
 
 
 @pytest.fixture
@@ -84,45 +83,6 @@ def test_a_full_cache_is_a_note_with_reason_place_and_bytes(error, tmp_path, mon
     assert f"{4 * 8 * 8 * 3} bytes" in note
     assert list((tmp_path / "cache").iterdir()) == []
     assert np.array_equal(found.images_NHWC, images().images_NHWC)
-
-
-def test_locks_say_who_has_them_and_go_with_the_process(tmp_path):
-    path = tmp_path / ".lock"
-    assert holder_of(path) is None
-    program = (
-        "import sys, pathlib; from qgan_qiskit.storage import FileLock\n"
-        "with FileLock(pathlib.Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
-    )
-    child = subprocess.Popen([sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert child.stdout.readline() == b"locked\n"
-    for _ in range(2):
-        assert holder_of(path).startswith(f"process {child.pid} on ")
-    with pytest.raises(HeldError, match=f"process {child.pid} on "), FileLock(path, wait=False):
-        pass
-    child.kill()
-    child.wait()
-    assert holder_of(path) is None
-    with FileLock(path, wait=False):
-        assert holder_of(path).startswith(f"process {os.getpid()} on ")
-    assert holder_of(path) is None
-
-
-def test_where_there_are_no_locks_a_marker_keeps_others_out(tmp_path, monkeypatch):
-    """As on a file system without locks; the same as what is left of a POSIX Python without fcntl."""
-    from qgan_qiskit import storage as locks
-
-    def missing(*_arguments, **_options):
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(locks, "lock_descriptor", missing)
-    path = tmp_path / ".lock"
-    with FileLock(path, wait=False):
-        assert holder_of(path).startswith(f"process {os.getpid()} on ")
-        with pytest.raises(HeldError), FileLock(path, wait=False):
-            pass
-    assert holder_of(path) is None
-    with FileLock(path, wait=False):
-        pass
 
 
 def test_without_fcntl_a_run_is_trained(tiny_options, tmp_path):

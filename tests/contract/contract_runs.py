@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tiny_runs import DATA, DCGAN, MEDIQ, MODEL, TRAINING
 
 from qgan_qiskit.config import RunConfig
-from qgan_qiskit.runs.load import open_discriminator, open_generator
-from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.runs.load import load_discriminator, load_generator
+from qgan_qiskit.runs.sample import sample
 from qgan_qiskit.simulation.llvm.target import vector_unit
 from qgan_qiskit.workflows.fit import fit_into
 
@@ -67,9 +67,9 @@ def run_contract(name: str, folder: Path) -> dict[str, object]:
     run = fit_into(config, folder / name)
     rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     losses = [[row["loss_discriminator"], row["loss_generator"]] for row in rows if "loss_generator" in row]
-    generator, _ = open_generator(run)
-    discriminator, _ = open_discriminator(run)
-    samples = np.stack([image.numpy() for _, image in generate(generator, range(8))])
+    generator, _ = load_generator(run)
+    discriminator, _ = load_discriminator(run)
+    samples = np.stack([image.numpy() for _, image in sample(generator, range(8))])
     weights = [tensor for network in (generator, discriminator) for tensor in network.state_dict().values()]
     # Sorted, as names and order of the networks' parts may change.
     parts = sorted(f"{tuple(w.shape)} {hashlib.sha256(w.contiguous().numpy().tobytes()).hexdigest()}" for w in weights)

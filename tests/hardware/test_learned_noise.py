@@ -329,11 +329,11 @@ def noisy():
 def truth(trained):
     """Exact expectations of the images' circuits, (images, sub-generators, observables)."""
     from qgan_qiskit.hardware.generator_circuits import circuit_inputs
-    from qgan_qiskit.runs.load import open_generator
-    from qgan_qiskit.runs.sample import latents
+    from qgan_qiskit.runs.load import load_generator
+    from qgan_qiskit.runs.sample import sample_latents
     from qgan_qiskit.simulation.estimator import expectation_values
 
-    work = circuit_inputs(open_generator(trained)[0], latents(open_generator(trained)[0], range(6)))
+    work = circuit_inputs(load_generator(trained)[0], sample_latents(load_generator(trained)[0], range(6)))
     bound = [
         work.ansatz.circuit.assign_parameters(dict(zip(work.ansatz.weight_parameters, weights_K, strict=True)))
         for weights_K in work.weights_PK

@@ -13,7 +13,7 @@ from torchvision.models import resnet18
 from qgan_qiskit.data import read_images, to_unit
 from qgan_qiskit.data.dataset import ImageSet
 from qgan_qiskit.models.prototypes import read_prototypes
-from qgan_qiskit.runs.load import open_discriminator
+from qgan_qiskit.runs.load import load_discriminator
 from qgan_qiskit.workflows.fit import fit
 from qgan_qiskit.workflows.prototypes import compute_class_means
 
@@ -76,7 +76,7 @@ def test_a_runs_own_critic_and_training_from_its_prototypes(options, tiny, main,
     output = tmp_path / "prototypes.npz"
     status, _, err = main("prototypes", *options, "--run", run, "--output", output)
     assert status == 0, err
-    critic, _ = open_discriminator(run)
+    critic, _ = load_discriminator(run)
     width = critic.score.in_features
     assert read_prototypes(output, ("nevus",)).shape == (1, width)
     model = {**MEDIQ, "prototype_width": width, "prototype_file": str(output)}

@@ -17,7 +17,7 @@ from qgan_qiskit.device import keep_freed_memory
 from qgan_qiskit.models import build, parameter_count, quantum_counts
 from qgan_qiskit.models.base import BuildContext
 from qgan_qiskit.models.transfer import TransferDiscriminator
-from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.load import load_generator
 from qgan_qiskit.workflows.fit import fit, resume
 
 FOUR = ("none", "generator", "discriminator", "both")
@@ -249,7 +249,7 @@ def test_a_run_goes_on_bit_for_bit_and_needs_no_weights_to_generate(config, weig
     assert fingerprint(cut) == fingerprint(whole)
     text = (cut / "config.json").read_text().replace(weights, str(tmp_path / "gone.pth"))
     (cut / "config.json").write_text(text)
-    generator, _ = open_generator(cut)
+    generator, _ = load_generator(cut)
     assert generator.latent_size == 5
     status, _, err = main("generate", cut, "-n", "2", "--output", tmp_path / "images", "--backend", "shots")
     assert status == 0, err

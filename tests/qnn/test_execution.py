@@ -21,7 +21,7 @@ from tiny_runs import DCGAN, tiny_config
 from qgan_qiskit.circuits import hybridq_ansatz
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.qnn import ExactQNN, SubGenerators, set_execution
-from qgan_qiskit.runs.load import open_generator
+from qgan_qiskit.runs.load import load_generator
 from qgan_qiskit.workflows.fit import fit
 
 
@@ -137,7 +137,7 @@ def test_a_run_trains_and_generates_through_connectors(tmp_path):
     for execution in ("fused", "connectors"):
         config = tiny_config(tmp_path / "cache", training={"execution": execution, "steps": 2, "threads": 1})
         [run] = fit(config, tmp_path / execution)
-        generator, saved = open_generator(run)
+        generator, saved = load_generator(run)
         assert saved.training.execution == execution
         circuits = [module for module in generator.modules() if isinstance(module, SubGenerators)]
         assert [module.execution for module in circuits] == [execution]

@@ -16,8 +16,8 @@ from test_augment_weights import small_mobilenet
 from tiny_augment import options, train_runs
 
 from qgan_qiskit.models import backbones
-from qgan_qiskit.runs.load import open_generator
-from qgan_qiskit.runs.sample import generated
+from qgan_qiskit.runs.load import load_generator
+from qgan_qiskit.runs.sample import sample_uint8
 from qgan_qiskit.study.augment import cell
 from qgan_qiskit.study.augment.cell import predictions_of
 from qgan_qiskit.study.augment.scores import scores
@@ -153,9 +153,9 @@ def test_generated_images_are_those_of_the_first_seeds(finished):
         row = json.loads((folder / "cell.json").read_text())
         pixels = np.load(folder / "images.npy")
         assert hashlib.sha256((folder / "images.npy").read_bytes()).hexdigest() == row["digest"]
-        network, config = open_generator(finished.__class__(row["checkpoint"]))
+        network, config = load_generator(finished.__class__(row["checkpoint"]))
         assert config.data.class_name == row["class"]
-        assert np.array_equal(pixels, generated(network, row["number"]))
+        assert np.array_equal(pixels, sample_uint8(network, row["number"]))
 
 
 def test_a_second_study_has_the_same_bytes(finished, runs, image_cache, main, tmp_path):

@@ -14,8 +14,8 @@ from tiny_runs import DCGAN, MEDIQ
 
 from qgan_qiskit.analysis.jacobian import jacobians
 from qgan_qiskit.metrics.inception import _STAGES
-from qgan_qiskit.runs.load import open_generator
-from qgan_qiskit.runs.sample import generated, interpolate, latents
+from qgan_qiskit.runs.load import load_generator
+from qgan_qiskit.runs.sample import interpolate, sample_latents, sample_uint8
 from qgan_qiskit.study.latent_geometry.plan import labels
 from qgan_qiskit.workflows.fit import fit
 
@@ -91,8 +91,10 @@ def test_a_study_of_a_run_and_its_twin_grows_by_a_dcgan(runs, tmp_path, main):
 
 def test_figures_are_those_of_the_measurements(folder, runs):
     circuits, classical_baseline, dcgan = results(folder)["runs"]
-    generator, _ = open_generator(runs["circuits"])
-    spectra = [torch.linalg.svdvals(jacobians(generator, z).image_DS).numpy() for z in latents(generator, range(4))]
+    generator, _ = load_generator(runs["circuits"])
+    spectra = [
+        torch.linalg.svdvals(jacobians(generator, z).image_DS).numpy() for z in sample_latents(generator, range(4))
+    ]
     np.testing.assert_allclose(circuits["jacobian"]["image"]["spectrum"]["mean"], np.mean(spectra, axis=0), rtol=1e-6)
     assert circuits["jacobian"]["image"]["shape"] == [16 * 16 * 3, 6]
     assert circuits["jacobian"]["features"]["shape"] == [6, 6]
@@ -123,11 +125,11 @@ def test_the_table_names_every_run_and_leaves_out_what_it_does_not_have(folder):
 
 def test_interpolations_begin_and_end_with_the_images_of_generate(folder, runs):
     [row] = [row for row in results(folder)["runs"] if row["model"] == "hybridq"]
-    generator, _ = open_generator(runs["circuits"])
+    generator, _ = load_generator(runs["circuits"])
     with Image.open(folder / "cells" / row["cell"] / "interpolation.png") as picture:
         shown = np.asarray(picture).astype(int)
     assert shown.shape == (2 * 18 + 2, 3 * 18 + 2, 3)
-    first, second, third = generated(generator, 3)
+    first, second, third = sample_uint8(generator, 3)
     middle = interpolate(generator, (0, 1), 2)[1]
     for (y, x), image in {(0, 0): first, (0, 2): second, (1, 0): second, (1, 2): third}.items():
         assert np.abs(shown[2 + 18 * y : 18 + 18 * y, 2 + 18 * x : 18 + 18 * x] - image).max() <= 1

@@ -13,8 +13,8 @@ from PIL import Image
 from tiny_runs import DCGAN
 
 from qgan_qiskit.analysis.noise_response import absorbed, recalibrated
-from qgan_qiskit.runs.load import open_generator
-from qgan_qiskit.runs.sample import generated
+from qgan_qiskit.runs.load import load_generator
+from qgan_qiskit.runs.sample import sample_uint8
 from qgan_qiskit.workflows.fit import fit
 
 CONDITIONS = ["exact", "shots-64", "shots-4096", "manila-level0", "manila-level1"]
@@ -120,14 +120,14 @@ def test_more_shots_and_less_noise_mean_smaller_errors(study):
 
 def test_exact_images_are_those_of_generate(study, run):
     [row] = [row for row in results(study)["conditions"] if row["condition"] == "exact"]
-    generator, _ = open_generator(run)
+    generator, _ = load_generator(run)
     assert len(row["figures"]) == 1
     with np.load(study / "cells" / "exact" / "readings.npz") as file:
         assert file["evs"].shape[0] == 12
         assert not file["stds"].any()
     with Image.open(study / "cells" / "exact" / "samples.png") as picture:
         shown = np.asarray(picture)
-    first = generated(generator, 1)[0]
+    first = sample_uint8(generator, 1)[0]
     assert np.abs(shown[2 : 2 + first.shape[0], 2 : 2 + first.shape[1]].astype(int) - first).max() <= 1
 
 

@@ -13,8 +13,8 @@ from tiny_runs import MEDIQ, fingerprint
 from qgan_qiskit.config import TrainingConfig
 from qgan_qiskit.data import Batches
 from qgan_qiskit.data.dataset import ImageSet
-from qgan_qiskit.runs.load import keep_to_class, open_generator
-from qgan_qiskit.runs.sample import generate
+from qgan_qiskit.runs.load import load_generator, select_classes
+from qgan_qiskit.runs.sample import sample
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 from qgan_qiskit.workflows.fit import classes_to_train, fit, resume
@@ -70,11 +70,11 @@ def test_images_of_a_class_are_its_own(config, tmp_path):
     [run] = fit(config, tmp_path)
     images = {}
     for name in ("melanoma", "NEVUS"):
-        generator, opened = open_generator(run)
-        keep_to_class(generator, opened, name)
-        images[name] = torch.stack([image for _, image in generate(generator, range(5))])
-    mixed, _ = open_generator(run)
-    both = torch.stack([image for _, image in generate(mixed, range(5))])
+        generator, opened = load_generator(run)
+        select_classes(generator, opened, name)
+        images[name] = torch.stack([image for _, image in sample(generator, range(5))])
+    mixed, _ = load_generator(run)
+    both = torch.stack([image for _, image in sample(mixed, range(5))])
     # The same seed differs between classes by its class alone: it is one of the two in the mixture.
     assert (images["melanoma"] - images["NEVUS"]).abs().max() > 0
     for number in range(5):
@@ -153,7 +153,4 @@ def test_evaluate_measures_each_class(config, main, tmp_path):
     assert "melanoma, all images of synthetic lesions" in text
     assert "nevus, all images of synthetic lesions" in text
     content = json.loads((run / "evaluation.json").read_text())
-    assert [table["runs"][0]["run"] for table in content["tables"]] == [
-        f"{run.name}/melanoma",
-        f"{run.name}/nevus",
-    ]
+    assert [table["runs"][0]["run"] for table in content["tables"]] == [f"{run.name}/melanoma", f"{run.name}/nevus"]

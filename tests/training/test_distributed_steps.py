@@ -11,7 +11,8 @@ from qgan_qiskit.config import RunConfig
 from qgan_qiskit.data import Batches, read_images
 from qgan_qiskit.models import build
 from qgan_qiskit.rng import seeded_generator
-from qgan_qiskit.training.distributed import SINGLE_PROCESS, join, launch
+from qgan_qiskit.training.distributed import SINGLE_PROCESS, convert_sync_batchnorm
+from qgan_qiskit.training.launch import launch
 from qgan_qiskit.training.state import TrainingState
 from qgan_qiskit.training.step import train_step
 
@@ -40,27 +41,27 @@ VARIANTS = {
 }
 
 
-def trained(config, ranks=SINGLE_PROCESS):
+def trained(config, group=SINGLE_PROCESS):
     """Take some steps; return what was seen, and what came of it."""
     images = read_images(config.data, config.training.seed).select(config.data.class_name)
     batches = Batches(images, config.training.batch_size, config.training.seed, "dihedral", config.data.channels)
     weights = seeded_generator(config.training.seed, "weights")
     generator, discriminator = build(config.model, config.data.resolution, weights, channels=config.data.channels)
     generator.fit_to_data(images.images_NHWC)
-    join(generator, discriminator, ranks)
+    convert_sync_batchnorm(generator, discriminator, group)
     state = TrainingState.create(config, generator, discriminator)
     seen, losses = [], []
     pair = generator.discriminator_inputs
     generator.discriminator_inputs = lambda real, z: (seen.append((real.clone(), z.clone())), pair(real, z))[1]
     for step in range(STEPS):
-        losses.append(train_step(state, ranks.rows(batches.batch(step)), config.training, ranks))
+        losses.append(train_step(state, group.local_shard(batches.batch(step)), config.training, group))
     return {"seen": seen, "losses": losses, "tensors": state.tensors(), "values": state.values()}
 
 
-def train_all(ranks, _device, configs, folder):
+def train_all(group, _device, configs, folder):
     torch.set_num_threads(1)
     for number, config in enumerate(configs):
-        torch.save(trained(config, ranks), folder / f"{number}-{ranks.rank}.pt")
+        torch.save(trained(config, group), folder / f"{number}-{group.rank}.pt")
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,16 @@
 """A run of a user's circuit keeps the file as it was, trains what it says, and goes on from its own copy."""
 
-import hashlib
 import json
 
 import numpy as np
 import pytest
-from qiskit import qasm3
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from test_resume_exact import Killed, cut_before
 from tiny_runs import fingerprint
 
-from qgan_qiskit.circuits import (
-    CircuitSpec,
-    ParameterNames,
-    circuit_digest,
-    circuit_spec_to_qasm,
-    hybridq_ansatz,
-    read_circuit_spec,
-)
+from qgan_qiskit.circuits import CircuitSpec, ParameterNames, circuit_digest, circuit_spec_to_qasm, read_circuit_spec
 from qgan_qiskit.errors import CheckpointError, CircuitError
-from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.simulation import ExactEstimator
 from qgan_qiskit.workflows.fit import fit, fit_into, resume
 
@@ -114,36 +104,6 @@ def test_the_same_command_goes_on_with_the_users_file(tiny, file, tmp_path, monk
     file.with_suffix(".json").write_text(CARD.replace("0.5", "0.6"))
     with pytest.raises(CheckpointError, match=r"model\.ansatz is "):
         fit_into(config, tmp_path / "run")
-
-
-def test_checkpoints_with_the_digest_of_the_file_are_gone_on_with(tiny, tmp_path, monkeypatch):
-    """As runs of earlier versions have them, whose circuit Qiskit's exporter wrote."""
-    path = tmp_path / "mine.qasm"
-    path.write_text(circuit_spec_to_qasm(hybridq_ansatz(2, 1)))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        cut_before(3, patch)
-        fit(tiny(model={"ansatz": str(path)}), tmp_path / "out")
-    run = only_run(tmp_path / "out")
-    (run / "circuit_original.qasm").unlink()
-    circuit = run / "circuit.qasm"
-    circuit.write_text(qasm3.dumps(read_circuit_spec(circuit).circuit) + "\n")
-
-    digest = hashlib.sha256(circuit.read_bytes()).hexdigest()
-    load = checkpoint.load_newest
-
-    def load_old(folder):
-        path, tensors, values, complaints = load(folder)
-        values["settings"]["model"]["ansatz"] = digest
-        del values["settings"]["model"]["input_names"], values["settings"]["model"]["weight_names"]
-        return path, tensors, values, complaints
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "load_newest", load_old)
-        resume(run, {})
-    circuit.write_text(circuit.read_text() + "\nx q[0];")
-    with monkeypatch.context() as patch, pytest.raises(CheckpointError, match=r"model\.ansatz is "):
-        patch.setattr(checkpoint, "load_newest", load_old)
-        resume(run, {})
 
 
 @pytest.mark.parametrize("mode", ["image", "latent", "fusion"])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from qgan_qiskit.config import HardwareConfig
 from qgan_qiskit.config.base import Settings, first_problem
 from qgan_qiskit.errors import CheckpointError, StorageError
 from qgan_qiskit.hardware.results import ExpectationResult
-from qgan_qiskit.storage import FileLock, HeldError
+from qgan_qiskit.storage import FileLock, HeldError, atomic_folder, atomic_write
 
 Event = Literal["sending", "submitted", "failed", "canceled", "collected"]
 NoiseModel = TypeVar("NoiseModel")
@@ -180,18 +179,13 @@ class Submission:
         Raises:
             StorageError: it cannot be written.
         """
-        staging = path.with_name(f".{path.name}.staging")
         try:
-            shutil.rmtree(staging, ignore_errors=True)
-            (staging / _RESULTS).mkdir(parents=True)
-            np.savez(staging / _INPUTS, angles=angles_NPQ, weights=weights_PK)
-            (staging / _MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
-            for file in (staging / _INPUTS, staging / _MANIFEST):
-                with file.open("r+b") as written:
-                    os.fsync(written.fileno())
-            staging.rename(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_folder(path) as staging:
+                (staging / _RESULTS).mkdir()
+                np.savez(staging / _INPUTS, angles=angles_NPQ, weights=weights_PK)
+                (staging / _MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
         except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
             raise StorageError(
                 f"{path}: not written ({error.strerror}); nothing was sent; free space and repeat"
             ) from None
@@ -333,14 +327,7 @@ def _publish(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    staging = path.with_name(f".{path.name}.staging")
     try:
-        with staging.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(path)
+        atomic_write(path, write)
     except OSError as error:
-        with suppress(OSError):
-            staging.unlink(missing_ok=True)
         raise StorageError(f"{path}: not written ({error.strerror}); free space and collect again") from None

@@ -16,9 +16,9 @@ import torch
 from qgan_qiskit.data import ImageSet
 from qgan_qiskit.device import check_device, to_device
 from qgan_qiskit.errors import CheckpointError, DataError, StorageError
-from qgan_qiskit.runs.load import keep_to_class, open_generator
+from qgan_qiskit.runs.load import load_generator, select_classes
 from qgan_qiskit.runs.run_folder import versions
-from qgan_qiskit.runs.sample import generated
+from qgan_qiskit.runs.sample import sample_uint8
 from qgan_qiskit.study.augment import spec
 from qgan_qiskit.study.augment.backbones import build_classifier
 from qgan_qiskit.study.augment.classifier import predict, to_tensor, train_classifier
@@ -91,10 +91,10 @@ def _generate(images: Images, folder: Path) -> Row:
         raise CheckpointError(
             f"{checkpoint}: is another than when the study began; bring it back, or take another --outdir"
         )
-    generator, config = open_generator(checkpoint)
+    generator, config = load_generator(checkpoint)
     if generator.num_classes:
-        keep_to_class(generator, config, source.class_name)
-    pixels_NHWC = generated(generator, images.number)
+        select_classes(generator, config, source.class_name)
+    pixels_NHWC = sample_uint8(generator, images.number)
     # A gray generator makes one channel, and gray real images have three equal ones.
     pixels_NHWC = np.ascontiguousarray(np.broadcast_to(pixels_NHWC, (*pixels_NHWC.shape[:3], 3)))
     buffer = BytesIO()

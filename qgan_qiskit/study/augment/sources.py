@@ -12,7 +12,7 @@ from pathlib import Path
 from qgan_qiskit.config import DataConfig, RunConfig
 from qgan_qiskit.errors import CheckpointError, UsageError
 from qgan_qiskit.runs import checkpoint
-from qgan_qiskit.runs.load import run_of
+from qgan_qiskit.runs.load import find_run
 from qgan_qiskit.runs.run_folder import RunFolder
 from qgan_qiskit.study.augment.parts import digest_of_class
 
@@ -87,7 +87,7 @@ def open_sources(
 
 def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> list[Source]:
     """Return the sources that a run is: one, or one for each class of a conditional model."""
-    folder = RunFolder.open(run_of(path))
+    folder = RunFolder.open(find_run(path))
     config = folder.config()
     names = {c.casefold(): c for c in classes}
     trained_on = config.data.class_list() if config.model.conditional else (str(config.data.class_name),)
@@ -101,7 +101,7 @@ def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> list[Source
         if theirs != ours:
             raise UsageError(f"{path}: its images have {setting} {theirs}, those of the study {ours}; set --{setting}")
     check_seen(path, folder, config, data, found[0])
-    if run_of(path) == path:
+    if find_run(path) == path:
         saved, _, values, _ = checkpoint.load_newest(folder.checkpoints)
     else:
         saved, (_, values) = path, checkpoint.load(path)

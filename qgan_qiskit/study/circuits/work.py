@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from qgan_qiskit.analysis.expressibility import expressibility
 from qgan_qiskit.analysis.gradient_variance import gradient_variance, gradients, observables_of
 from qgan_qiskit.analysis.state_fidelity import fidelities
 from qgan_qiskit.circuits import CircuitSpec, circuit_resources
+from qgan_qiskit.rng import numpy_generator
 from qgan_qiskit.stats import t_interval
 from qgan_qiskit.study.cells import Row, run_once
 from qgan_qiskit.study.circuits.plan import Cell
@@ -42,7 +42,7 @@ def random_angles(seed: int, use: str, count: int, parameters: int) -> np.ndarra
         count: number of sets.
         parameters: K.
     """
-    random = np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(use.encode())]))
+    random = numpy_generator(seed, use)
     return random.uniform(0, 2 * np.pi, (count, parameters))
 
 

@@ -23,9 +23,9 @@ from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import build, parameter_count, quantum_counts
 from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import sample as synthetic
-from qgan_qiskit.runs.load import keep_to_class, open_generator
+from qgan_qiskit.runs.load import load_generator, select_classes
 from qgan_qiskit.runs.run_folder import METRICS, RunFolder, versions
-from qgan_qiskit.runs.sample import generated
+from qgan_qiskit.runs.sample import sample_uint8
 from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.compare import folder as study_folder
 from qgan_qiskit.study.compare.plan import Cell, images_of, settings_of
@@ -132,10 +132,10 @@ def _work(cell: Cell, wait: bool, folder: Path) -> Row:
     trained = run_once(cell.run_folder, train, wait) if cell.joint else train(folder)
     run, diverged = cell.run_folder / "run", trained["diverged"]
     if diverged is None:
-        generator, config = open_generator(run)
+        generator, config = load_generator(run)
         if cell.joint:
-            keep_to_class(generator, config, cell.class_name)
-        fake_NHWC = generated(generator, max(evaluator.sample_size, SHOWN))
+            select_classes(generator, config, cell.class_name)
+        fake_NHWC = sample_uint8(generator, max(evaluator.sample_size, SHOWN))
         _write_row_of_images(
             folder / SAMPLES, fake_NHWC[:SHOWN], {"model": config.model.name, "class": cell.class_name}
         )
@@ -202,10 +202,10 @@ def _spread_out(images: ImageSet) -> np.ndarray:
     return images.images_NHWC[rows]
 
 
-def _write_row_of_images(path: Path, images_NHWC: np.ndarray, about: synthetic.About | None = None) -> None:
+def _write_row_of_images(path: Path, images_NHWC: np.ndarray, about: synthetic.Provenance | None = None) -> None:
     """Write images side by side as PNG, without gaps, so that they can be cut apart again; ``about`` is for synthetic ones."""
     buffer = BytesIO()
-    info = None if about is None else synthetic.png_info(about)
+    info = None if about is None else synthetic.png_metadata(about)
     Image.fromarray(np.concatenate(list(images_NHWC), axis=1)).save(buffer, format="PNG", pnginfo=info)
     try:
         atomic_write(path, buffer.getvalue())

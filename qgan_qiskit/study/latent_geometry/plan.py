@@ -14,7 +14,7 @@ from pathlib import Path
 from qgan_qiskit.config.studies import GeometryConfig
 from qgan_qiskit.errors import UsageError
 from qgan_qiskit.runs import checkpoint
-from qgan_qiskit.runs.load import run_of
+from qgan_qiskit.runs.load import find_run
 from qgan_qiskit.runs.run_folder import RunFolder
 
 KIND = "geometry"
@@ -47,7 +47,7 @@ class Cell:
     @property
     def name(self) -> str:
         """The run's name and the first digits of the digest: a run that was trained further is another generator."""
-        folder = run_of(self.source)
+        folder = find_run(self.source)
         # A cell of another study holds its run in a folder of that name.
         return f"{folder.parent.name if folder.name == 'run' else folder.name}-{self.digest[:8]}"
 
@@ -71,8 +71,8 @@ def cells(root: Path, sources: Sequence[Path], settings: GeometryConfig) -> list
     """
     found = []
     for source in sources:
-        folder = RunFolder.open(run_of(source))
-        if run_of(source) == source:
+        folder = RunFolder.open(find_run(source))
+        if find_run(source) == source:
             path, _, values, _ = checkpoint.load_newest(folder.checkpoints)
         else:
             path, (_, values) = source, checkpoint.load(source)

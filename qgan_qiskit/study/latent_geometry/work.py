@@ -34,8 +34,8 @@ from qgan_qiskit.metrics.inception import Inception, Output
 from qgan_qiskit.models import Generator, QuantumGenerator
 from qgan_qiskit.rng import seeded_generator
 from qgan_qiskit.runs import sample as synthetic
-from qgan_qiskit.runs.load import open_generator
-from qgan_qiskit.runs.sample import latents
+from qgan_qiskit.runs.load import load_generator
+from qgan_qiskit.runs.sample import sample_latents
 from qgan_qiskit.stats import geometric_mean_interval, t_interval
 from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.latent_geometry.plan import Cell
@@ -59,10 +59,10 @@ def work_on(cell: Cell, wait: bool) -> Row:
 
 def _measured(cell: Cell, folder: Path) -> Row:
     settings = cell.settings
-    generator, config = open_generator(cell.checkpoint)
+    generator, config = load_generator(cell.checkpoint)
     seconds: dict[str, float] = {}
     clock = functools.partial(_timed, seconds, cell)
-    first_NZ, second_NZ = (latents(generator, range(start, 2 * settings.pairs, 2)) for start in (0, 1))
+    first_NZ, second_NZ = (sample_latents(generator, range(start, 2 * settings.pairs, 2)) for start in (0, 1))
     row, arrays = _described(cell, generator, config), Arrays()
     with clock("jacobians", f"Jacobians at {settings.number} latents"):
         row["jacobian"] = _jacobians(generator, settings.number, arrays)
@@ -94,7 +94,7 @@ def _timed(seconds: dict[str, float], cell: Cell, name: str, what: str) -> Itera
 
 def _described(cell: Cell, generator: Generator, config: RunConfig) -> Row:
     quantum = generator.quantum
-    some_NS = latents(generator, range(256))[:, : generator.continuous_latent_size]
+    some_NS = sample_latents(generator, range(256))[:, : generator.continuous_latent_size]
     return {
         "run": str(cell.source),
         "cell": cell.name,
@@ -114,7 +114,7 @@ def _described(cell: Cell, generator: Generator, config: RunConfig) -> Row:
 def _jacobians(generator: Generator, number: int, arrays: Arrays) -> dict[str, Any]:
     spectra: dict[str, list[np.ndarray]] = {"image": [], "features": []}
     shapes: dict[str, list[int]] = {}
-    for z_Z in latents(generator, range(number)):
+    for z_Z in sample_latents(generator, range(number)):
         found = jacobians(generator, z_Z)
         for name, matrix in (("image", found.image_DS), ("features", found.features_FS)):
             if matrix is not None:
@@ -129,7 +129,7 @@ def _jacobians(generator: Generator, number: int, arrays: Arrays) -> dict[str, A
 
 
 def _features(generator: QuantumGenerator, number: int, arrays: Arrays) -> dict[str, Any]:
-    arrays["features"] = feature_matrix(generator, latents(generator, range(number))).numpy()
+    arrays["features"] = feature_matrix(generator, sample_latents(generator, range(number))).numpy()
     return {"size": arrays["features"].shape[1]} | matrix_summary(arrays["features"])
 
 
@@ -191,12 +191,15 @@ def _percentiles(values: np.ndarray) -> list[float]:
 
 
 def _write_interpolation(generator: Generator, settings: GeometryConfig, folder: Path) -> None:
-    first, second = latents(generator, range(settings.rows)), latents(generator, range(1, settings.rows + 1))
+    first, second = (
+        sample_latents(generator, range(settings.rows)),
+        sample_latents(generator, range(1, settings.rows + 1)),
+    )
     second = copy_discrete_part(generator, first, second)
     shares = torch.linspace(0, 1, settings.frames)
     with torch.no_grad():
         rows = [generator(torch.lerp(start, end, shares[:, None])) for start, end in zip(first, second, strict=True)]
-    atomic_write(folder / INTERPOLATION, synthetic.png(grid_picture(torch.cat(rows), settings.frames), {}))
+    atomic_write(folder / INTERPOLATION, synthetic.encode_png(grid_picture(torch.cat(rows), settings.frames), {}))
 
 
 def check_network(settings: GeometryConfig) -> None:

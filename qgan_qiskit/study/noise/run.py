@@ -20,7 +20,7 @@ from qgan_qiskit.hardware.backends import load_fake_backend
 from qgan_qiskit.hardware.generator_circuits import require_circuits
 from qgan_qiskit.hardware.packing import find_layouts
 from qgan_qiskit.runs import checkpoint
-from qgan_qiskit.runs.load import open_generator, run_of
+from qgan_qiskit.runs.load import find_run, load_generator
 from qgan_qiskit.runs.run_folder import RunFolder
 from qgan_qiskit.study.cell_runs import carry_out
 from qgan_qiskit.study.cells import Row
@@ -56,12 +56,12 @@ def prepare(
     Raises:
         QganError: with one line that names the culprit and the remedy.
     """
-    folder = RunFolder.open(run_of(source))
-    if run_of(source) == source:
+    folder = RunFolder.open(find_run(source))
+    if find_run(source) == source:
         found, _, values, _ = checkpoint.load_newest(folder.checkpoints)
     else:
         found, (_, values) = source, checkpoint.load(source)
-    generator, config = open_generator(found)
+    generator, config = load_generator(found)
     _, circuits = require_circuits(generator)
     for name in choice.device_names():
         find_layouts(circuits.ansatz, load_fake_backend(name).target, 1)

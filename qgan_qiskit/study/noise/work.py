@@ -26,8 +26,8 @@ from qgan_qiskit.hardware.results import ExpectationResult
 from qgan_qiskit.metrics import Evaluator
 from qgan_qiskit.models import Generator
 from qgan_qiskit.runs import sample as synthetic
-from qgan_qiskit.runs.load import open_with_digest
-from qgan_qiskit.runs.sample import latents
+from qgan_qiskit.runs.load import load_with_digest
+from qgan_qiskit.runs.sample import sample_latents
 from qgan_qiskit.study.cells import Row, atomic_write, run_once
 from qgan_qiskit.study.noise.plan import Cell, Study
 from qgan_qiskit.workflows.evaluate import read_real_images
@@ -83,9 +83,9 @@ def evaluator_of(study: Study) -> Evaluator:
 @functools.lru_cache(maxsize=1)
 def _bench(study: Study) -> _Bench:
     # Circuits simulated one by one would compute in single precision.
-    generator, _, _ = open_with_digest(study.source, "fused")
+    generator, _, _ = load_with_digest(study.source, "fused")
     seeds = range(study.settings.number)
-    work = circuit_inputs(generator, latents(generator, seeds))
+    work = circuit_inputs(generator, sample_latents(generator, seeds))
     quantum, _ = require_circuits(generator)
     with torch.no_grad():
         exact_NPO = quantum.double_expectations(torch.from_numpy(work.angles_BPQ)).numpy()
@@ -137,7 +137,7 @@ def _measured(cell: Cell, folder: Path) -> Row:
         }
     arrays = io.BytesIO()
     np.savez_compressed(arrays, evs=readings.evs_BPO, stds=readings.stds_BPO)
-    atomic_write(folder / SAMPLES, synthetic.png(grid_picture(images_NCHW[:SHOWN], SHOWN), {}))
+    atomic_write(folder / SAMPLES, synthetic.encode_png(grid_picture(images_NCHW[:SHOWN], SHOWN), {}))
     atomic_write(folder / READINGS, arrays.getvalue())
     return row
 

@@ -1,4 +1,4 @@
-"""Processes that work together start, stop and fail as one; nothing is left of them, and nobody waits for ever."""
+"""Processes that train together start, stop and fail as one; none is left behind, and none waits for ever."""
 
 import multiprocessing
 import os
@@ -17,38 +17,39 @@ from torch import nn
 from qgan_qiskit.config import RunConfig
 from qgan_qiskit.device import check_device
 from qgan_qiskit.errors import DataError, QganError, StorageError, UsageError
-from qgan_qiskit.training import distributed as room
-from qgan_qiskit.training.distributed import SINGLE_PROCESS, check_launch, launch
+from qgan_qiskit.training import launch as launch_module
+from qgan_qiskit.training.distributed import SINGLE_PROCESS
+from qgan_qiskit.training.launch import check_launch, launch
 from qgan_qiskit.training.signals import STOPPING, Interrupted
 
 CPU = torch.device("cpu")
 
 
-def exchange(ranks, device, folder):
+def exchange(group, device, folder):
     """Ask everything that there is to ask, and write down the answers."""
-    torch.manual_seed(ranks.rank)
+    torch.manual_seed(group.rank)
     own = torch.rand(3, 2)
     # Another layout than that of the first: averages belong to positions, not to places in memory.
     images = torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)
     weights = [nn.Parameter(own.clone()), nn.Parameter(torch.zeros(5)), nn.Parameter(images)]
     weights[0].grad, weights[2].grad = own.clone(), images.clone()
     layouts = [weights[0].grad.stride(), weights[2].grad.stride()]
-    ranks.average_gradients(weights)
-    taken = [own.clone(), torch.full((2,), ranks.rank)]
-    ranks.take_from_first(taken)
+    group.average_gradients(weights)
+    taken = [own.clone(), torch.full((2,), group.rank)]
+    group.broadcast_(taken)
     answers = {
-        "place": (ranks.rank, ranks.count, str(device), str(Path.cwd())),
+        "place": (group.rank, group.world_size, str(device), str(Path.cwd())),
         "own": (own, images),
-        "rows": ranks.rows(torch.arange(6)),
-        "whole": ranks.whole(own),
-        "sum": ranks.sum(own),
-        "mean": ranks.mean(own),
+        "rows": group.local_shard(torch.arange(6)),
+        "whole": group.all_gather(own),
+        "sum": group.all_reduce_sum(own),
+        "mean": group.all_reduce_mean(own),
         "gradients": [weight.grad for weight in weights],
         "same layouts": layouts == [weights[0].grad.stride(), weights[2].grad.stride()],
-        "largest": ranks.largest(3 - ranks.rank),
+        "largest": group.all_reduce_max(3 - group.rank),
         "taken": taken,
     }
-    torch.save(answers, folder / f"{ranks.rank}.pt")
+    torch.save(answers, folder / f"{group.rank}.pt")
 
 
 def test_what_processes_tell_each_other(tmp_path, monkeypatch, capfd):
@@ -75,31 +76,31 @@ def test_what_processes_tell_each_other(tmp_path, monkeypatch, capfd):
 def test_a_process_alone_is_the_whole():
     values = torch.rand(4, 2)
     for answer in (
-        SINGLE_PROCESS.rows(values),
-        SINGLE_PROCESS.whole(values),
-        SINGLE_PROCESS.sum(values),
-        SINGLE_PROCESS.mean(values),
+        SINGLE_PROCESS.local_shard(values),
+        SINGLE_PROCESS.all_gather(values),
+        SINGLE_PROCESS.all_reduce_sum(values),
+        SINGLE_PROCESS.all_reduce_mean(values),
     ):
         assert torch.equal(answer, values)
-    assert (SINGLE_PROCESS.rank, SINGLE_PROCESS.count, SINGLE_PROCESS.first, SINGLE_PROCESS.largest(3)) == (
-        0,
-        1,
-        True,
-        3,
-    )
-    with pytest.raises(DataError), SINGLE_PROCESS.together():
+    assert (
+        SINGLE_PROCESS.rank,
+        SINGLE_PROCESS.world_size,
+        SINGLE_PROCESS.is_main,
+        SINGLE_PROCESS.all_reduce_max(3),
+    ) == (0, 1, True, 3)
+    with pytest.raises(DataError), SINGLE_PROCESS.raise_on_all():
         raise DataError("bad")
 
 
-def fail(ranks, _device, where):
+def fail(group, _device, where):
     """Let the second process fail: in a block that all leave together, or while the first waits for it."""
     if where == "together":
-        with ranks.together():
-            if not ranks.first:
+        with group.raise_on_all():
+            if not group.is_main:
                 raise StorageError("the disk of the second is full")
         raise AssertionError("the first must not come here")
-    if ranks.first:
-        ranks.largest(0)
+    if group.is_main:
+        group.all_reduce_max(0)
         raise AssertionError("nobody answers")
     if where == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -129,15 +130,15 @@ class OddError(Exception):
 
 def test_any_error_can_be_sent():
     for error in (StorageError("full"), Interrupted("saved", 15), MemoryError(), FileNotFoundError(2, "no", "name")):
-        sent = room._portable(error)
+        sent = launch_module._make_picklable(error)
         assert (type(sent), str(sent), vars(sent)) == (type(error), str(error), vars(error))
-    assert repr(room._portable(OddError(1, 2))) == "RuntimeError('OddError: 1 and 2')"
+    assert repr(launch_module._make_picklable(OddError(1, 2))) == "RuntimeError('OddError: 1 and 2')"
 
 
-def wait_for_a_stop(ranks, _device, folder):
+def wait_for_a_stop(group, _device, folder):
     """Wait as a long training does, asking all at every step."""
-    with ranks.stop_requests() as stop:
-        while not (number := ranks.largest(stop.number or 0)):
+    with group.stop_requests() as stop:
+        while not (number := group.all_reduce_max(stop.number or 0)):
             (folder / str(os.getpid())).touch()
             time.sleep(0.02)
     raise Interrupted("saved", number)
@@ -177,8 +178,8 @@ def test_a_signal_that_comes_when_all_is_done_is_not_lost(number, monkeypatch):
         os.kill(os.getpid(), number)
         return SimpleNamespace(processes=())
 
-    monkeypatch.setattr(room, "spawn", spawn)
-    with pytest.raises(Interrupted, match="all was done") as stopped:
+    monkeypatch.setattr(launch_module, "spawn", spawn)
+    with pytest.raises(Interrupted, match="after the last step") as stopped:
         launch(CPU, 2, wait_for_a_stop)
     assert stopped.value.exit_code == 128 + number
 
@@ -191,7 +192,7 @@ from qgan_qiskit.training.launch import check_launch, launch
 if {guard}:
     check_launch(2)
     sys.path[:0] = {path}
-    from test_distributed_launch import wait_for_a_stop
+    from test_launch import wait_for_a_stop
     launch(torch.device("cpu"), 2, wait_for_a_stop, Path("pids"))
 """
 
@@ -241,7 +242,7 @@ def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
     process, _ = script(tmp_path, "True")
     _, said = process.communicate(timeout=600)
     assert process.returncode == 1
-    assert "put what it does under if __name__ == '__main__'" in said
+    assert "under if __name__ == '__main__'" in said
     assert said.splitlines()[-1].endswith("of 2 ended with status 1 before it could train; what it printed says why")
 
 
@@ -252,12 +253,12 @@ def test_a_run_on_one_device_needs_no_fabric():
 
 def test_what_cannot_start_is_refused(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(room.importlib.util, "find_spec", lambda _name: None)
+        patch.setattr(launch_module.importlib.util, "find_spec", lambda _name: None)
         with pytest.raises(UsageError, match=r"^--devices 2 needs Lightning Fabric: python -m pip install"):
             check_launch(2)
     with monkeypatch.context() as patch:
         patch.setitem(multiprocessing.current_process()._config, "daemon", True)
-        with pytest.raises(UsageError, match="may start no others"):
+        with pytest.raises(UsageError, match="may not start others"):
             check_launch(2)
     check_launch(2)
 
@@ -265,10 +266,10 @@ def test_what_cannot_start_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "devices", "present", "message"),
     [
-        ("cuda", 3, 2, "--devices 3: torch sees 2 CUDA devices here; take no more than that"),
-        ("cuda:1", 2, 2, "--device cuda:1 is one device: use --device cuda with --devices 2"),
-        ("cuda", 2, 0, "--device cuda: torch sees 0 CUDA devices here; use --device cpu"),
-        ("cuda:2", 1, 2, "--device cuda:2: torch sees 2 CUDA devices here; use --device cpu"),
+        ("cuda", 3, 2, "--devices 3: torch sees 2 CUDA devices"),
+        ("cuda:1", 2, 2, "--device cuda:1 is one device"),
+        ("cuda", 2, 0, "--device cuda: torch sees 0 CUDA devices"),
+        ("cuda:2", 1, 2, "--device cuda:2: torch sees 2 CUDA devices"),
     ],
 )
 def test_more_devices_than_there_are(name, devices, present, message, monkeypatch):
@@ -276,7 +277,7 @@ def test_more_devices_than_there_are(name, devices, present, message, monkeypatc
     monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
     with pytest.raises(UsageError) as refused:
         check_device(name, devices)
-    assert str(refused.value) == message
+    assert message in str(refused.value)
     assert check_device("cpu", 64) == CPU
     if present:
         assert check_device("cuda", present).type == "cuda"

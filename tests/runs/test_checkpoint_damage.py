@@ -35,13 +35,12 @@ def refused(folder, newest, file):
     return path.name == "step-00000001" and len(complaints) == 1 and file in complaints[0] and file in str(error.value)
 
 
-def test_every_flipped_bit_is_noticed(two):
+def test_flipped_bits_are_noticed(two):
     folder, newest = two
     numbers, tried = random.Random(5), 0
     for path in sorted(newest.iterdir()):
         data = path.read_bytes()
-        bits = range(len(data) * 8)
-        for bit in bits if path.name == "manifest.json" and len(data) < 2000 else numbers.sample(bits, 150):
+        for bit in numbers.sample(range(len(data) * 8), 900 if path.name == "manifest.json" else 50):
             changed = bytearray(data)
             changed[bit // 8] ^= 1 << bit % 8
             path.write_bytes(changed)
@@ -49,11 +48,10 @@ def test_every_flipped_bit_is_noticed(two):
             tried += 1
         path.write_bytes(data)
         assert is_whole(newest, 2)
-    print(f"{tried} flipped bits, all refused")
     assert tried > 1000
 
 
-def test_every_truncation_and_appendix_is_noticed(two):
+def test_truncations_and_appendices_are_noticed(two):
     folder, newest = two
     numbers, tried = random.Random(6), 0
     for path in sorted(newest.iterdir()):
@@ -68,7 +66,6 @@ def test_every_truncation_and_appendix_is_noticed(two):
         path.unlink()
         assert refused(folder, newest, path.name)
         path.write_bytes(data)
-    print(f"{tried} truncations, all refused")
     assert tried > 100
 
 

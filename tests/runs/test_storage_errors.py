@@ -13,7 +13,7 @@ from qgan_qiskit.runs import checkpoint
 from qgan_qiskit.runs.run_folder import RunFolder
 from qgan_qiskit.workflows.fit import fit
 
-CODES = [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO]
+CODES = [errno.ENOSPC, errno.EACCES, errno.EIO]
 
 
 @pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)
@@ -39,11 +39,10 @@ def test_every_point_of_a_save(code, ram_path):
         assert is_whole(newest, int(newest.name[-1]))
         assert is_whole(folder / "step-00000002", 2)
         if "not written" in message and name != "before unlink":
-            assert not list(folder.glob(".staging*")), name
+            assert not list(folder.glob(".*.staging")), name
         # The disk has room again: the next save succeeds.
         save(folder, 4)
         assert sorted(p.name for p in folder.iterdir())[-1] == "step-00000004"
-    print(f"{errno.errorcode[code]}: {len(names)} points")
 
 
 @pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)
@@ -74,7 +73,6 @@ def test_the_run_folders_files(what, code, ram_path, tiny):
         assert not [path for path in run.path.iterdir() if "staging" in path.name]
         tried += 1
     assert tried >= 3
-    print(f"{what}, {errno.errorcode[code]}: {tried} points")
 
 
 def test_a_run_folder_that_cannot_be_locked(tmp_path):
