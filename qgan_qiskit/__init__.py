@@ -40,7 +40,7 @@ _MODULES = {
     "evaluate": "workflows.evaluate",
     "fit": "workflows.fit",
     "load_generator": "runs.load",
-    "preset": "config.presets",
+    "preset": "config",
     "resume": "workflows.fit",
     "sample": "runs.sample",
 }
