@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import socket
 import time
@@ -135,3 +136,31 @@ def _holder(file: BinaryIO) -> str:
         if rest:
             return _FIRST + rest
     return "another process"
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write a file completely or not at all, even while other processes write the same one.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    staging = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.staging")
+    try:
+        with staging.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(path)
+    except OSError:
+        staging.unlink(missing_ok=True)
+        raise
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

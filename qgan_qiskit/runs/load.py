@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -34,6 +35,35 @@ def run_of(source: Path) -> Path:
     """Return the run folder of a run folder or of a checkpoint in one."""
     folder = source.absolute().parent
     return folder.parent if folder.name == "checkpoints" else source
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint on disk.
+
+    Attributes:
+        path: its folder.
+        step: training steps done.
+        digest: SHA-256 of the averaged generator in it.
+    """
+
+    path: Path
+    step: int
+    digest: str
+
+
+def find_checkpoint(source: Path) -> FoundCheckpoint:
+    """Return a checkpoint, or the newest valid one of a run, after checking its files against their digests.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    if run_of(source) == source:
+        path, _, values, _ = checkpoint.load_newest(RunFolder.open(source).checkpoints)
+    else:
+        RunFolder.open(run_of(source))
+        path, (_, values) = source, checkpoint.load(source)
+    return FoundCheckpoint(path, int(values["step"]), checkpoint.digest_of(path, "ema"))
 
 
 def open_generator(source: Path) -> tuple[Generator, RunConfig]:

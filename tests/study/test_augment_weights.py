@@ -16,7 +16,7 @@ from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models import backbones
 from qgan_qiskit.models.layers import folded_layers, unfold
-from qgan_qiskit.study.augment.backbones import build_classifier
+from qgan_qiskit.study.augment.classifier import build_classifier
 
 WEIGHTS = Path(__file__).parents[2].parent / "shared" / "weights"
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tiny_runs import DCGAN
 
-from qgan_qiskit.analysis.noise_response import absorbed, recalibrated
+from qgan_qiskit.analysis.noise_response import error_response, recalibrate
 from qgan_qiskit.runs.load import open_generator
 from qgan_qiskit.runs.sample import generated
 from qgan_qiskit.workflows.fit import fit
@@ -33,10 +33,10 @@ def mean_of(evs_NPO):
 def test_errors_that_are_straight_lines_are_undone(exact_NPO):
     slope_PO = np.random.default_rng(1).uniform(0.3, 1.2, (3, 4))
     noisy_NPO = 0.1 + slope_PO * exact_NPO
-    undone_NPO, found_PO = recalibrated(exact_NPO, noisy_NPO)
+    undone_NPO, found_PO = recalibrate(exact_NPO, noisy_NPO)
     np.testing.assert_allclose(found_PO, slope_PO, atol=1e-10)
     np.testing.assert_allclose(undone_NPO, exact_NPO, atol=1e-10)
-    found = absorbed(exact_NPO, noisy_NPO, np.zeros_like(exact_NPO), mean_of, 0)
+    found = error_response(exact_NPO, noisy_NPO, np.zeros_like(exact_NPO), mean_of, 0)
     assert found["features"]["scatter"] == pytest.approx(0, abs=1e-10)
     assert found["images"]["rmse_recalibrated"] == pytest.approx(0, abs=1e-8)
     assert found["features"]["slope"] == pytest.approx(slope_PO.mean())
@@ -48,7 +48,7 @@ def test_errors_that_are_straight_lines_are_undone(exact_NPO):
 
 def test_errors_that_are_scatter_stay(exact_NPO):
     noisy_NPO = exact_NPO + 0.05 * np.random.default_rng(2).standard_normal(exact_NPO.shape)
-    found = absorbed(exact_NPO, noisy_NPO, np.full_like(exact_NPO, 0.05), mean_of, 0)
+    found = error_response(exact_NPO, noisy_NPO, np.full_like(exact_NPO, 0.05), mean_of, 0)
     assert found["features"]["rmse_of_shots"] == pytest.approx(0.05)
     assert found["features"]["scatter"] == pytest.approx(0.05, rel=0.1)
     assert found["features"]["slope"] == pytest.approx(1, abs=0.03)
@@ -60,7 +60,7 @@ def test_errors_that_are_scatter_stay(exact_NPO):
 def test_a_feature_that_says_nothing_any_more_keeps_its_mean(exact_NPO):
     noisy_NPO = exact_NPO.copy()
     noisy_NPO[:, 1, 2] = 0.3
-    undone_NPO, slope_PO = recalibrated(exact_NPO, noisy_NPO)
+    undone_NPO, slope_PO = recalibrate(exact_NPO, noisy_NPO)
     assert slope_PO[1, 2] == pytest.approx(0, abs=1e-9)
     np.testing.assert_allclose(undone_NPO[:, 1, 2], exact_NPO[:, 1, 2].mean())
 
@@ -122,7 +122,7 @@ def test_exact_images_are_those_of_generate(study, run):
     [row] = [row for row in results(study)["conditions"] if row["condition"] == "exact"]
     generator, _ = open_generator(run)
     assert len(row["figures"]) == 1
-    with np.load(study / "cells" / "exact" / "readings.npz") as file:
+    with np.load(study / "cells" / "exact" / "expectations.npz") as file:
         assert file["evs"].shape[0] == 12
         assert not file["stds"].any()
     with Image.open(study / "cells" / "exact" / "samples.png") as picture:
