@@ -19,7 +19,7 @@ latent reaches the image beside the circuits too, as in MediQ-GAN, that way is a
 
 The networks compute in single precision, as when they make images. What rounding leaves in the singular values is about 1e-9 of
 the largest for a 64x64 decoder, and below 3e-6 in the tests' tiny ones, which are compared with double precision
-(``tests/study/test_geometry_jacobian.py``).
+(``tests/analysis/test_jacobian.py``).
 
 Shape letters: Z latent size · S its smooth part · P sub-generators · Q inputs · O outputs of one · F = P * O features · D numbers
 of an image · X Y any.

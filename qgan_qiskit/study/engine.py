@@ -238,7 +238,7 @@ def resumable(cells: Sequence[Cell]) -> Iterator[None]:
     except Interrupted as stop:
         finished = sum(read_result(cell.folder) is not None for cell in cells)
         # A training run's own advice would resume that run alone.
-        message = f"{str(stop).partition('; go on')[0]}; {finished} of {len(cells)} cells are finished"
+        message = f"{str(stop).partition('; ')[0]}; {finished} of {len(cells)} cells are finished"
         raise Interrupted(f"{message}; repeat the command to resume", stop.exit_code - 128) from None
 
 

@@ -160,6 +160,7 @@ def test_what_cannot_be_divided_or_told_apart_is_refused(isic, tmp_path):
 COUNTS = st.lists(st.integers(1, 400), min_size=2, max_size=6)
 
 
+@settings(max_examples=30)
 @given(COUNTS, st.floats(0, 0.95))
 def test_alpha_is_the_share_of_generated_images_and_classes_keep_their_shares(real, alpha):
     made = generated_counts(real, alpha, "as-real")

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_study import tiny_dcgan, tiny_hybridq
 
@@ -52,6 +52,7 @@ def test_what_is_no_list_of_entries(text):
         parse_variants(text)
 
 
+@settings(max_examples=30)
 @given(
     images=st.integers(8, 5000),
     epochs=st.integers(1, 200),
@@ -129,6 +130,7 @@ def test_too_few_images_name_model_and_class():
         run_config(Variant("dcgan"), settings, "MEL", 0, 63)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=80), unique=True))
 def test_folders_of_classes_do_not_collide(names):
     """Whatever a class is called, its folder is one plain name of its own."""

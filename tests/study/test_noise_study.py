@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -79,12 +77,10 @@ def options(run, image_cache):
 
 
 @pytest.fixture(scope="module")
-def study(options, tmp_path_factory):
+def study(options, main_once, tmp_path_factory):
     folder = tmp_path_factory.mktemp("noise") / "study"
-    command = [sys.executable, "-m", "qgan_qiskit.cli", *map(str, options), "--outdir", str(folder)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert [line.rpartition("/")[2] for line in ended.stdout.split()] == [
+    out = main_once(*options, "--outdir", folder)
+    assert [line.rpartition("/")[2] for line in out.split()] == [
         "table.md", "table.csv", "results.json", "noise.png", "samples.png",
     ]  # fmt: skip
     return folder

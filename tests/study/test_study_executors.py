@@ -214,10 +214,8 @@ def test_losing_the_scheduler_is_one_line(cluster, tmp_path):
         for cell, _ in DaskExecutor(cluster.address).run(leave_lines, cells):
             assert cell == cells[0]
             cluster.scheduler.kill()
-    assert str(lost.value) == (
-        f"the Dask scheduler at {cluster.address} is gone; finished cells are kept, so the same command goes on once there is "
-        "one"
-    )
+    message = str(lost.value)
+    assert cluster.address in message and "start one again" in message and "\n" not in message
 
 
 def test_nobody_at_the_address(monkeypatch):
