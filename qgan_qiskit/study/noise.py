@@ -81,7 +81,7 @@ class NoiseStudy(Study):
 
     def sort(self, rows: dict[str, Row]) -> dict[str, Row]:
         """Return exact first, then shots rising, then devices with levels rising."""
-        return dict(sorted(rows.items(), key=lambda item: (_KINDS.index(item[1]["kind"]), item[1]["place"])))
+        return dict(sorted(rows.items(), key=lambda item: (_KINDS.index(item[1]["kind"]), item[1]["order"])))
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def _measure(cell: Cell, folder: Path) -> Row:
     row: dict[str, Any] = {
         "condition": cell.name,
         "kind": cell.hardware.backend.partition(":")[0],
-        "place": list(cell.order),
+        "order": list(cell.order),
         "shots": None if cell.hardware.backend == "exact" else cell.hardware.shots,
         "hardware": cell.hardware.model_dump(mode="json"),
         "device": device,

@@ -1,6 +1,6 @@
 """``study.json``, what the cells of a study share; and ``cell.json``, the result of one.
 
-A study extends: the same command with more seeds, models or files adds cells to it. Settings that all cells share cannot
+A study can be extended: the same command with more seeds, models or files adds cells to it. Settings that all cells share cannot
 change.
 """
 
