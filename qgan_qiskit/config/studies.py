@@ -145,9 +145,7 @@ class AugmentConfig(Settings):
     )
     batch_size: int = Field(32, ge=2, le=4096, description="Images in a step.")
     lr: float = Field(1e-3, gt=0, le=1, description="Initial learning rate of Adam, with a cosine schedule to 0.")
-    bootstrap: int = Field(
-        1000, ge=100, le=100_000, description="Resamplings of the test lesions for each interval."
-    )
+    bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamplings of the test lesions for each interval.")
     device: DeviceName = Field("cpu", description="Where torch computes: cpu, cuda or cuda:N.")
     threads: int | None = Field(None, ge=1, le=1024, description="Processor threads. [default: all]")
 
