@@ -204,7 +204,7 @@ def test_a_worker_with_many_threads_does_one_cell_at_a_time(cluster, tmp_path, l
     spans.sort()
     assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
     if "1 Dask workers" in logged()[0]:
-        assert "has 3 task threads, and works on one cell at a time" in logged()[1]
+        assert "--nthreads 1" in logged()[1]
 
 
 def test_losing_the_scheduler_is_one_line(cluster, tmp_path):
