@@ -33,7 +33,7 @@ def meyer_wallach(circuit: QuantumCircuit, values_NK: np.ndarray) -> np.ndarray:
 def haar_entangling(dimension: int, *, real: bool = False) -> float:
     """Return the mean of Q over Haar random states: (N - 2) / (N + 1), for real ones (N - 2) / (N + 2).
 
-    Each of X, Y and Z on a qubit has mean square 1 / (N + 1) over complex states; over real ones X and Z have 2 / (N + 2) and Y
-    is 0 (second moments of the unitary and of the orthogonal group).
+    Each of X, Y and Z on a qubit has mean square 1 / (N + 1) over complex states; over real ones X and Z have 2 / (N + 2) and
+    Y is 0 (second moments of the unitary and of the orthogonal group).
     """
     return (dimension - 2) / (dimension + (2 if real else 1))

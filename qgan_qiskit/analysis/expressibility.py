@@ -1,15 +1,15 @@
-"""Expressibility (Sim, Johnson and Aspuru-Guzik 2019, arXiv 1905.10876): how near a circuit's states come to Haar's.
+"""Expressibility (Sim, Johnson and Aspuru-Guzik 2019, arXiv 1905.10876): how close a circuit's states come to Haar random ones.
 
-Two states are made with independent random angles, and their fidelity F is looked at. For Haar random states of N dimensions
-its density is P(F) = (N - 1)(1 - F)^(N - 2). The expressibility is the Kullback-Leibler divergence of the circuit's histogram
-from it, in nats: 0 for Haar's states, largest for a circuit that always makes the same one. Two sets of bins:
+It is the Kullback-Leibler divergence, in nats, of the histogram of fidelities F between states with independent random angles
+from the density of Haar random states of dimension N, P(F) = (N - 1)(1 - F)^(N - 2): 0 for Haar states, largest for a circuit
+that always makes the same state. Two sets of bins:
 
-- ``equal_width``, the paper's. From about eight qubits on nearly all of Haar's fidelities lie in the first bin, and most circuits
+- ``equal_width``, the paper's. From about eight qubits on, nearly all Haar fidelities lie in the first bin, and most circuits
   look alike.
-- ``equal_probability``, ours: each bin has the same share of Haar's states, so the figure says something at any size. It is on
-  another scale.
+- ``equal_probability``, ours: all bins have equal probability under Haar, so the value discriminates at any size, on another
+  scale.
 
-A histogram of finitely many samples is never flat, so even Haar's states have a positive estimate. It is given beside each.
+With finitely many samples even Haar states have a positive estimate, which is given beside each value.
 
 Shape letters: N samples · B bins.
 """
@@ -17,40 +17,40 @@ Shape letters: N samples · B bins.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
-from qgan_qiskit.rng import numpy_generator
 from qgan_qiskit.stats import jackknife_interval
 
 Binning = Literal["equal_width", "equal_probability"]
 BINNINGS: tuple[Binning, ...] = ("equal_width", "equal_probability")
-# Estimates for true Haar states behind their mean.
+# Sets of Haar states whose estimates are averaged.
 _REPEATS = 20
 
 
 def divergence(fidelities_N: np.ndarray, dimension: int, bins: int, binning: Binning = "equal_width") -> float:
-    """Return the divergence of a histogram of fidelities from Haar's, in nats (the module's text has the source).
+    """Return the divergence of a histogram of fidelities from that of Haar states, in nats.
 
     Args:
         fidelities_N: between 0 and 1.
         dimension: of the states, 2**qubits, at least 2.
         bins: number of bins.
-        binning: where their edges lie.
+        binning: how their edges are chosen.
     """
-    places = fidelities_N if binning == "equal_width" else 1 - (1 - fidelities_N) ** (dimension - 1)
-    counts_B, _ = np.histogram(places, bins, (0, 1))
-    met = counts_B > 0
-    share = counts_B[met] / len(fidelities_N)
-    return float((share * (np.log(share) - haar_logarithms(dimension, bins, binning)[met])).sum())
+    positions_N = fidelities_N if binning == "equal_width" else 1 - (1 - fidelities_N) ** (dimension - 1)
+    counts_B, _ = np.histogram(positions_N, bins, (0, 1))
+    filled = counts_B > 0
+    frequency = counts_B[filled] / len(fidelities_N)
+    return float((frequency * (np.log(frequency) - haar_log_probabilities(dimension, bins, binning)[filled])).sum())
 
 
-def haar_logarithms(dimension: int, bins: int, binning: Binning = "equal_width") -> np.ndarray:
-    """Return the logarithm of the share of Haar's fidelities in each bin, shape (B,).
+def haar_log_probabilities(dimension: int, bins: int, binning: Binning = "equal_width") -> np.ndarray:
+    """Return the log probability of each bin under Haar, shape (B,).
 
-    Between a and b this is (1 - a)^(N - 1) - (1 - b)^(N - 1): the integral of the density. The last bins of many qubits have
-    shares far below the smallest number there is, so only logarithms are computed.
+    The probability between a and b is (1 - a)^(N - 1) - (1 - b)^(N - 1), the integral of the density. For many qubits the
+    last bins would underflow, so only logarithms are computed.
     """
     if binning == "equal_probability":
         return np.full(bins, -np.log(bins))
@@ -60,27 +60,27 @@ def haar_logarithms(dimension: int, bins: int, binning: Binning = "equal_width")
     return logarithms
 
 
-def largest(dimension: int, bins: int, binning: Binning = "equal_width") -> float:
-    """Return the figure of a circuit that always makes the same state: F = 1, in the last bin; (N - 1) ln(bins) or ln(bins)."""
-    return -float(haar_logarithms(dimension, bins, binning)[-1])
+def largest_divergence(dimension: int, bins: int, binning: Binning = "equal_width") -> float:
+    """Return the value for a circuit that always makes the same state, F = 1: (N - 1) ln(bins) or ln(bins)."""
+    return -float(haar_log_probabilities(dimension, bins, binning)[-1])
 
 
 def expressibility(fidelities_N: np.ndarray, dimension: int, bins: int, seed: int) -> dict[str, Any]:
-    """Return the figures of both binnings for JSON.
+    """Return the expressibility in both binnings, for JSON.
 
     Args:
         fidelities_N: of independent pairs.
         dimension: of the states.
         bins: number of bins.
-        seed: of the Haar states beside them.
+        seed: of the Haar states to compare with.
 
     Returns:
-        For each binning the estimate with the jackknife's interval over pairs (``mean``, ``low``, ``high``), ``largest``, and
-        ``haar`` and ``haar_real``: the mean of the same estimate for as many true Haar states, complex and real ones.
+        For each binning the estimate with a jackknife interval over pairs (``mean``, ``low``, ``high``), ``largest``, and
+        ``haar`` and ``haar_real``: the mean of the same estimate for as many true Haar states, complex and real.
     """
-    random = numpy_generator(seed, dimension, 1)
+    random = np.random.default_rng(np.random.SeedSequence([seed, dimension, 1]))
     samples = len(fidelities_N)
-    # One of two independent Haar states may be held fixed; then F is a sum of squares over another: a beta distribution.
+    # With one of two independent Haar states held fixed, F is a beta-distributed sum of squares.
     draws: dict[str, Callable[[], np.ndarray]] = {
         "haar": lambda: random.beta(1, dimension - 1, samples),
         "haar_real": lambda: random.beta(0.5, (dimension - 1) / 2, samples),
@@ -88,12 +88,10 @@ def expressibility(fidelities_N: np.ndarray, dimension: int, bins: int, seed: in
     references = {name: [draw() for _ in range(_REPEATS)] for name, draw in draws.items()}
     found: dict[str, Any] = {"samples": samples, "bins": bins}
     for binning in BINNINGS:
-        figure = _figure(dimension, bins, binning)
-        found[binning] = jackknife_interval(fidelities_N, figure) | {"largest": largest(dimension, bins, binning)}
+        estimate = partial(divergence, dimension=dimension, bins=bins, binning=binning)
+        found[binning] = jackknife_interval(fidelities_N, estimate) | {
+            "largest": largest_divergence(dimension, bins, binning)
+        }
         for name, sets in references.items():
-            found[binning][name] = float(np.mean([figure(each) for each in sets]))
+            found[binning][name] = float(np.mean([estimate(each) for each in sets]))
     return found
-
-
-def _figure(dimension: int, bins: int, binning: Binning) -> Callable[[np.ndarray], float]:
-    return lambda fidelities: divergence(fidelities, dimension, bins, binning)

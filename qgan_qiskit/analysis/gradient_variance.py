@@ -1,4 +1,4 @@
-"""Gradient variance over random angles (McClean et al. 2018, arXiv 1803.11173), and its fall with the number of qubits.
+"""Gradient variance over random angles (McClean et al. 2018, arXiv 1803.11173), and its decay with the number of qubits.
 
 Shape letters: N random angles · K parameters · W weights · S sizes.
 """
@@ -28,7 +28,7 @@ class Decay:
         rate: per qubit, in nats; a 2-design has about ln 2 = 0.69.
         low: lower end of its 95 % interval (Student's t of the regression).
         high: upper end.
-        offset: logarithm of the variance that the line has at no qubits.
+        offset: logarithm of the fitted variance at 0 qubits.
     """
 
     rate: float
@@ -37,10 +37,10 @@ class Decay:
     offset: float
 
 
-def observables_of(num_qubits: int, pauli: str) -> dict[str, SparsePauliOp]:
-    """Return the ``local`` observable, a Pauli on the middle qubit, and the ``global`` one, the same Pauli on every qubit.
+def local_and_global(num_qubits: int, pauli: str) -> dict[str, SparsePauliOp]:
+    """Return the observables ``local``, a Pauli on the middle qubit, and ``global``, the same Pauli on all qubits.
 
-    Local and global as in Cerezo et al. 2021 (arXiv 2001.00550): of one qubit, or of all.
+    As in Cerezo et al. 2021 (arXiv 2001.00550).
 
     Args:
         num_qubits: of the circuit.
@@ -50,27 +50,27 @@ def observables_of(num_qubits: int, pauli: str) -> dict[str, SparsePauliOp]:
     return {"local": middle, "global": SparsePauliOp(pauli * num_qubits)}
 
 
-def gradients(ansatz: CircuitSpec, observable: SparsePauliOp, values_NK: np.ndarray) -> np.ndarray:
+def gradients(spec: CircuitSpec, observable: SparsePauliOp, values_NK: np.ndarray) -> np.ndarray:
     """Return d<O>/d(weight), shape (N, W), per radian, by adjoint differentiation.
 
     Args:
-        ansatz: the circuit and its weights.
+        spec: the circuit and its weights.
         observable: O.
-        values_NK: angles, a row per gradient, in the order of ``ansatz.circuit.parameters``.
+        values_NK: angles, a row per gradient, in the order of ``spec.circuit.parameters``.
     """
     count = len(values_NK)
     job = AdjointEstimatorGradient().run(
-        [ansatz.circuit] * count, [observable] * count, list(values_NK), [list(ansatz.weight_parameters)] * count
+        [spec.circuit] * count, [observable] * count, list(values_NK), [list(spec.weight_parameters)] * count
     )
     return np.stack(job.result().gradients)
 
 
 def gradient_variance(gradients_NW: np.ndarray) -> dict[str, Any]:
-    """Return the variance of the gradient over random angles for JSON.
+    """Return the variance of the gradient over random angles, for JSON.
 
     Returns:
-        ``variance``: its mean over all weights, with the jackknife's interval over the angles; ``first``, that of the first
-        weight, McClean et al.'s choice; ``largest`` over the weights; ``variances`` of all.
+        ``variance``: mean over all weights, with a jackknife interval over the angles; ``first``: that of the first weight,
+        as in McClean et al.; ``largest``; ``variances`` of all weights.
     """
     variances_W = _variances(gradients_NW)
     return {
@@ -84,12 +84,12 @@ def gradient_variance(gradients_NW: np.ndarray) -> dict[str, Any]:
 
 def _variances(gradients_NW: np.ndarray) -> np.ndarray:
     variances: np.ndarray = gradients_NW.var(axis=0, ddof=1)
-    # Of a weight that the observable does not feel, rounding is left.
+    # The gradient by a weight that the observable does not depend on is rounding error.
     return np.where(variances > _ROUNDING, variances, 0.0)
 
 
-def fitted_decay(sizes_S: Sequence[int], variances_S: Sequence[float]) -> Decay | None:
-    """Return the exponential that fits variances at several numbers of qubits; None for fewer than three above 0.
+def fit_decay(sizes_S: Sequence[int], variances_S: Sequence[float]) -> Decay | None:
+    """Fit an exponential to the variances at several numbers of qubits; None for fewer than three above 0.
 
     Args:
         sizes_S: numbers of qubits, all different.

@@ -8,7 +8,7 @@ in MediQ-GAN, that derivative is added (forward, with the features held).
 
 The networks compute in single precision, as when they make images. What rounding leaves in the singular values is about 1e-9 of
 the largest for a 64x64 decoder, and below 3e-6 in the tests' tiny ones, which are compared with double precision
-(``tests/study/test_geometry_jacobian.py``).
+(``tests/analysis/test_jacobian.py``).
 
 Shape letters: N latents · B batch · Z latent size · S its continuous part · P sub-generators · Q inputs · O outputs of one
 · F = P * O features · D numbers of an image · X Y any.

@@ -1,4 +1,4 @@
-"""What a spectrum of singular values says in one number each: how many directions count.
+"""Summaries of a spectrum of singular values: how many directions count.
 
 Shape letters: S singular values · N latents.
 """
@@ -19,9 +19,9 @@ from qgan_qiskit.stats import (
     t_interval,
 )
 
-# Singular values below this share of the largest count as zero: a hundred times what single precision leaves of them.
+# Singular values below this fraction of the largest count as zero: a hundred times the rounding error of single precision.
 RANK_TOLERANCE = 1e-7
-# What a band over latents shows.
+# Percentiles over latents.
 _BAND = (5, 95)
 
 
@@ -34,14 +34,14 @@ def effective_rank(values_S: np.ndarray) -> float:
     total = values_S.sum()
     if total == 0:
         return 0.0
-    share = values_S[values_S > 0] / total
-    return float(np.exp(-(share * np.log(share)).sum()))
+    p = values_S[values_S > 0] / total
+    return float(np.exp(-(p * np.log(p)).sum()))
 
 
 def participation_ratio(values_S: np.ndarray) -> float:
     """Return (sum s^2)^2 / sum s^4; 0 if all are 0.
 
-    With s^2 the eigenvalues of a covariance this is the dimensionality of Gao et al. 2017 (bioRxiv 214262); it counts strong
+    With s^2 the eigenvalues of a covariance this is the dimensionality of Gao et al. 2017 (bioRxiv 214262). It weights strong
     directions more than the effective rank does, and is n for n equal values.
     """
     squares = values_S**2
@@ -49,38 +49,37 @@ def participation_ratio(values_S: np.ndarray) -> float:
 
 
 def numerical_rank(values_S: np.ndarray) -> float:
-    """Return how many are above ``RANK_TOLERANCE`` times the largest (Golub and Van Loan 2013, section 5.4)."""
+    """Return how many values are above ``RANK_TOLERANCE`` times the largest (Golub and Van Loan 2013, section 5.4)."""
     return float((values_S > RANK_TOLERANCE * values_S.max()).sum())
 
 
 def condition_number(values_S: np.ndarray) -> float:
-    """Return the largest over the smallest one that counts for the rank, nan if all are 0.
+    """Return the largest value over the smallest that counts for the rank, nan if all are 0.
 
-    The condition number |A| |A^+| of a matrix of that rank (Golub and Van Loan 2013, section 5.5): directions that do nothing
-    at all are the rank's business.
+    This is the condition number |A| |A^+| of a matrix of that rank (Golub and Van Loan 2013, section 5.5).
     """
     rank = int(numerical_rank(values_S))
     return float(values_S[0] / values_S[rank - 1]) if rank else float("nan")
 
 
-Figure = Callable[[np.ndarray], float]
-FIGURES: dict[str, Figure] = {
+Measure = Callable[[np.ndarray], float]
+MEASURES: dict[str, Measure] = {
     "effective_rank": effective_rank,
     "participation_ratio": participation_ratio,
     "rank": numerical_rank,
 }
 
 
-def summary(spectra_NS: np.ndarray) -> dict[str, Any]:
-    """Return what the spectra at several latents say, for JSON.
+def summarize_spectra(spectra_NS: np.ndarray) -> dict[str, Any]:
+    """Return the summary of the spectra at several latents, for JSON.
 
     Args:
         spectra_NS: singular values at each latent, falling; at least two latents.
 
     Returns:
-        ``spectrum``: mean and 5 to 95 % of latents for each place; ``largest`` value; and for each figure ``per_latent``, its
-        mean over latents with Student's interval, and ``of_mean``, that of the mean spectrum with the jackknife's. The
-        largest value and the condition number are geometric means: they differ between latents by factors.
+        ``spectrum``: mean and 5 to 95 % over latents of each singular value; ``largest``; for each measure ``per_latent``,
+        its mean over latents with Student's interval, and ``of_mean``, that of the mean spectrum with a jackknife interval;
+        and ``condition_number``. It and ``largest`` differ between latents by factors, so these are geometric means.
     """
     low_S, high_S = np.percentile(spectra_NS, _BAND, axis=0)
     found: dict[str, Any] = {
@@ -88,10 +87,10 @@ def summary(spectra_NS: np.ndarray) -> dict[str, Any]:
         "spectrum": {"mean": spectra_NS.mean(0).tolist(), "low": low_S.tolist(), "high": high_S.tolist()},
         "largest": geometric_mean_interval(spectra_NS[:, 0]),
     }
-    for name, figure in FIGURES.items():
+    for name, measure in MEASURES.items():
         found[name] = {
-            "per_latent": t_interval(np.array([figure(values_S) for values_S in spectra_NS])),
-            "of_mean": jackknife_interval(spectra_NS, partial(_of_mean, figure)),
+            "per_latent": t_interval(np.array([measure(values_S) for values_S in spectra_NS])),
+            "of_mean": jackknife_interval(spectra_NS, partial(_of_mean, measure)),
         }
     found["condition_number"] = geometric_mean_interval(
         np.array([condition_number(values_S) for values_S in spectra_NS])
@@ -99,33 +98,31 @@ def summary(spectra_NS: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def matrix_summary(rows_NF: np.ndarray) -> dict[str, Any]:
-    """Return what the singular values of a centered matrix say, for JSON, with the jackknife's intervals over its rows.
-
-    They are divided by sqrt(N - 1): standard deviations along the principal axes.
+def summarize_features(rows_NF: np.ndarray) -> dict[str, Any]:
+    """Return the summary of the standard deviations along the principal axes, for JSON, with jackknife intervals over the rows.
 
     Args:
         rows_NF: features of N latents, at least two.
     """
-    values_S = centred_spectrum(rows_NF)
+    values_S = centered_spectrum(rows_NF)
     found: dict[str, Any] = {
         "number": len(rows_NF),
         "spectrum": values_S.tolist(),
         "variance": float(rows_NF.var(axis=0, ddof=1).mean()),
         "first_share": float(values_S[0] ** 2 / max((values_S**2).sum(), 1e-300)),
     }
-    left_out = [centred_spectrum(rows) for rows in leave_out_groups(rows_NF)]
-    for name, figure in FIGURES.items():
-        found[name] = jackknife_from_replicates(figure(values_S), [figure(values) for values in left_out])
+    left_out = [centered_spectrum(rows) for rows in leave_out_groups(rows_NF)]
+    for name, measure in MEASURES.items():
+        found[name] = jackknife_from_replicates(measure(values_S), [measure(values) for values in left_out])
     return found
 
 
-def centred_spectrum(rows_NF: np.ndarray) -> np.ndarray:
-    """Return the standard deviations along the principal axes of some rows, falling."""
+def centered_spectrum(rows_NF: np.ndarray) -> np.ndarray:
+    """Return the standard deviations along the principal axes, falling: singular values of the centered rows / sqrt(N - 1)."""
     centered = rows_NF - rows_NF.mean(axis=0)
     values: np.ndarray = np.linalg.svd(centered, compute_uv=False) / np.sqrt(max(len(rows_NF) - 1, 1))
     return values
 
 
-def _of_mean(figure: Figure, spectra_NS: np.ndarray) -> float:
-    return figure(spectra_NS.mean(axis=0))
+def _of_mean(measure: Measure, spectra_NS: np.ndarray) -> float:
+    return measure(spectra_NS.mean(axis=0))

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
 from qgan_qiskit.cli.generate import parse_seeds
-from qgan_qiskit.cli.options import collect_changes, config_options, describe_problem, settings_options
-from qgan_qiskit.cli.study_options import check_executor, executor_for, refuse_others, show_files, study_options
+from qgan_qiskit.cli.options import collect_changes, config_options, settings_options
+from qgan_qiskit.cli.study_options import StudyRun, show_files, study_options, validate
 from qgan_qiskit.config import DataConfig
 from qgan_qiskit.config.studies import AugmentConfig
-from qgan_qiskit.errors import UsageError
 
 
 @click.command()
@@ -31,62 +29,43 @@ from qgan_qiskit.errors import UsageError
 @settings_options("augment", AugmentConfig)
 @study_options(Path("studies/augment"))
 @config_options("data", exclude=("class_name", "split", "augment"))
-@click.pass_context
-def command(
-    ctx: click.Context,
-    generators: tuple[str, ...],
-    classes: str | None,
-    outdir: Path,
-    executor_name: str,
-    scheduler: str | None,
-    dry_run: bool,
-    report_only: bool,
-    **options: Any,
-) -> None:
-    """Find out whether generated images help a classifier that has few real ones.
+def command(generators: tuple[str, ...], classes: str | None, run: StudyRun, **options: Any) -> None:
+    """Measure whether generated images help a classifier.
 
-    Every classifier trains on --real-share of the train part, as it is (none), with small classes repeated (oversample),
-    turned, cropped and flipped (traditional), or with a share alpha of generated images; alpha is chosen on the validation
-    part, and all are tested on the test part. Runs must be trained with fit --split train and the same shares and split seed.
-    What is finished is kept: the same command goes on after a stop, and with more seeds, alphas or generators the study
-    grows. At the end, and with --report at any time, table.md, table.csv, results.json and curve.png are written.
+    Every classifier trains on few real images, --real-share of the train split: as they are (none), with small classes
+    repeated (oversample), with standard geometric augmentation (traditional), or with a fraction alpha of generated images.
+    Alpha is chosen on the validation split, and all are tested on the test split. Runs must be trained with fit --split train
+    and the same fractions and split seed. Finished cells are kept: the same command resumes after a stop, and more seeds,
+    alphas or generators extend the study. At the end, and with --report at any time, table.md, table.csv, results.json and
+    curve.png are written.
     """
-    if report_only:
-        refuse_others(ctx)
-        from qgan_qiskit.study.augment.protocol import report
+    if run.report_only:
+        from qgan_qiskit.study.augment.cells import report
 
-        show_files(report(outdir))
+        show_files(report(run.outdir))
         return
-    check_executor(executor_name, scheduler)
     changes = collect_changes(options)
     if "seeds" in (asked := changes.get("augment", {})):
         # Ranges are for the command line; study.json names every seed.
         asked["seeds"] = ",".join(str(seed) for seed in parse_seeds(asked["seeds"]))
-    # Before torch is imported, which takes longer than to refuse an option.
+    # Before torch is imported, which takes longer than refusing an option.
     _settings(DataConfig(), AugmentConfig(), changes)
-    from qgan_qiskit.study.augment import spec
-    from qgan_qiskit.study.augment.protocol import augment, prepare, states
+    from qgan_qiskit.study.augment import cells
+    from qgan_qiskit.study.augment.plan import AugmentStudy
 
-    present = spec.read(outdir)
+    present = AugmentStudy.read(run.outdir)
     base = (DataConfig(), AugmentConfig()) if present is None else (present.data, present.settings)
     if classes is None and present is not None:
         classes = ",".join(present.classes)
-    plan = prepare(*_settings(*base, changes), classes, generators, outdir)
-    if dry_run:
-        for line in states(plan):
-            click.echo(line)
-        return
-    show_files(augment(plan, executor_for(scheduler)))
+    plan = cells.prepare(*_settings(*base, changes), classes, generators, run.outdir)
+    run.finish(plan, plan.first_cells(), lambda plan, _cells, executor: cells.run(plan, executor))
 
 
 def _settings(
     data: DataConfig, augment: AugmentConfig, changes: dict[str, dict[str, Any]]
 ) -> tuple[DataConfig, AugmentConfig]:
     """Return settings with the options that were given."""
-    try:
-        return (
-            DataConfig.model_validate({**data.model_dump(), **changes.get("data", {})}),
-            AugmentConfig.model_validate({**augment.model_dump(), **changes.get("augment", {})}),
-        )
-    except ValidationError as error:
-        raise UsageError(describe_problem(error, options=True)) from None
+    return (
+        validate(DataConfig, {**data.model_dump(), **changes.get("data", {})}),
+        validate(AugmentConfig, {**augment.model_dump(), **changes.get("augment", {})}),
+    )

@@ -1,12 +1,7 @@
-"""Settings of the comparison of models; the models bring the rest from their presets.
+"""Settings of the studies.
 
-Settings of the augmentation study.
-
-Settings of the study of circuits: which ones, and how many random angles stand behind each figure.
-
-Settings of the geometry study: what is measured of a trained generator's map from latents to images.
-
-Settings of the noise study: what a trained generator's circuits are run under.
+A ``…Choice`` says which cells are asked for: it may change from one command to the next. A ``…Config`` is shared by all cells
+of a study and cannot change.
 """
 
 from __future__ import annotations
@@ -23,20 +18,31 @@ from qgan_qiskit.config.models import Encoding, Entangler, HybridQConfig, Readou
 from qgan_qiskit.config.training import DeviceName, TrainingConfig
 
 _TRAINING = TrainingConfig.model_fields
-
-
-# Lists of models that belong together, by name.
+_HARDWARE = HardwareConfig.model_fields
+_CIRCUIT = HybridQConfig.model_fields
+_NUMBERS = r"^\d+(,\d+)*$"
+# The exact permutation test enumerates 2^seeds sign patterns.
+MOST_SEEDS = 20
+# The fidelity of two states is measured as 2^qubits Pauli strings.
+MOST_QUBITS = 16
+MOST_REPS = 200
+# Named lists of models.
 SUITES = {
     "data-reduction": ",".join(
-        f"transfer{preset}{share}"
-        for share in ("", "@0.5", "@0.2", "@0.1")
+        f"transfer{preset}{fraction}"
+        for fraction in ("", "@0.5", "@0.2", "@0.1")
         for preset in (":none", ":generator", ":discriminator", "")
     )
 }
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return the numbers of a list, rising, each once."""
+    return tuple(sorted({int(part) for part in text.split(",")}))
+
+
 class CompareChoice(Settings):
-    """What is compared. A study may grow in these, so they are no settings that its cells share."""
+    """What is compared."""
 
     models: str = Field(
         "hybridq,hybridq+baseline,dcgan,mosaiq",
@@ -54,14 +60,14 @@ class CompareConfig(Settings):
         ge=1,
         description="Budget of every model, in passes over the images of the class; all models see as many images.",
     )
-    curve_every: int = Field(5, ge=0, description="Epochs from one point of the curves to the next; 0 draws none.")
+    curve_every: int = Field(5, ge=0, description="Epochs between points of the curves; 0 draws none.")
     curve_number: int | None = Field(
-        None, ge=2, description="Images behind each point of the curves. [default: --metrics-number]"
+        None, ge=2, description="Images for each point of the curves. [default: --metrics-number]"
     )
     augment: Literal["none", "flip", "dihedral"] | None = Field(
         None,
-        description="Turn real images at random while training: left-right flips, or all eight turns and flips of the "
-        "square. [default: each preset's own]",
+        description="Augment real images at random while training: left-right flips, or the eight symmetries of the square. "
+        "[default: each preset's own]",
     )
     device: DeviceName = Field(_TRAINING["device"].default, description=_TRAINING["device"].description)
     threads: int | None = Field(None, ge=1, le=1024, description=_TRAINING["threads"].description)
@@ -74,7 +80,7 @@ class CompareConfig(Settings):
     evaluation: EvaluationConfig = EvaluationConfig(metrics="fid,kid,prdc")
 
     def curve(self, steps_of_an_epoch: float) -> EvaluationConfig:
-        """Return what a run measures while it is trained: the first metric alone, without intervals."""
+        """Return what a run measures during training: the first metric alone, without intervals."""
         if self.curve_every == 0:
             return self.evaluation.model_copy(update={"metrics": "none"})
         return EvaluationConfig.model_validate(
@@ -88,24 +94,20 @@ class CompareConfig(Settings):
         )
 
 
-# The exact permutation test walks through 2^seeds sign patterns.
-MOST_SEEDS = 20
-
-
 class AugmentConfig(Settings):
-    """A classifier on a small share of the real images, with and without generated ones (arXiv 2506.21015v1, section 4.3)."""
+    """A classifier on few real images, with and without generated ones (arXiv 2506.21015v1, section 4.3)."""
 
     backbone: Literal["resnet50", "mobilenet_v2"] = Field(
         "resnet50", description="Classifier, from torchvision; mobilenet_v2 suits small machines."
     )
     weights: str | None = Field(
         None,
-        description="File of weights with torchvision's names to start from, whole or in part; without it the classifier "
+        description="File of weights with torchvision's names to start from, complete or partial; without it the classifier "
         "starts from scratch.",
     )
     normalization: Literal["imagenet", "symmetric"] = Field(
         "imagenet",
-        description="What the weights expect of pixels: ImageNet's mean and standard deviation (torchvision), or the range "
+        description="Pixel range that the weights expect: ImageNet's mean and standard deviation (torchvision), or the range "
         "-1 to 1 (x / 127.5 - 1).",
     )
     resnet_stride: Literal["conv2", "conv1"] = Field(
@@ -117,38 +119,43 @@ class AugmentConfig(Settings):
         None,
         ge=16,
         le=512,
-        description="Side in pixels of what the classifier sees (resized bilinearly). [default: that of the images]",
+        description="Side in pixels of the classifier's input (resized bilinearly). [default: that of the images]",
     )
     real_share: float = Field(
-        0.1, gt=0, le=1, description="Share of the train part's images that the classifier trains on, in each class."
+        0.1,
+        gt=0,
+        le=1,
+        description="Fraction of the train split's images that the classifier trains on, in each class.",
     )
     alphas: str = Field(
         "0.1,0.3,0.5,0.7",
-        description="Shares of generated images among all training images to try, between 0 and 1.",
+        description="Fractions of generated images among all training images to try, between 0 and 1.",
     )
     generated_classes: Literal["as-real", "balanced"] = Field(
         "as-real",
-        description="Classes of the generated images: in the shares of the real ones, or so that all training images are as "
-        "even over the classes as alpha allows.",
+        description="Classes of the generated images: in the proportions of the real ones, or such that all training images "
+        "are as balanced over the classes as alpha allows.",
     )
     seeds: str = Field(
         "0,1,2,3,4",
-        description=f"Seeds of the study, at most {MOST_SEEDS}: each draws other real images and starts other classifiers.",
+        description=f"Seeds of the study, at most {MOST_SEEDS}: each samples other real images and classifiers.",
     )
     steps: int = Field(
         300, ge=1, le=1_000_000, description="Optimizer steps of every classifier, whatever it is trained on."
     )
     batch_size: int = Field(32, ge=2, le=4096, description="Images in a step.")
-    lr: float = Field(1e-3, gt=0, le=1, description="Step size of Adam at the start; it falls to 0 along a cosine.")
-    bootstrap: int = Field(
-        1000, ge=100, le=100_000, description="Resamplings of the test lesions behind each interval."
-    )
+    lr: float = Field(1e-3, gt=0, le=1, description="Initial learning rate of Adam, with a cosine schedule to 0.")
+    bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamplings of the test lesions for each interval.")
     device: DeviceName = Field("cpu", description="Where torch computes: cpu, cuda or cuda:N.")
     threads: int | None = Field(None, ge=1, le=1024, description="Processor threads. [default: all]")
 
     def alpha_values(self) -> tuple[float, ...]:
         """Return the alphas, rising."""
         return tuple(sorted(float(part) for part in self.alphas.split(",")))
+
+    def grid(self) -> tuple[tuple[float, ...], int]:
+        """Return the alphas, rising, and the number of seeds that each has."""
+        return self.alpha_values(), len(self.seed_values())
 
     def seed_values(self) -> tuple[int, ...]:
         """Return the seeds, rising."""
@@ -185,15 +192,8 @@ class AugmentConfig(Settings):
         return self
 
 
-_MODEL = HybridQConfig.model_fields
-_NUMBERS = r"^\d+(,\d+)*$"
-# The overlap of two states is read as 2^qubits Pauli strings.
-MOST_QUBITS = 16
-MOST_REPS = 200
-
-
 class CircuitsChoice(Settings):
-    """Which circuits of the built-in family. A study may grow in these, so they are no settings that its cells share."""
+    """Which circuits of the built-in family."""
 
     num_qubits: str = Field(
         "2,4,6,8,10", pattern=_NUMBERS, description=f"Numbers of qubits, as a list of 1 to {MOST_QUBITS}."
@@ -203,33 +203,33 @@ class CircuitsChoice(Settings):
         pattern=_NUMBERS,
         description=f"Repetitions of the rotation + entangler layer, as a list of 1 to {MOST_REPS}.",
     )
-    encoding: Encoding = Field(_MODEL["encoding"].default, description=_MODEL["encoding"].description)
-    entangler: Entangler = Field(_MODEL["entangler"].default, description=_MODEL["entangler"].description)
+    encoding: Encoding = Field(_CIRCUIT["encoding"].default, description=_CIRCUIT["encoding"].description)
+    entangler: Entangler = Field(_CIRCUIT["entangler"].default, description=_CIRCUIT["entangler"].description)
     readout: Readout = Field(
-        _MODEL["readout"].default, description="Pauli measured: on the middle qubit (local) and on all (global)."
+        _CIRCUIT["readout"].default, description="Pauli measured: on the middle qubit (local) and on all (global)."
     )
 
     @field_validator("num_qubits")
     @classmethod
     def _check_qubits(cls, value: str) -> str:
-        if not all(1 <= int(part) <= MOST_QUBITS for part in value.split(",")):
+        if not all(1 <= number <= MOST_QUBITS for number in _numbers(value)):
             raise ValueError(f"qubits are between 1 and {MOST_QUBITS}")
         return value
 
     @field_validator("reps")
     @classmethod
     def _check_reps(cls, value: str) -> str:
-        if not all(1 <= int(part) <= MOST_REPS for part in value.split(",")):
+        if not all(1 <= number <= MOST_REPS for number in _numbers(value)):
             raise ValueError(f"repetitions are between 1 and {MOST_REPS}")
         return value
 
     def qubit_numbers(self) -> tuple[int, ...]:
         """Return the numbers of qubits, rising, each once."""
-        return tuple(sorted({int(part) for part in self.num_qubits.split(",")}))
+        return _numbers(self.num_qubits)
 
     def repetitions(self) -> tuple[int, ...]:
         """Return the repetitions, rising, each once."""
-        return tuple(sorted({int(part) for part in self.reps.split(",")}))
+        return _numbers(self.reps)
 
 
 class CircuitsConfig(Settings):
@@ -239,20 +239,20 @@ class CircuitsConfig(Settings):
         5000,
         ge=40,
         le=1_000_000,
-        description="Pairs of random states behind the expressibility, and random states behind the entangling capability.",
+        description="Pairs of random states for the expressibility, and random states for the entangling capability.",
     )
-    bins: int = Field(75, ge=2, le=1000, description="Bins of the fidelities' histogram.")
-    gradient_samples: int = Field(500, ge=40, le=1_000_000, description="Random angles behind each gradient variance.")
+    bins: int = Field(75, ge=2, le=1000, description="Bins of the histogram of fidelities.")
+    gradient_samples: int = Field(
+        500, ge=40, le=1_000_000, description="Sets of random angles for each gradient variance."
+    )
     circuit_seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random angles.")
 
 
 class GeometryConfig(Settings):
-    """What is measured, the same for every run of the study."""
+    """What is measured of every run."""
 
     number: int = Field(64, ge=2, le=10_000, description="Latents at which Jacobians are taken: seeds 0 to N-1.")
-    feature_number: int = Field(
-        2000, ge=2, le=1_000_000, description="Latents whose features make the feature matrix: seeds 0 to N-1."
-    )
+    feature_number: int = Field(2000, ge=2, le=1_000_000, description="Latents of the feature matrix: seeds 0 to N-1.")
     pairs: int = Field(
         256,
         ge=2,
@@ -260,22 +260,18 @@ class GeometryConfig(Settings):
         description="Pairs of latents for path lengths and fidelities: seeds 0 and 1, 2 and 3, and so on.",
     )
     path_step: float = Field(
-        1e-4, ge=1e-5, le=0.1, description="Step of a path length, as a share of the way from one latent to the other."
+        1e-4, ge=1e-5, le=0.1, description="Step of a path length, as a fraction of the way between two latents."
     )
     rows: int = Field(4, ge=1, le=64, description="Rows of interpolated images; row R goes from seed R to seed R+1.")
-    frames: int = Field(9, ge=2, le=64, description="Images in each of these rows, both ends among them.")
+    frames: int = Field(9, ge=2, le=64, description="Images in each of these rows, both ends included.")
     evaluation: EvaluationConfig = EvaluationConfig()
 
 
-_HARDWARE = HardwareConfig.model_fields
-_NUMBERS_noise = r"^\d+(,\d+)*$"
-
-
 class NoiseChoice(Settings):
-    """Under what circuits are run. A study may grow in these, so they are no settings that its cells share."""
+    """Conditions under which circuits run."""
 
     shots: str = Field(
-        "256,1024,4096,16384", pattern=_NUMBERS_noise, description="Numbers of shots on an ideal device, as a list."
+        "256,1024,4096,16384", pattern=_NUMBERS, description="Numbers of shots on an ideal device, as a list."
     )
     devices: str = Field(
         "fez,torino,brisbane",
@@ -289,13 +285,13 @@ class NoiseChoice(Settings):
     @field_validator("shots")
     @classmethod
     def _check_shots(cls, value: str) -> str:
-        if not all(1 <= int(shots) <= 1_000_000 for shots in value.split(",")):
+        if not all(1 <= number <= 1_000_000 for number in _numbers(value)):
             raise ValueError("shots are between 1 and 1000000")
         return value
 
     def shot_numbers(self) -> tuple[int, ...]:
         """Return the numbers of shots, rising, each once."""
-        return tuple(sorted({int(shots) for shots in self.shots.split(",")}))
+        return _numbers(self.shots)
 
     def device_names(self) -> tuple[str, ...]:
         """Return the devices, in the order given, each once."""
@@ -303,7 +299,7 @@ class NoiseChoice(Settings):
 
     def resilience_levels(self) -> tuple[int, ...]:
         """Return the levels, rising, each once."""
-        return tuple(sorted({int(level) for level in self.levels.split(",")}))
+        return _numbers(self.levels)
 
 
 class NoiseConfig(Settings):

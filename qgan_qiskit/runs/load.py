@@ -6,6 +6,7 @@ A run resumes only with the images and settings that its checkpoint was made wit
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,35 @@ def build_networks(config: RunConfig) -> tuple[Generator, Discriminator]:
     networks = build(config.model, config.data.resolution, weights, channels=config.data.channels, classes=classes)
     set_execution(config.training.execution, *networks)
     return networks
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint on disk.
+
+    Attributes:
+        path: its folder.
+        step: training steps done.
+        digest: SHA-256 of the averaged generator in it.
+    """
+
+    path: Path
+    step: int
+    digest: str
+
+
+def find_checkpoint(source: Path) -> FoundCheckpoint:
+    """Return a checkpoint, or the newest valid one of a run, after checking its files against their digests.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    if find_run(source) == source:
+        path, _, values, _ = checkpoint.load_newest(RunFolder.open(source).checkpoints)
+    else:
+        RunFolder.open(find_run(source))
+        path, (_, values) = source, checkpoint.load(source)
+    return FoundCheckpoint(path, int(values["step"]), checkpoint.read_digest(path, "ema"))
 
 
 def load_generator(source: Path) -> tuple[Generator, RunConfig]:

@@ -1,5 +1,5 @@
-"""Whole experiments: comparison tables and the augmentation study.
+"""Experiments of many runs: model comparison, augmentation, noise, latent geometry, circuits.
 
-A study is a list of cells (``cells.py``), each done once whatever happens, handed to an executor (``executors.py``): in this
-process, or on a Dask cluster.
+A study is a list of cells (``engine.py``) that share what ``study.json`` holds (``study_file.py``), run by an executor
+(``executors.py``). Each study defines its cells, a summary of their results, and a report (``report.py``, ``templates/``).
 """

@@ -1,141 +1,248 @@
-"""``study.json``: what all cells of a study share, which cells were asked for, and by which commands."""
+"""``study.json``, what the cells of a study share; and ``cell.json``, the result of one.
+
+A study can be extended: the same command with more seeds, models or files adds cells to it. Settings that all cells share cannot
+change.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Self
 
-from qgan_qiskit.config import Settings
-from qgan_qiskit.errors import CheckpointError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qgan_qiskit.config import DataConfig
+from qgan_qiskit.config.base import expanded, first_problem
+from qgan_qiskit.data import absolute_source, absolute_table
+from qgan_qiskit.errors import CheckpointError, StorageError, UsageError
 from qgan_qiskit.runs.run_folder import versions
-from qgan_qiskit.study.cells import Row, result_of
-from qgan_qiskit.study.shared_file import NAME, exclusive, read_file, refuse_other, write_file
+from qgan_qiskit.storage import FileLock, atomic_write
 
-# A file that may lie elsewhere; whether there is one changes what is measured.
-_FILES = ("fid_weights",)
-SettingsT = TypeVar("SettingsT", bound=Settings)
+Row = dict[str, Any]
+FILE, RESULT = "study.json", "cell.json"
+FORMAT = 2
 
 
-@dataclass(frozen=True, eq=False)
-class StudyFile(Generic[SettingsT]):
-    """What the file holds.
+class Study(BaseModel):
+    """What ``study.json`` holds. Each kind of study adds its settings.
 
     Attributes:
-        kind: of study, the name of its command.
-        folder: absolute path of the study.
-        settings: what all cells share.
-        versions: of the libraries, at the beginning.
-        cells: names of the cells asked for, in that order; each is a folder in ``cells``.
-        commands: the command lines that asked for them.
+        kind: name of the study's command.
+        folder: absolute path of the study; not stored.
+        identity: random; tells a worker whether it sees the same folder.
+        versions: of the libraries, when the study began.
+        commands: the command lines that asked for cells.
+        cells: names of the cells asked for, in that order.
     """
 
-    kind: str
-    folder: Path
-    settings: SettingsT
-    versions: dict[str, str]
-    cells: tuple[str, ...]
-    commands: tuple[str, ...]
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str]
 
-    def rows(self) -> list[Row]:
-        """Return the results of the finished cells, in the order asked for.
+    folder: Path = Field(exclude=True)
+    identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
+    versions: dict[str, str] = Field(default_factory=versions)
+    commands: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+
+    def shared(self) -> dict[str, Any]:
+        """Return what all cells share, by the names that error messages use."""
+        raise NotImplementedError
+
+    def extend(self, wanted: Self) -> Self:
+        """Return this study with the cells and the command of another one.
+
+        Raises:
+            UsageError: the two share other settings.
+        """
+        self.refuse_other(wanted)
+        return wanted.model_copy(
+            update={
+                "identity": self.identity,
+                "versions": self.versions,
+                "commands": union(self.commands, wanted.commands),
+                "cells": union(self.cells, wanted.cells),
+            }
+        )
+
+    def refuse_other(self, wanted: Self) -> None:
+        """Refuse a study with other shared settings.
+
+        Raises:
+            UsageError: naming the first that differs.
+        """
+        before = self.shared()
+        for name, value in wanted.shared().items():
+            if before.get(name) != value:
+                raise UsageError(
+                    f"{self.folder}: {name} is {value!r} and was {before.get(name)!r} when this study began; restore it, or "
+                    "choose another --outdir"
+                )
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Return the study of a folder, None if it has none.
+
+        Raises:
+            CheckpointError: ``study.json`` is damaged, of another kind of study, or of another version.
+        """
+        path = folder / FILE
+        try:
+            content = json.loads(path.read_bytes())
+            if content.pop("format") != FORMAT:
+                raise CheckpointError(
+                    f"{path}: of another version (format {FORMAT} is read here); choose another --outdir"
+                )
+            if content.pop("kind", None) != cls.kind:
+                raise CheckpointError(f"{path}: not of a study of {cls.kind}; choose another --outdir")
+            return cls(folder=folder.absolute(), **content)
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise CheckpointError(f"{first_problem(error).at(path)}; choose another --outdir") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path}: cannot be read ({error!r}); choose another --outdir") from None
+
+    def preview(self) -> Self:
+        """Return what :meth:`join` would make of this study; nothing is written."""
+        present = type(self).read(self.folder)
+        return self if present is None else present.extend(self)
+
+    def join(self) -> Self:
+        """Write this study, or extend the one in its folder, and return what the folder holds then.
+
+        Raises:
+            UsageError: the folder's study has other settings.
+            StorageError: the folder cannot be written.
+        """
+        with _exclusive(self.folder):
+            study = self.preview()
+            atomic_write(self.folder / FILE, to_json({"format": FORMAT, "kind": self.kind, **study.content()}))
+            return study
+
+    def content(self) -> dict[str, Any]:
+        """Return the study as JSON values."""
+        return self.model_dump(mode="json")
+
+    def rows(self, fresh: Mapping[str, Row] | None = None) -> dict[str, Row]:
+        """Return the results of the finished cells by name, in the order of the report.
+
+        Args:
+            fresh: results just returned by workers, whose files this machine may not see yet.
 
         Raises:
             CheckpointError: a result is damaged.
         """
-        found = [result_of(self.folder / "cells" / name) for name in self.cells]
-        return [row for row in found if row is not None]
-
-    def content(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "study": self.kind,
-            "settings": self.settings.model_dump(mode="json"),
-            "versions": self.versions,
-            "cells": list(self.cells),
-            "commands": list(self.commands),
+        found = {
+            name: (fresh or {}).get(name) or read_result(self.folder / "cells" / name) for name in self.cell_names()
         }
+        return self.sort({name: row for name, row in found.items() if row is not None})
+
+    def cell_names(self) -> Iterable[str]:
+        """Return the names of the cells that may have results."""
+        return self.cells
+
+    def sort(self, rows: dict[str, Row]) -> dict[str, Row]:
+        """Return results in the order of the report: by default as they were asked for."""
+        return rows
 
 
-def begin(kind: str, folder: Path, settings: SettingsT, cells: Sequence[str], command: str) -> StudyFile[SettingsT]:
-    """Return the file of a new study, which is not written yet.
+def read_result(folder: Path) -> Row | None:
+    """Return the result in a cell's folder, None while the cell is not finished.
 
     Raises:
-        CheckpointError: the folder's own file is damaged, of another kind or of another version.
-        UsageError: the folder's study has other settings.
+        CheckpointError: the file is damaged.
     """
-    wanted = StudyFile(kind, folder.absolute(), settings, versions(), tuple(cells), (command,))
-    present = read(kind, wanted.folder, type(settings))
-    if present is not None:
-        check_same(present, wanted)
-    return wanted
+    path = folder / RESULT
+    try:
+        row = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); remove it to run the cell again") from None
+    if not isinstance(row, dict):
+        raise CheckpointError(f"{path}: not the result of a cell; remove it to run the cell again")
+    return row
 
 
-def read(kind: str, folder: Path, settings: type[SettingsT]) -> StudyFile[SettingsT] | None:
-    """Return the file of a folder, None if it has none.
-
-    Args:
-        kind: of study.
-        folder: of the study.
-        settings: the class of what the cells share.
-
-    Raises:
-        CheckpointError: it is damaged, of another kind or of another version.
-    """
-
-    def build(content: dict[str, Any]) -> StudyFile[SettingsT]:
-        if content.get("study") != kind:
-            raise CheckpointError(f"{folder / NAME}: not of a study of {kind}; use another --outdir")
-        return StudyFile(
-            kind,
-            folder.absolute(),
-            settings.model_validate(content["settings"]),
-            dict(content["versions"]),
-            tuple(content["cells"]),
-            tuple(content["commands"]),
-        )
-
-    return read_file(folder, build)
-
-
-def join(wanted: StudyFile[SettingsT]) -> StudyFile[SettingsT]:
-    """Write a study, or its cells and command into the one in its folder, and return what is in the folder then.
+def write_result(folder: Path, row: Row) -> None:
+    """Store the result of a cell.
 
     Raises:
-        UsageError: the folder's study has other settings.
         StorageError: the folder cannot be written.
     """
-    with exclusive(wanted.folder):
-        present = read(wanted.kind, wanted.folder, type(wanted.settings))
-        study = wanted
-        if present is not None:
-            check_same(present, wanted)
-            study = replace(
-                wanted,
-                versions=present.versions,
-                cells=tuple(dict.fromkeys([*present.cells, *wanted.cells])),
-                commands=tuple(dict.fromkeys([*present.commands, *wanted.commands])),
-            )
-        write_file(study.folder, study.content())
-        return study
+    with _storage_errors(folder):
+        atomic_write(folder / RESULT, to_json(row))
 
 
-def check_same(present: StudyFile[SettingsT], wanted: StudyFile[SettingsT]) -> None:
-    """Refuse to go on with other settings.
+def write_output(path: Path, data: bytes, remedy: str = "repeat the command") -> None:
+    """Write a file of a cell or report atomically.
 
     Raises:
-        UsageError: naming the first that differs.
+        StorageError: it cannot be written.
     """
-    before, now = (dict(_flat(study.settings.model_dump(mode="json"))) for study in (present, wanted))
-    refuse_other(present.folder, before, now)
+    try:
+        atomic_write(path, data)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space and {remedy}"
+        ) from None
 
 
-def _flat(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value)
-        elif key in _FILES:
-            yield key, "none" if value is None else "a file"
-        else:
-            yield key, value
+def to_json(content: Any) -> bytes:
+    """Return indented JSON."""
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def union(first: Iterable[Any], second: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the different values of both, in order."""
+    return tuple(dict.fromkeys([*first, *second]))
+
+
+def flatten(settings: BaseModel, prefix: str = "", skip: Iterable[str] = ()) -> dict[str, Any]:
+    """Return settings by dotted name, those of a section as ``section.name``.
+
+    Args:
+        settings: of a study.
+        prefix: put before each name.
+        skip: dotted names to leave out, prefix included: where files lie, what changes no number.
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.model_dump(mode="json").items():
+        inner = {f"{prefix}{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else None
+        found |= {f"{prefix}{name}": value} if inner is None else inner
+    return {name: value for name, value in found.items() if name not in skip}
+
+
+def absolute_paths(data: DataConfig) -> dict[str, str]:
+    """Return the absolute paths of images, table and cache, as far as they are given."""
+    paths = {}
+    if data.path is not None:
+        paths["path"] = absolute_source(data.path)
+    if data.table is not None:
+        paths["table"] = absolute_table(data.table)
+    if data.cache_dir is not None:
+        paths["cache_dir"] = str(expanded(data.cache_dir).absolute())
+    return paths
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Create the folder, and keep other processes away from its ``study.json`` inside a ``with`` block."""
+    with _storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            yield
+
+
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: cannot be written ({error.strerror or error}); choose another --outdir"
+        ) from None

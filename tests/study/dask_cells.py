@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.study.cells import run_once
+from qgan_qiskit.study.engine import run_once
 
 
 def leave_lines(cell: tuple[str, float]) -> dict[str, int]:

@@ -10,9 +10,16 @@ from test_augment_weights import small_mobilenet
 from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DivergedError
 from qgan_qiskit.models import backbones
-from qgan_qiskit.study.augment.backbones import build_classifier
-from qgan_qiskit.study.augment.classifier import Preparation, batch_order, predict, to_tensor, train_classifier
-from qgan_qiskit.study.augment.traditional import augment_batch, traditional_augmentation
+from qgan_qiskit.study.augment.classifier import (
+    Preprocessing,
+    augment_batch,
+    batch_order,
+    build_classifier,
+    geometric_augmentation,
+    predict,
+    to_tensor,
+    train_classifier,
+)
 
 CPU = torch.device("cpu")
 
@@ -85,9 +92,9 @@ def test_a_loss_that_is_not_finite_stops_the_cell():
 
 def test_images_come_in_the_range_and_size_that_the_weights_expect():
     levels = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 16, 16)
-    symmetric = Preparation(config(normalization="symmetric"), 16, CPU)(levels)
+    symmetric = Preprocessing(config(normalization="symmetric"), 16, CPU)(levels)
     assert (symmetric[0] == -1).all() and (symmetric[1] == 1).all()
-    imagenet = Preparation(config(input_size=32), 16, CPU)(levels)
+    imagenet = Preprocessing(config(input_size=32), 16, CPU)(levels)
     assert imagenet.shape == (2, 3, 32, 32)
     expected = [
         (1 - mean) / deviation for mean, deviation in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
@@ -99,7 +106,7 @@ def test_traditional_augmentation_changes_each_image_on_its_own_and_invents_no_c
     numbers = np.random.default_rng(0)
     image = torch.from_numpy(numbers.uniform(0.3, 0.6, (3, 16, 16)).astype(np.float32))
     batch = image.expand(6, 3, 16, 16)
-    transform = traditional_augmentation(16)
+    transform = geometric_augmentation(16)
     torch.manual_seed(0)
     changed = augment_batch(transform, batch)
     assert changed.shape == batch.shape

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from qgan_qiskit.stats import draw_lesion_counts, percentile_interval
-from qgan_qiskit.study.augment.scores import confusion, scores, weighted_scores
+from qgan_qiskit.study.augment.summary import confusion, scores, weighted_scores
 
 # Confusion matrix (rows: true) -> accuracy, balanced accuracy and macro recall, macro precision, worked out by hand.
 BY_HAND = {

@@ -76,7 +76,9 @@ def test_a_run_that_may_have_seen_other_images_is_refused_with_the_remedy(settin
     with pytest.raises(UsageError) as caught:
         open_sources("g", [copy, runs[1]], data, CLASSES)
     message = str(caught.value)
-    assert message.startswith(f"{copy}: may have seen validation or test images (part {settings.get('split', 'train')}")
+    assert message.startswith(
+        f"{copy}: may have seen validation or test images (split {settings.get('split', 'train')}"
+    )
     assert message.endswith(
         "train it with fit --split train --validation-fraction 0.2 --test-fraction 0.3 --split-seed 4"
     )
@@ -106,7 +108,7 @@ def test_a_class_without_a_run_and_a_run_that_is_none_are_refused(runs, data, tm
 
 
 def test_images_that_were_moved_are_known_by_their_content(tiny, image_cache, tmp_path):
-    """The same images elsewhere are the same train part; others at another place are not."""
+    """The same images elsewhere are the same train split; others at another place are not."""
     lesions = make_synthetic_lesions(40, 16, 0, CLASSES)
     for number, place in enumerate(("here", "there", "others")):
         for row, name in enumerate(lesions.names):
@@ -118,14 +120,14 @@ def test_images_that_were_moved_are_known_by_their_content(tiny, image_cache, tm
     for place in ("here", "there", "others"):
         data = DataConfig(path=str(tmp_path / place), resolution=16, cache_dir=str(image_cache), **DIVISION)
         if place == "others":
-            with pytest.raises(UsageError, match="are not the train part of the study's class nevus"):
+            with pytest.raises(UsageError, match="are not the train split of the study's class nevus"):
                 open_sources("g", runs, data, CLASSES)
         else:
             assert set(open_sources("g", runs, data, CLASSES)) == set(CLASSES)
 
 
 def test_what_the_train_part_trains_on_is_no_validation_or_test_image(tiny, tmp_path):
-    """The other side of the check: a run that passes has seen images of the train part only."""
+    """The other side of the check: a run that passes has seen images of the train split only."""
     config = tiny(data={**DATA, "class_name": "nevus"})
     seen = set(read_images(config.data, 0).names)
     others = [DataConfig(**{**config.data.model_dump(), "split": part}) for part in ("validation", "test")]

@@ -18,9 +18,9 @@ from tiny_augment import options, train_runs
 from qgan_qiskit.models import backbones
 from qgan_qiskit.runs.load import load_generator
 from qgan_qiskit.runs.sample import sample_uint8
-from qgan_qiskit.study.augment import cell
-from qgan_qiskit.study.augment.cell import predictions_of
-from qgan_qiskit.study.augment.scores import scores
+from qgan_qiskit.study.augment import cells
+from qgan_qiskit.study.augment.report import read_predictions
+from qgan_qiskit.study.augment.summary import scores
 
 CONDITIONS = ("none", "oversample", "traditional", "generated-g-a0.3", "generated-g-a0.6")
 
@@ -88,7 +88,7 @@ def test_it_writes_every_cell_and_a_report(finished):
     assert len(rows) == 12
     for row in rows:
         alpha = float(row["alpha"] or 0)
-        real, made = int(row["real_images"]), int(row["generated_images"])
+        real, made = int(row["read_real_images"]), int(row["generated_images"])
         assert made == pytest.approx(real * alpha / (1 - alpha), abs=1)
         assert 0 <= float(row["test_auc"]) <= 1 and float(row["test_macro_recall"]) == float(
             row["test_balanced_accuracy"]
@@ -112,14 +112,14 @@ def test_it_writes_every_cell_and_a_report(finished):
 
 
 def test_scores_are_those_of_the_predictions_on_the_test_part(finished):
-    parts = json.loads((finished / "parts.json").read_text())
+    splits = json.loads((finished / "splits.json").read_text())
     for row in results(finished)["cells"]:
-        found = predictions_of(finished / "cells" / row["cell"], row)
-        for part in ("validation", "test"):
-            labels = np.array(parts[part]["labels"])
-            assert row[part] == pytest.approx(scores(labels, found[part]))
-            assert np.bincount(labels).tolist() == list(parts[part]["counts"].values())
-        assert np.array(row["confusion"]).sum() == len(parts["test"]["labels"])
+        found = read_predictions(finished / "cells" / row["cell"], row)
+        for split in ("validation", "test"):
+            labels = np.array(splits[split]["labels"])
+            assert row[split] == pytest.approx(scores(labels, found[split]))
+            assert np.bincount(labels).tolist() == list(splits[split]["counts"].values())
+        assert np.array(row["confusion"]).sum() == len(splits["test"]["labels"])
         assert np.trace(row["confusion"]) / np.sum(row["confusion"]) == pytest.approx(row["test"]["accuracy"])
 
 
@@ -174,7 +174,7 @@ def test_the_same_command_does_only_what_is_missing(study, main, monkeypatch):
     for name in ("oversample-s1", "generated-g-a0.6-s0"):
         (study / "cells" / name / "cell.json").unlink()
     trained = []
-    monkeypatch.setattr(cell, "train_classifier", counted(cell.train_classifier, trained))
+    monkeypatch.setattr(cells, "train_classifier", counted(cells.train_classifier, trained))
     # Nothing but the folder: everything else is in study.json.
     status, _, err = main("study", "augment", "--outdir", study)
     assert status == 0, err
@@ -220,7 +220,7 @@ def test_it_grows_by_seeds_alphas_and_generators(study, runs, main):
     ("changes", "message"),
     [
         ({"steps": 5}, "augment.steps is 5 and was 4"),
-        ({"split_seed": 9}, "of another division|data.split_seed is 9 and was 4"),
+        ({"split_seed": 9}, "by other fractions or another seed|data.split_seed is 9 and was 4"),
         ({"generated_classes": "balanced"}, "augment.generated_classes is 'balanced' and was 'as-real'"),
         ({"class": "nevus,keratosis"}, "classes is"),
     ],
@@ -240,7 +240,7 @@ def test_a_generator_of_that_name_must_be_the_same(study, runs, main):
 
 
 def test_the_report_alone_trains_nothing(study, main, monkeypatch):
-    monkeypatch.setattr(cell, "train_classifier", None)
+    monkeypatch.setattr(cells, "train_classifier", None)
     kept = (study / "table.md").read_text()
     for name in ("table.md", "table.csv", "results.json", "curve.png"):
         (study / name).unlink()

@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from qgan_qiskit.stats import draw_lesion_counts
-from qgan_qiskit.study.augment.conditions import Condition
-from qgan_qiskit.study.augment.scores import SCORES, scores
 from qgan_qiskit.study.augment.summary import (
-    TestPart,
-    answers,
+    SCORES,
+    TestSplit,
     by_condition,
-    chosen_alphas,
+    choose_alphas,
     condition_of,
-    headline,
+    estimate_validation,
+    list_answers,
     questions,
-    validation_estimate,
+    scores,
+    summarize_answers,
 )
+from qgan_qiskit.study.augment.training_sets import Condition
 
 LABELS = np.repeat([0, 1, 2], 30)
 LESIONS = [f"l{number // 2}" for number in range(90)]
@@ -44,7 +45,7 @@ def study(skills, seeds=(0, 1, 2, 3, 4)):
     made = [cell(condition, seed, skill) for condition, skill in skills.items() for seed in seeds]
     kept = {(condition_of(row), row["seed"]): probabilities for row, probabilities in made}
     weights = draw_lesion_counts(LABELS, LESIONS, 200)
-    test = TestPart(LABELS, weights, lambda row: kept[condition_of(row), row["seed"]])
+    test = TestSplit(LABELS, weights, lambda row: kept[condition_of(row), row["seed"]])
     return by_condition(row for row, _ in made), test
 
 
@@ -108,7 +109,7 @@ def test_the_verdict_needs_both_intervals(ours, theirs, verdict):
     cells, test = study({GENERATED: ours, Condition("none"): theirs})
     found = test.compare(cells, [(GENERATED, Condition("none"))])
     assert {one.verdict for one in found} == {verdict}
-    (line,) = answers(found)
+    (line,) = list_answers(found)
     assert line.startswith("generated g 0.3 against none: macro recall and balanced accuracy ")
     assert line.endswith(f": {verdict}") and "over 5 seeds" in line and "over test lesions" in line
     expected = {
@@ -116,7 +117,7 @@ def test_the_verdict_needs_both_intervals(ours, theirs, verdict):
         "lower": "generated g 0.3: no gain shown over any baseline; lower than none.",
         "no difference shown": "generated g 0.3: no gain shown over any baseline.",
     }
-    assert headline(found) == expected[verdict]
+    assert summarize_answers(found) == expected[verdict]
 
 
 def test_one_seed_is_no_test():
@@ -133,7 +134,7 @@ def test_estimates_lie_in_their_intervals():
         assert one.mean == pytest.approx(np.mean([row["test"][score] for row in cells[GENERATED].values()]))
         for low, high in (one.over_seeds, one.over_lesions):
             assert low < one.mean < high
-        validation = validation_estimate(cells[GENERATED], score)
+        validation = estimate_validation(cells[GENERATED], score)
         assert (validation.mean, validation.over_lesions) == (pytest.approx(0.5), None)
 
 
@@ -147,11 +148,11 @@ def rows_of(values, seeds=2):
 
 def test_alpha_is_chosen_on_the_validation_part_the_smallest_of_equal_ones():
     alphas = (0.1, 0.3, 0.5)
-    assert chosen_alphas(rows_of({0.1: 0.5, 0.3: 0.7, 0.5: 0.6}), ["g"], alphas, 2) == {"g": 0.3}
-    assert chosen_alphas(rows_of({0.1: 0.5, 0.3: 0.7, 0.5: 0.7}), ["g"], alphas, 2) == {"g": 0.3}
+    assert choose_alphas(rows_of({0.1: 0.5, 0.3: 0.7, 0.5: 0.6}), ["g"], alphas, 2) == {"g": 0.3}
+    assert choose_alphas(rows_of({0.1: 0.5, 0.3: 0.7, 0.5: 0.7}), ["g"], alphas, 2) == {"g": 0.3}
     # Not before all cells are there.
-    assert chosen_alphas(rows_of({0.1: 0.5, 0.3: 0.7}), ["g"], alphas, 2) == {}
-    assert chosen_alphas(rows_of({0.1: 0.5, 0.3: 0.7, 0.5: 0.6}), ["g"], alphas, 3) == {}
+    assert choose_alphas(rows_of({0.1: 0.5, 0.3: 0.7}), ["g"], alphas, 2) == {}
+    assert choose_alphas(rows_of({0.1: 0.5, 0.3: 0.7, 0.5: 0.6}), ["g"], alphas, 3) == {}
 
 
 def test_the_questions_are_asked_at_the_chosen_alpha_of_what_is_there():

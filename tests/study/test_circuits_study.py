@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
-from qgan_qiskit.study.circuits.plan import cells_of_family, cells_of_files
+from qgan_qiskit.config.studies import CircuitsChoice
+from qgan_qiskit.study.circuits import cells_of_family, cells_of_files
 
 FILES = ["table.md", "table.csv", "results.json", "circuits.png"]
 GRID = ["--num-qubits", "1,2,3", "--reps", "1,2", "--samples", "400", "--gradient-samples", "100", "--bins", "20"]
@@ -106,20 +106,18 @@ def test_it_grows_by_sizes_other_gates_and_files(folder, ghz, main):
 
 
 def test_cells_travel_to_other_machines(folder, ghz):
-    cells = cells_of_family(folder, CircuitsChoice(), CircuitsConfig()) + cells_of_files(
-        folder, [ghz], CircuitsConfig()
-    )
+    cells = cells_of_family(folder, CircuitsChoice()) + cells_of_files(folder, [ghz])
     assert len(cells) == 21
     for cell in cells:
         again = pickle.loads(pickle.dumps(cell))
         assert again == cell
-        assert again.ansatz().num_qubits == cell.ansatz().num_qubits
+        assert again.build().num_qubits == cell.build().num_qubits
 
 
 def test_a_files_gradients_are_of_the_pauli_that_it_measures(folder, ghz):
-    references = Path(__file__).parents[2] / "circuits"
+    reference = Path(__file__).parents[2] / "circuits"
     names = {"mosaiq_q5_r6": "X", "mediq_q16_r8": "X", "hybridq_q4_r2": "Z"}
-    cells = cells_of_files(folder, [*(references / f"{name}.qasm" for name in names), ghz], CircuitsConfig())
+    cells = cells_of_files(folder, [*(reference / f"{name}.qasm" for name in names), ghz])
     assert [cell.pauli for cell in cells] == [*names.values(), "Z"]
 
 

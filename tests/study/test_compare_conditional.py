@@ -81,7 +81,7 @@ def test_a_share_of_the_images_is_seen_as_often_and_measured_against_all(options
     assert process.exitcode == 0, (tmp_path / "output").read_text()
     found = rows(tmp_path / "study")
     half, whole = found["dcgan-tiny-of0.5-nevus-s0"], found["dcgan-tiny-nevus-s0"]
-    assert (half["share"], half["model"]) == (0.5, "dcgan:tiny@0.5")
+    assert (half["fraction"], half["model"]) == (0.5, "dcgan:tiny@0.5")
     for name in ("steps", "images_seen", "images", "data_digest"):
         assert half[name] == whole[name]
     assert half["figures"][0]["real_number"] == whole["figures"][0]["real_number"]
@@ -137,9 +137,9 @@ def test_settings_of_a_model_reach_its_cells(options, main, tmp_path):
 
 def test_the_suite_of_data_reduction_is_the_four_configurations_on_four_shares():
     from qgan_qiskit.config.studies import SUITES
-    from qgan_qiskit.study.compare.entries import parse_entries
+    from qgan_qiskit.study.compare.variants import parse_variants
 
-    entries = parse_entries(SUITES["data-reduction"])
-    assert {entry.share for entry in entries} == {1, 0.5, 0.2, 0.1}
-    assert {entry.config().model.quantum for entry in entries} == {"none", "generator", "discriminator", "both"}
-    assert len(entries) == 16
+    variants = parse_variants(SUITES["data-reduction"])
+    assert {variant.fraction for variant in variants} == {1, 0.5, 0.2, 0.1}
+    assert {variant.config().model.quantum for variant in variants} == {"none", "generator", "discriminator", "both"}
+    assert len(variants) == 16

@@ -79,7 +79,7 @@ def test_report_of_nothing(main, tmp_path):
     assert (status, "leave --epochs out" in err) == (2, True)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1}'])
 def test_a_damaged_study_is_named(text, options, main, tmp_path):
     (tmp_path / "study.json").write_text(text)
     status, _, err = main("study", "compare", *options, "--outdir", tmp_path)
@@ -131,22 +131,21 @@ def test_a_machine_that_does_not_see_the_same_files_fails_its_cell(options, tmp_
     """A worker with another folder of that name, without the folder, or with other images."""
     from qgan_qiskit.config.studies import CompareConfig
     from qgan_qiskit.errors import DataError, StorageError
-    from qgan_qiskit.study.compare.entries import parse_entries
-    from qgan_qiskit.study.compare.folder import join
-    from qgan_qiskit.study.compare.run import prepare
-    from qgan_qiskit.study.compare.work import work_on
+    from qgan_qiskit.study.compare.cells import run_cell
+    from qgan_qiskit.study.compare.plan import prepare
+    from qgan_qiskit.study.compare.variants import parse_variants
 
     data = {"cache_dir": options[1], "resolution": 16, "synthetic_per_class": 20}
     settings = CompareConfig(epochs=1, data=data, evaluation={"metrics": "ssim"})
-    study, (cell,) = prepare(settings, parse_entries("dcgan:tiny"), ["nevus"], [0], tmp_path / "study", "command")
+    study, (cell,) = prepare(settings, parse_variants("dcgan:tiny"), ["nevus"], [0], tmp_path / "study", "command")
     with pytest.raises(StorageError, match="does not see the study"):
-        work_on(cell, wait=True)
+        run_cell(cell, wait=True)
     assert not (tmp_path / "study").exists()
-    join(study)
+    study.join()
     with pytest.raises(StorageError, match="does not see the study"):
-        work_on(replace(cell, identity="another"), wait=True)
+        run_cell(replace(cell, identity="another"), wait=True)
     with pytest.raises(DataError, match="class nevus: this machine reads other images"):
-        work_on(replace(cell, data_digest="other"), wait=True)
+        run_cell(replace(cell, data_digest="other"), wait=True)
     assert not list(tmp_path.glob("study/cells/*/run"))
 
 

@@ -11,10 +11,9 @@ from PIL import Image
 from scipy import stats
 
 from qgan_qiskit.config.studies import CompareConfig
-from qgan_qiskit.study.compare.folder import begin
-from qgan_qiskit.study.compare.paper import printed_fid
+from qgan_qiskit.study.compare.plan import make_study
 from qgan_qiskit.study.compare.report import write_report
-from qgan_qiskit.study.compare.summary import summarize
+from qgan_qiskit.study.compare.summary import printed_fid, summarize
 
 CLASSES = ("MEL", "NV")
 # Model, class, seed -> FID.
@@ -72,7 +71,7 @@ def rows():
 def written(tmp_path_factory):
     """Return the folder of a report."""
     folder = tmp_path_factory.mktemp("report")
-    study = begin(folder, CompareConfig()).grown([], CLASSES, [], ["python -m qgan_qiskit.cli study compare"])
+    study = make_study(folder, CompareConfig(), [], CLASSES, [], "python -m qgan_qiskit.cli study compare")
     folders = {f"cell{number}": one for number, one in enumerate(all_rows())}
     for name in folders:
         (folder / "cells" / name).mkdir(parents=True)
@@ -178,7 +177,7 @@ def test_machine_readable_files(written, rows):
         assert (line["model"], line["class"], int(line["seed"])) == (one["model"], one["class"], one["seed"])
         if one["figures"]:
             assert float(line["FID, 768-d"]) == one["figures"][0]["value"]
-            assert float(line["FID, 768-d baseline"]) == FLOOR[one["class"]]
+            assert float(line["FID, 768-d floor"]) == FLOOR[one["class"]]
         else:
             assert (line["FID, 768-d"], line["diverged"] != "") == ("", True)
 
@@ -200,7 +199,7 @@ def test_pictures(written):
 
 def test_the_same_cells_give_the_same_bytes(written, rows):
     before = {path.name: path.read_bytes() for path in written.iterdir() if path.is_file()}
-    study = begin(written, CompareConfig()).grown([], CLASSES, [], ["python -m qgan_qiskit.cli study compare"])
+    study = make_study(written, CompareConfig(), [], CLASSES, [], "python -m qgan_qiskit.cli study compare")
     write_report(study, {f"cell{number}": one for number, one in enumerate(rows)})
     assert {path.name: path.read_bytes() for path in written.iterdir() if path.is_file()} == before
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from tiny_runs import DCGAN
 
-from qgan_qiskit.analysis.noise_response import absorbed, recalibrated
+from qgan_qiskit.analysis.noise_response import error_response, recalibrate
 from qgan_qiskit.runs.load import load_generator
 from qgan_qiskit.runs.sample import sample_uint8
 from qgan_qiskit.workflows.fit import fit
@@ -33,10 +31,10 @@ def mean_of(evs_NPO):
 def test_errors_that_are_straight_lines_are_undone(exact_NPO):
     slope_PO = np.random.default_rng(1).uniform(0.3, 1.2, (3, 4))
     noisy_NPO = 0.1 + slope_PO * exact_NPO
-    undone_NPO, found_PO = recalibrated(exact_NPO, noisy_NPO)
+    undone_NPO, found_PO = recalibrate(exact_NPO, noisy_NPO)
     np.testing.assert_allclose(found_PO, slope_PO, atol=1e-10)
     np.testing.assert_allclose(undone_NPO, exact_NPO, atol=1e-10)
-    found = absorbed(exact_NPO, noisy_NPO, np.zeros_like(exact_NPO), mean_of, 0)
+    found = error_response(exact_NPO, noisy_NPO, np.zeros_like(exact_NPO), mean_of, 0)
     assert found["features"]["scatter"] == pytest.approx(0, abs=1e-10)
     assert found["images"]["rmse_recalibrated"] == pytest.approx(0, abs=1e-8)
     assert found["features"]["slope"] == pytest.approx(slope_PO.mean())
@@ -48,7 +46,7 @@ def test_errors_that_are_straight_lines_are_undone(exact_NPO):
 
 def test_errors_that_are_scatter_stay(exact_NPO):
     noisy_NPO = exact_NPO + 0.05 * np.random.default_rng(2).standard_normal(exact_NPO.shape)
-    found = absorbed(exact_NPO, noisy_NPO, np.full_like(exact_NPO, 0.05), mean_of, 0)
+    found = error_response(exact_NPO, noisy_NPO, np.full_like(exact_NPO, 0.05), mean_of, 0)
     assert found["features"]["rmse_of_shots"] == pytest.approx(0.05)
     assert found["features"]["scatter"] == pytest.approx(0.05, rel=0.1)
     assert found["features"]["slope"] == pytest.approx(1, abs=0.03)
@@ -60,7 +58,7 @@ def test_errors_that_are_scatter_stay(exact_NPO):
 def test_a_feature_that_says_nothing_any_more_keeps_its_mean(exact_NPO):
     noisy_NPO = exact_NPO.copy()
     noisy_NPO[:, 1, 2] = 0.3
-    undone_NPO, slope_PO = recalibrated(exact_NPO, noisy_NPO)
+    undone_NPO, slope_PO = recalibrate(exact_NPO, noisy_NPO)
     assert slope_PO[1, 2] == pytest.approx(0, abs=1e-9)
     np.testing.assert_allclose(undone_NPO[:, 1, 2], exact_NPO[:, 1, 2].mean())
 
@@ -79,12 +77,10 @@ def options(run, image_cache):
 
 
 @pytest.fixture(scope="module")
-def study(options, tmp_path_factory):
+def study(options, main_once, tmp_path_factory):
     folder = tmp_path_factory.mktemp("noise") / "study"
-    command = [sys.executable, "-m", "qgan_qiskit.cli", *map(str, options), "--outdir", str(folder)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert [line.rpartition("/")[2] for line in ended.stdout.split()] == [
+    out = main_once(*options, "--outdir", folder)
+    assert [line.rpartition("/")[2] for line in out.split()] == [
         "table.md", "table.csv", "results.json", "noise.png", "samples.png",
     ]  # fmt: skip
     return folder
@@ -122,7 +118,7 @@ def test_exact_images_are_those_of_generate(study, run):
     [row] = [row for row in results(study)["conditions"] if row["condition"] == "exact"]
     generator, _ = load_generator(run)
     assert len(row["figures"]) == 1
-    with np.load(study / "cells" / "exact" / "readings.npz") as file:
+    with np.load(study / "cells" / "exact" / "expectations.npz") as file:
         assert file["evs"].shape[0] == 12
         assert not file["stds"].any()
     with Image.open(study / "cells" / "exact" / "samples.png") as picture:
@@ -150,7 +146,7 @@ def test_finished_conditions_are_kept_and_the_study_grows(study, options, main):
     ("changes", "problem"),
     {
         "settings": ({"--number": "13"}, "number is 13 and was 12"),
-        "device": ({"--devices": "nowhere"}, "'nowhere'"),
+        "device": ({"--devices": "nowhere"}, "no snapshot of a device is called 'nowhere'"),
         "shots": ({"--shots": "0"}, "--shots: shots are between 1 and 1000000"),
         "list": ({"--shots": "a few"}, "--shots"),
         "levels": ({"--levels": "3"}, "--levels"),

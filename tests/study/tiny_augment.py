@@ -30,7 +30,7 @@ def options(cache: Path, outdir: Path, **more: object) -> list[str]:
         "class": ",".join(CLASSES),
         "backbone": "mobilenet_v2",
         "resolution": 16,
-        "made-per-class": 60,
+        "synthetic-per-class": 60,
         **{name.replace("_", "-"): value for name, value in DIVISION.items()},
         "real-share": 0.5,
         "alphas": "0.3,0.6",

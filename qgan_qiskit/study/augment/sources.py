@@ -1,8 +1,7 @@
-"""Whose generated images: the runs behind each generator, refused if they may have seen validation or test images."""
+"""The runs behind each generator, refused if they may have seen validation or test images."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -11,14 +10,13 @@ from pathlib import Path
 
 from qgan_qiskit.config import DataConfig, RunConfig
 from qgan_qiskit.errors import CheckpointError, UsageError
-from qgan_qiskit.runs import checkpoint
-from qgan_qiskit.runs.load import find_run
+from qgan_qiskit.runs.load import find_checkpoint, find_run
 from qgan_qiskit.runs.run_folder import RunFolder
-from qgan_qiskit.study.augment.parts import digest_of_class
+from qgan_qiskit.study.augment.training_sets import read_class
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-# What a run and the study must have in common for the run to have seen nothing but the train part.
-_DIVISION = ("validation_fraction", "test_fraction", "split_seed")
+# A run that shares these with the study has seen nothing but the train split.
+_SPLIT_SETTINGS = ("validation_fraction", "test_fraction", "split_seed")
 
 
 @dataclass(frozen=True)
@@ -28,10 +26,10 @@ class Source:
     Attributes:
         class_name: which class, as the data spell it.
         checkpoint: absolute path of the checkpoint.
-        step: steps done.
+        step: training steps done.
         digest: SHA-256 of its averaged generator.
         model: name of the model.
-        classical_baseline: whether its circuits are replaced by classical layers.
+        classical_baseline: whether classical layers replace its circuits.
     """
 
     class_name: str
@@ -68,13 +66,13 @@ def open_sources(
 
     Args:
         name: of the generator, for messages.
-        runs: run folders, of which the newest whole checkpoint counts, or checkpoints.
-        data: the study's images and how they are divided.
+        runs: run folders, of which the newest valid checkpoint counts, or checkpoints.
+        data: the study's images and their splits.
         classes: the study's classes.
 
     Raises:
         CheckpointError: a run or checkpoint cannot be used.
-        UsageError: a run may have seen other images than those of the train part, makes images of another size or of
+        UsageError: a run may have seen images outside the train split, makes images of another size or of
             a class that is not studied; or a class has no run.
     """
     sources = [source for path in runs for source in _open(path, data, classes)]
@@ -86,7 +84,7 @@ def open_sources(
 
 
 def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> list[Source]:
-    """Return the sources that a run is: one, or one for each class of a conditional model."""
+    """Return the sources of a run: one, or one for each class of a conditional model."""
     folder = RunFolder.open(find_run(path))
     config = folder.config()
     names = {c.casefold(): c for c in classes}
@@ -100,44 +98,41 @@ def _open(path: Path, data: DataConfig, classes: tuple[str, ...]) -> list[Source
         theirs, ours = getattr(config.data, setting), getattr(data, setting)
         if theirs != ours:
             raise UsageError(f"{path}: its images have {setting} {theirs}, those of the study {ours}; set --{setting}")
-    check_seen(path, folder, config, data, found[0])
-    if find_run(path) == path:
-        saved, _, values, _ = checkpoint.load_newest(folder.checkpoints)
-    else:
-        saved, (_, values) = path, checkpoint.load(path)
-    digest = hashlib.sha256((saved / "ema.safetensors").read_bytes()).hexdigest()
-    classical_baseline, step = config.model.is_baseline, int(values["step"])
-    return [Source(name, str(saved.absolute()), step, digest, config.model.name, classical_baseline) for name in found]
+    _check_seen_images(path, folder, config, data, found[0])
+    saved = find_checkpoint(path)
+    baseline = config.model.is_baseline
+    checkpoint = str(saved.path.absolute())
+    return [Source(name, checkpoint, saved.step, saved.digest, config.model.name, baseline) for name in found]
 
 
-def check_seen(path: Path, folder: RunFolder, config: RunConfig, data: DataConfig, class_name: str) -> None:
-    """Refuse a run that was not trained on the study's train part.
+def _check_seen_images(path: Path, folder: RunFolder, config: RunConfig, data: DataConfig, class_name: str) -> None:
+    """Refuse a run that was not trained on the study's train split.
 
     Raises:
         UsageError: it may have seen validation or test images.
     """
-    ours, theirs = ({name: getattr(one, name) for name in _DIVISION} for one in (data, config.data))
+    ours, theirs = ({name: getattr(one, name) for name in _SPLIT_SETTINGS} for one in (data, config.data))
     if config.data.split != "train" or theirs != ours:
-        which = f"part {config.data.split}" + ("" if theirs == ours else " of another division")
+        which = f"split {config.data.split}" + ("" if theirs == ours else " by other fractions or another seed")
         wanted = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in ours.items())
         raise UsageError(
             f"{path}: may have seen validation or test images ({which}); train it with fit --split train {wanted}"
         )
-    if _place(config.data) == _place(data):
+    if _location(config.data) == _location(data):
         return
-    if _digest(folder) != digest_of_class(data, "train", class_name):
+    if _recorded_digest(folder) != read_class(data, "train", class_name).digest:
         raise UsageError(
-            f"{path}: its images ({config.data.path or 'synthetic lesions'}) are not the train part of the study's class "
+            f"{path}: its images ({config.data.path or 'synthetic lesions'}) are not the train split of the study's class "
             f"{class_name}, so it may have seen validation or test images; train it on --data {data.path or '(none)'}"
         )
 
 
-def _place(data: DataConfig) -> str | None:
-    # Synthetic lesions have no place. Those of another seed are other images, and the same seed's are divided alike.
+def _location(data: DataConfig) -> str | None:
+    # Synthetic lesions have none: those of another seed are other images, those of the same seed are split alike.
     return None if data.path is None else str(Path(data.path).resolve())
 
 
-def _digest(folder: RunFolder) -> str:
+def _recorded_digest(folder: RunFolder) -> str:
     path = folder.path / "data.json"
     try:
         return str(json.loads(path.read_bytes())["digest"])

@@ -1,6 +1,5 @@
-"""The comparison: models x classes x seeds at an equal budget of images seen.
+"""``study compare``: models x classes x seeds, all with the same number of images seen.
 
-``entries.py`` says which models, ``plan.py`` makes cells of equal budget, ``folder.py`` keeps what they share, ``run.py`` hands
-them to an executor, ``work.py`` trains and measures one of them. ``summary.py`` is what the finished ones say, and ``report.py``
-writes it: ``tables.py``, ``pictures.py``, with ``paper.py`` for the values that the paper prints.
+``variants.py`` parses the models, ``plan.py`` makes cells of equal budget, ``cells.py`` trains and measures one of them,
+``summary.py`` summarizes the finished ones, ``report.py`` writes the report.
 """
