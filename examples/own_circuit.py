@@ -37,6 +37,7 @@ from qgan_qiskit.circuits import (
     read_circuit_spec,
 )
 from qgan_qiskit.config import DataConfig, HybridQConfig, RunConfig, TrainingConfig
+from qgan_qiskit.console import log_to_stderr
 from qgan_qiskit.qnn import SubGenerators
 from qgan_qiskit.workflows.fit import fit
 from qgan_qiskit.workflows.generate import Outputs, generate
@@ -99,6 +100,7 @@ def largest_difference(one: CircuitSpec, other: CircuitSpec) -> float:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the five steps."""
+    log_to_stderr()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--num-qubits", type=int, default=4, help="qubits of the circuit (default: %(default)s)")
     parser.add_argument("--layers", type=int, default=3, help="layers of the circuit (default: %(default)s)")

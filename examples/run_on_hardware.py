@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from qgan_qiskit.config import HardwareConfig, preset
+from qgan_qiskit.console import log_to_stderr
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.runs.load import load_generator
 from qgan_qiskit.runs.sample import sample
@@ -64,6 +65,7 @@ def on_real_device(run: Path, seeds: Sequence[int], backend: str, level: int) ->
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Make the images on each backend and draw them."""
+    log_to_stderr()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--run", type=Path, help="a trained run (default: train a small one)")
     parser.add_argument("--steps", type=int, default=300, help="training steps of the small run (default: %(default)s)")

@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 
 from qgan_qiskit.config import preset
+from qgan_qiskit.console import log_to_stderr
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.runs.load import load_generator
 from qgan_qiskit.runs.sample import sample
@@ -33,6 +34,7 @@ from qgan_qiskit.workflows.fit import fit
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, show what the run folder holds, and draw images from it."""
+    log_to_stderr()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", help="folder, zip or npz of images (default: synthetic lesions)")
     parser.add_argument("--class-name", default="melanoma", help="class to learn (default: %(default)s)")

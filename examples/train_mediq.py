@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from qgan_qiskit.config import RunConfig, preset
+from qgan_qiskit.console import log_to_stderr
 from qgan_qiskit.data.grids import grid_picture
 from qgan_qiskit.runs.load import load_discriminator, load_generator, select_classes
 from qgan_qiskit.runs.sample import sample
@@ -46,6 +47,7 @@ def settings(arguments: argparse.Namespace) -> RunConfig:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train twice, the second time from prototypes, and draw a row for each class."""
+    log_to_stderr()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", help="folder, zip or npz of images (default: synthetic lesions)")
     parser.add_argument("--classes", default="nevus,melanoma", help="classes to learn (default: %(default)s)")

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from qgan_qiskit.config import TransferConfig, preset
+from qgan_qiskit.console import log_to_stderr
 from qgan_qiskit.models import build, parameter_count
 from qgan_qiskit.workflows.fit import fit
 
@@ -27,6 +28,7 @@ FOUR = ("none", "generator", "discriminator", "both")
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Count, differentiate, train."""
+    log_to_stderr()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--backbone", default="resnet18", help="resnet18, resnet50 or mobilenet_v2 (default: %(default)s)"

@@ -51,7 +51,7 @@ def tiny_generator(name: str) -> Generator:
     config = CONFIGS[name]
     side, channels = (8, 1) if isinstance(config, QgpatchConfig) else (16, 3)
     generator, _ = build(config, side, torch.Generator().manual_seed(0), channels=channels, classes=("a", "b", "c"))
-    generator.prepare(np.random.default_rng(0).integers(0, 256, (40, side, side, 3), dtype=np.uint8))
+    generator.fit_to_data(np.random.default_rng(0).integers(0, 256, (40, side, side, 3), dtype=np.uint8))
     random = torch.Generator().manual_seed(1)
     generator.train()
     with torch.no_grad():

@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from qgan_qiskit.circuits.qasm.parameter_names import numbered_parameters
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qgan_qiskit.analysis.gradient_variance import fit_decay, gradient_variance, gradients, local_and_global
-from qgan_qiskit.circuits import CircuitSpec, hybridq_ansatz
+from qgan_qiskit.circuits import CircuitSpec, hybridq_ansatz, numbered_parameters
 
 
 def turned(num_qubits, gates="y", reps=1):

@@ -7,20 +7,10 @@ import pytest
 import torch
 from geometry_models import CONFIGS, LinearGenerator, in_double, tiny_generator
 
-from qgan_qiskit.analysis.jacobian import (
-    angles_of,
-    copy_discrete_part,
-    derivative,
-    feature_matrix,
-    features_of,
-    images_of,
-    jacobians,
-    smooth_size,
-)
+from qgan_qiskit.analysis.jacobian import copy_discrete_part, derivative, feature_matrix, jacobians
 from qgan_qiskit.analysis.spectrum import RANK_TOLERANCE, numerical_rank
 from qgan_qiskit.config import HybridQConfig
 from qgan_qiskit.models import build
-from qgan_qiskit.models.base import QuantumGenerator
 
 
 def one_latent(generator, seed=3):
@@ -61,7 +51,7 @@ def test_all_models_against_reverse_mode_in_double_precision(name):
     assert found.image_DS.dtype == torch.float64
     rows_RD = some_rows(len(found.image_DS))
     expected_RZ = by_reverse_mode(generator, z_Z, rows_RD)
-    size = smooth_size(generator)
+    size = generator.continuous_latent_size
     assert size == len(z_Z) - 2 * name.startswith("mediq")
     assert not expected_RZ[:, size:].any(), "class and seed are choices"
     found_RS, expected_RS = rows_RD @ found.image_DS, expected_RZ[:, :size]
@@ -80,7 +70,7 @@ def test_features_against_differences(name):
     step = 2.0**-10
     with in_double(generator):
         columns = []
-        for direction in torch.eye(len(z_Z), dtype=torch.float64)[: smooth_size(generator)]:
+        for direction in torch.eye(len(z_Z), dtype=torch.float64)[: generator.continuous_latent_size]:
             rows = torch.stack([z_Z.double() + sign * step * direction for sign in (2, 1, -1, -2)])
             far, near, back, far_back = feature_matrix(generator, rows)
             columns.append((8 * (near - back) - (far - far_back)) / (12 * step))
@@ -109,27 +99,18 @@ def test_the_rank_of_a_twin_is_that_of_its_hidden_layer():
     assert numerical_rank(torch.linalg.svdvals(jacobians(circuits, one_latent(circuits)).features_FS).numpy()) == 6
 
 
-@pytest.mark.parametrize("name", ["hybridq", "hybridq-fusion", "mosaiq-shared", "qgpatch-baseline", "mediq"])
-def test_the_parts_of_a_cut_generator_make_the_whole(name):
+@pytest.mark.parametrize(
+    "name", ["hybridq", "hybridq-fusion", "mosaiq-shared", "qgpatch-baseline", "mediq", "transfer"]
+)
+def test_encoding_circuits_and_decoding_are_the_whole_generator(name):
     generator = tiny_generator(name)
-    assert isinstance(generator, QuantumGenerator)
-    middle = generator.sub_generators
     z_BZ = generator.sample_latent(5, torch.Generator().manual_seed(4))
     with torch.no_grad():
         whole = generator(z_BZ)
-        features = features_of(generator, angles_of(generator, z_BZ))
-        torch.testing.assert_close(images_of(generator, z_BZ, features), whole, atol=2e-5, rtol=0)
-    assert generator.sub_generators is middle
-    assert dict(generator.named_modules())["sub_generators"] is middle
+        features = generator.double_expectations(generator.encode(z_BZ))
+        assert features.dtype == torch.float64
+        torch.testing.assert_close(generator.decode(features.float(), z_BZ), whole, atol=2e-5, rtol=0)
     assert all(weight.dtype == torch.float32 for weight in generator.parameters())
-
-
-def test_a_cut_generator_is_mended_when_something_fails():
-    generator = tiny_generator("hybridq")
-    middle = generator.sub_generators
-    with pytest.raises(RuntimeError):
-        images_of(generator, torch.zeros(1, 6), torch.zeros(1, 2, 7))
-    assert generator.sub_generators is middle
 
 
 def test_ways_between_latents_keep_to_a_class_and_to_its_noise():

@@ -298,6 +298,7 @@ def test_options_reach_the_settings_they_are_named_after(main):
         "cache_dir": "d",
         **dict.fromkeys(("table", "image_column", "label_column", "group_column", "split_column"), "t"),
         **dict.fromkeys(("include", "exclude"), "*.png"),
+        "layout": "folders",
         "split": "train",
         "device": "cuda:1",
         "diff_augment": "cutout",

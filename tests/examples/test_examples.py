@@ -123,7 +123,7 @@ def test_noisy_estimator_without_aer(example, capsys, monkeypatch):
 def test_run_on_hardware(example, capsys):
     module = example("run_on_hardware")
     module.main(["--steps", "2", "--images", "3", "--backend", "fake:manila"])
-    text = capsys.readouterr().out
+    text = "".join(capsys.readouterr())
     # Five qubits in a line hold one circuit of four.
     assert "1 side by side on fake_manila" in text
     without, mitigated = (float(found) for found in re.findall(r"images (\S+) of 255 from the exact ones", text))
@@ -133,13 +133,13 @@ def test_run_on_hardware(example, capsys):
     # Three rows of three images of 32 pixels.
     assert Image.open(run / "on_hardware.png").size == (104, 104)
     module.main(["--run", str(run), "--images", "2", "--backend", "aer:manila"])
-    assert "images per minute" in capsys.readouterr().out
+    assert "images per minute" in "".join(capsys.readouterr())
 
 
 def test_train_mediq(example, capsys):
     example("train_mediq").main(["--steps", "3", "--num-qubits", "2", "--resolution", "16"])
-    text = capsys.readouterr().out
-    assert "2 prototypes of 32 numbers from 400 images" in text
+    text = "".join(capsys.readouterr())
+    assert "2 prototypes of 32 features from 400 images" in text
     first, run = sorted(Path("runs").iterdir())
     assert (first / "prototypes.npz").is_file()
     assert json.loads((run / "config.json").read_text())["model"]["prototype_width"] == 32

@@ -41,7 +41,9 @@ def package(tmp_path):
 COMMANDS = """
 import sys
 from qgan_qiskit.cli import cli
+from qgan_qiskit.console import log_to_stderr
 
+log_to_stderr()
 data = sys.argv[1:]
 cli(["fit", "--model", "toy", "--num-qubits", "4", "--steps", "2", *data], standalone_mode=False)
 cli(["generate", "runs/00000-toy-default-nevus", "-n", "2", "--output", "images"], standalone_mode=False)

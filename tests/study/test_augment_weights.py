@@ -15,7 +15,7 @@ from torchvision.models.resnet import Bottleneck
 from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models import backbones
-from qgan_qiskit.models.layers import folded_layers, unfold_batch_norms
+from qgan_qiskit.models.backbones import find_folded_batch_norms, unfold_batch_norms
 from qgan_qiskit.study.augment.classifier import build_classifier
 
 WEIGHTS = Path(__file__).parents[2].parent / "shared" / "weights"
@@ -183,9 +183,9 @@ def fold(network):
 def test_folded_batch_norm_is_found_and_measured_without_changing_the_network():
     network = fold(trained(small_mobilenet()))
     names = [name for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)]
-    assert folded_layers(network) == names
-    assert folded_layers(network, ("features.0", "classifier")) == names[1:]
-    assert folded_layers(small_mobilenet()) == folded_layers(trained(small_mobilenet())) == []
+    assert find_folded_batch_norms(network) == names
+    assert find_folded_batch_norms(network, ("features.0", "classifier")) == names[1:]
+    assert find_folded_batch_norms(small_mobilenet()) == find_folded_batch_norms(trained(small_mobilenet())) == []
     images = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     network.eval()
     with torch.no_grad():
@@ -193,7 +193,7 @@ def test_folded_batch_norm_is_found_and_measured_without_changing_the_network():
         unfold_batch_norms(network, names, images)
         after = network(images)
         assert torch.allclose(before, after, rtol=1e-3, atol=1e-4)
-        assert folded_layers(network) == []
+        assert find_folded_batch_norms(network) == []
         # Over the images that were measured, batch norm by their own statistics is batch norm by the kept ones.
         network.train()
         for module in network.modules():

@@ -92,7 +92,7 @@ def test_the_figure_is_that_of_the_newest_weights(uncut):
     from pathlib import Path
 
     from qgan_qiskit.data import read_images
-    from qgan_qiskit.metrics.memorization import nearest_by_pixels
+    from qgan_qiskit.metrics.memorization import find_nearest_by_pixels
     from qgan_qiskit.metrics.ssim import ssim
     from qgan_qiskit.runs.load import load_generator
     from qgan_qiskit.runs.sample import sample_uint8
@@ -101,7 +101,7 @@ def test_the_figure_is_that_of_the_newest_weights(uncut):
         generator, config = load_generator(Path(uncut / "cells" / name / "run"))
         fake = sample_uint8(generator, 20)
         real = read_images(config.data, config.training.seed).select(row["class"]).images_NHWC
-        nearest, _ = nearest_by_pixels(fake, real, 64)
+        nearest, _ = find_nearest_by_pixels(fake, real, 64)
         assert row["figures"][0]["value"] == pytest.approx(ssim(fake, real[nearest]).mean(), rel=1e-9)
         assert row["curve"][-1]["figures"][0]["value"] == pytest.approx(row["figures"][0]["value"], rel=1e-9)
 
