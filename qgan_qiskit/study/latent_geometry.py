@@ -133,7 +133,7 @@ def check_network(settings: GeometryConfig) -> None:
     default = type(settings.evaluation)()
     for name in ("feature_layer", "resize"):
         if settings.evaluation.fid_weights is None and getattr(settings.evaluation, name) != getattr(default, name):
-            raise UsageError(f"--{name} has no effect without --fid-weights: leave it out")
+            raise UsageError(f"--{name.replace('_', '-')} has no effect without --fid-weights: leave it out")
     load_inception(settings.evaluation)
 
 
@@ -252,21 +252,21 @@ def _paths(
         arrays[f"paths_{name}"] = values_N
         result[name] = t_interval(values_N) | {"percentiles": _percentiles(values_N)}
     if opened is not None:
-        network, tap = opened
+        network, layer = opened
         result["network"] = {
-            "feature_layer": int(tap),
+            "feature_layer": int(layer),
             "resize": settings.evaluation.resize,
             "weights_digest": network.digest,
         }
     return result
 
 
-def inception_distance(network: Inception, tap: Output) -> Distance:
+def inception_distance(network: Inception, layer: Output) -> Distance:
     """Return the distance of two batches (N, C, H, W) by Inception's pooled features: mean squared difference, shape (N,)."""
 
     def features(images_NCHW: Tensor) -> Tensor:
         images_NCHW = images_NCHW.expand(-1, 3, -1, -1)
-        return cast(Tensor, network(images_NCHW, [tap])[tap]).double()
+        return cast(Tensor, network(images_NCHW, [layer])[layer]).double()
 
     return lambda first, second: (features(first) - features(second)).square().mean(dim=1)
 

@@ -17,7 +17,7 @@ from qgan_qiskit.runs.load import load_discriminator
 from qgan_qiskit.workflows.fit import fit
 from qgan_qiskit.workflows.prototypes import compute_class_means
 
-MOBILENET = Path(__file__).parents[3] / "shared" / "weights" / "mobilenet_v2_imagenet_qat8_dequantized.pth"
+MOBILENET = Path(__file__).parents[3] / "shared" / "weights" / "mobilenet_v2_imagenet_qat8_dequantised.pth"
 MADE = ["--synthetic-per-class", "10", "--resolution", "16", "--class", "nevus,melanoma"]
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from test_augment_weights import small_mobilenet
+from torchvision.models._api import BUILTIN_MODELS
 
 from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DivergedError
-from qgan_qiskit.models import backbones
 from qgan_qiskit.study.augment.classifier import (
     Preprocessing,
     augment_batch,
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
-    monkeypatch.setitem(backbones._BUILDERS, "mobilenet_v2", small_mobilenet)
+    monkeypatch.setitem(BUILTIN_MODELS, "mobilenet_v2", small_mobilenet)
 
 
 @pytest.mark.parametrize(("images", "batch", "steps"), [(10, 4, 7), (3, 8, 2), (8, 8, 3), (1, 2, 1)])

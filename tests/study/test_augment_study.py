@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from test_augment_weights import small_mobilenet
 from tiny_augment import options, train_runs
+from torchvision.models._api import BUILTIN_MODELS
 
-from qgan_qiskit.models import backbones
 from qgan_qiskit.runs.load import load_generator
 from qgan_qiskit.runs.sample import sample_uint8
 from qgan_qiskit.study.augment import cells
@@ -27,7 +27,7 @@ CONDITIONS = ("none", "oversample", "traditional", "generated-g-a0.3", "generate
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
-    monkeypatch.setitem(backbones._BUILDERS, "mobilenet_v2", small_mobilenet)
+    monkeypatch.setitem(BUILTIN_MODELS, "mobilenet_v2", small_mobilenet)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def finished(runs, image_cache, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("study") / "s"
     patch = pytest.MonkeyPatch()
-    patch.setitem(backbones._BUILDERS, "mobilenet_v2", small_mobilenet)
+    patch.setitem(BUILTIN_MODELS, "mobilenet_v2", small_mobilenet)
     words = ["study", "augment", "--generator", generator(runs), *options(image_cache, folder)]
     patch.setattr(sys, "argv", ["qgan-qiskit", *words])
     with pytest.raises(SystemExit) as ended:

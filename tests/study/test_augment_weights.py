@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 from torchvision.models import MobileNetV2, ResNet
+from torchvision.models._api import BUILTIN_MODELS
 from torchvision.models.resnet import Bottleneck
 
 from qgan_qiskit.config.studies import AugmentConfig
 from qgan_qiskit.errors import DataError
-from qgan_qiskit.models import backbones
 from qgan_qiskit.models.backbones import find_folded_batch_norms, unfold_batch_norms
 from qgan_qiskit.study.augment.classifier import build_classifier
 
@@ -31,8 +31,8 @@ def small_resnet(weights=None, num_classes=1000):
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
-    monkeypatch.setitem(backbones._BUILDERS, "mobilenet_v2", small_mobilenet)
-    monkeypatch.setitem(backbones._BUILDERS, "resnet50", small_resnet)
+    monkeypatch.setitem(BUILTIN_MODELS, "mobilenet_v2", small_mobilenet)
+    monkeypatch.setitem(BUILTIN_MODELS, "resnet50", small_resnet)
 
 
 @pytest.fixture
@@ -208,12 +208,12 @@ def real_networks(monkeypatch):
         pytest.skip(f"needs the weights of {WEIGHTS}, which are not there")
     from torchvision.models import mobilenet_v2, resnet50
 
-    monkeypatch.setitem(backbones._BUILDERS, "mobilenet_v2", mobilenet_v2)
-    monkeypatch.setitem(backbones._BUILDERS, "resnet50", resnet50)
+    monkeypatch.setitem(BUILTIN_MODELS, "mobilenet_v2", mobilenet_v2)
+    monkeypatch.setitem(BUILTIN_MODELS, "resnet50", resnet50)
 
 
 def test_the_real_files_load(real_networks):
-    path = str(WEIGHTS / "mobilenet_v2_imagenet_qat8_dequantized.pth")
+    path = str(WEIGHTS / "mobilenet_v2_imagenet_qat8_dequantised.pth")
     _, start = build_classifier(config(path, "mobilenet_v2"), 3, 0)
     assert start.from_scratch == ("classifier",) and len(start.folded) == 52
     path = str(WEIGHTS / "resnet50_v1_imagenet_to_layer3_partial.pth")

@@ -177,7 +177,7 @@ def test_machine_readable_files(written, rows):
         assert (line["model"], line["class"], int(line["seed"])) == (one["model"], one["class"], one["seed"])
         if one["figures"]:
             assert float(line["FID, 768-d"]) == one["figures"][0]["value"]
-            assert float(line["FID, 768-d floor"]) == FLOOR[one["class"]]
+            assert float(line["FID, 768-d baseline"]) == FLOOR[one["class"]]
         else:
             assert (line["FID, 768-d"], line["diverged"] != "") == ("", True)
 

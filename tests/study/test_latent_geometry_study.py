@@ -194,7 +194,7 @@ def test_a_conditional_model_stays_in_one_class_on_the_way(tiny, main, tmp_path)
         "range": (["--number", "1"], "--number"),
         "step": (["--path-step", "0"], "--path-step"),
         "frames": (["--frames", "1"], "--frames"),
-        "pointless": (["--tap", "64"], "--tap has no effect without --fid-weights"),
+        "pointless": (["--feature-layer", "64"], "--feature-layer has no effect without --fid-weights"),
         "cluster": (["--executor", "dask"], "--scheduler"),
     }.values(),
 )

@@ -146,7 +146,7 @@ def test_finished_conditions_are_kept_and_the_study_grows(study, options, main):
     ("changes", "problem"),
     {
         "settings": ({"--number": "13"}, "number is 13 and was 12"),
-        "device": ({"--devices": "nowhere"}, "no snapshot of a device is called 'nowhere'"),
+        "device": ({"--devices": "nowhere"}, "no device snapshot is called 'nowhere'"),
         "shots": ({"--shots": "0"}, "--shots: shots are between 1 and 1000000"),
         "list": ({"--shots": "a few"}, "--shots"),
         "levels": ({"--levels": "3"}, "--levels"),
