@@ -45,10 +45,10 @@ def circuit_of(angles):
     return circuit
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(80))
 def test_generated_expressions(seed, monkeypatch):
     rng = np.random.default_rng(seed)
-    # 160 expressions in all, each in a rotation, and most in a controlled or an own gate.
+    # 320 expressions in all, each in a rotation, and most in a controlled or an own gate.
     circuit = circuit_of([expression(rng, int(rng.integers(1, 3))) for _ in range(4)])
     x, w = rng.uniform(0.2, 0.9, (1, 1, 2)), rng.uniform(0.2, 0.9, (1, 2))
     cotangent = rng.normal(size=(1, 1, 2))
