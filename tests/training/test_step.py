@@ -35,7 +35,7 @@ def test_first_adam_step_moves_each_group_by_its_own_rate(model, tiny):
     config = tiny(model=model, training=rates)
     generator, discriminator = build(config.model, 16, seeded())
     state = TrainingState.create(config, generator, discriminator)
-    quantum = [f"generator.{n}" for n, _ in generator.named_parameters() if n.startswith("sub_generators.")]
+    quantum = [f"generator.{n}" for n, _ in generator.named_parameters() if n.startswith("circuits.")]
 
     def weights():
         modules = {"generator": generator, "discriminator": discriminator}
@@ -112,7 +112,7 @@ def test_gradient_descent_moves_each_weight_by_rate_times_gradient(tiny):
     before = {n: p.detach().clone() for n, p in generator.named_parameters()}
     train_step(state, reals(), config.training)
     for name, parameter in generator.named_parameters():
-        rate = rates["lr_quantum" if name.startswith("sub_generators") else "lr_classical"]
+        rate = rates["lr_quantum" if name.startswith("circuits") else "lr_classical"]
         torch.testing.assert_close(parameter.detach(), before[name] - rate * parameter.grad)
     assert not state.generator_optimizer.state_dict()["state"]
 
