@@ -1,7 +1,7 @@
 # Each target sets up what it needs in .venv and then does one thing:
 #   make fit    train on the embedded lesions (ARGS="--data PATH --class MEL" for your own)
 #   make test   lint, types, import rules, tests
-#   make quick  the same on a subset, in under 90 seconds: before each commit
+#   make quick  linters and a subset of the tests: before each commit
 #   make test-min  a subset on the lowest versions of all dependencies
 #   make bench  time and memory of a generator step, here and on other simulators, into docs/results/simulation
 #   make docs   build the documentation into build/docs
@@ -12,7 +12,7 @@ ARGS ?=
 # What a first look needs: one class, narrow networks, a few minutes on two cores.
 FIT_DEFAULT := --preset quick --class melanoma
 # One test of each kind: numbers, circuits, engines, data, models, commands.
-QUICK := tests/contract tests/circuits tests/simulation/test_against_oracles.py tests/data/test_layouts.py tests/cli/test_help.py
+QUICK := tests/contract tests/circuits/test_families.py tests/simulation/test_estimator.py tests/data/test_known_layouts.py tests/cli/test_help.py
 
 .PHONY: fit test quick test-min lint bench docs clean
 
