@@ -152,7 +152,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def shuffle_indices(number: int, seed: int, purpose: str) -> np.ndarray:
     """Return the integers from 0 to ``number`` - 1 in random order, int64 (N,)."""
     # Sorted raw words stay the same in all NumPy versions, unlike Generator.permutation.
-    return np.argsort(_seeded_rng(seed, purpose).bit_generator.random_raw(number), kind="stable")
+    return np.argsort(philox_generator(seed, purpose).bit_generator.random_raw(number), kind="stable")
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Bootstrap:
         """
         if not self.resamples or min(sizes) < MIN_BOOTSTRAP_SIZE:
             return None
-        rng = _seeded_rng(self.seed, purpose)
+        rng = philox_generator(self.seed, purpose)
         return [_draw_multinomial(rng, size, self.resamples).astype(np.float64) for size in sizes]
 
     def resample(self, purpose: str, statistic: Callable[..., np.ndarray], *arrays_N: np.ndarray) -> np.ndarray | None:
@@ -210,7 +210,7 @@ def draw_lesion_counts(labels_N: np.ndarray, lesions: Sequence[str], resamples: 
     counts_RL = np.zeros((resamples, len(first_L)))
     for label in np.unique(class_L):
         members = np.flatnonzero(class_L == label)
-        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, int(label)])))
+        rng = philox_generator(seed, int(label))
         counts_RL[:, members] = _draw_multinomial(rng, len(members), resamples)
     return counts_RL[:, lesion_N]
 
@@ -218,7 +218,3 @@ def draw_lesion_counts(labels_N: np.ndarray, lesions: Sequence[str], resamples: 
 def _draw_multinomial(rng: np.random.Generator, size: int, resamples: int) -> np.ndarray:
     """Return how often each of ``size`` items is drawn in ``size`` draws with replacement, (R, size)."""
     return rng.multinomial(size, np.full(size, 1 / size), size=resamples)
-
-
-def _seeded_rng(seed: int, purpose: str) -> np.random.Generator:
-    return philox_generator(seed, purpose)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from qgan_qiskit.rng import numpy_generator
 from qgan_qiskit.stats import jackknife_interval
 
 Binning = Literal["equal_width", "equal_probability"]
@@ -78,7 +79,7 @@ def expressibility(fidelities_N: np.ndarray, dimension: int, bins: int, seed: in
         For each binning the estimate with a jackknife interval over pairs (``mean``, ``low``, ``high``), ``largest``, and
         ``haar`` and ``haar_real``: the mean of the same estimate for as many true Haar states, complex and real.
     """
-    random = np.random.default_rng(np.random.SeedSequence([seed, dimension, 1]))
+    random = numpy_generator(seed, dimension, 1)
     samples = len(fidelities_N)
     # With one of two independent Haar states held fixed, F is a beta-distributed sum of squares.
     draws: dict[str, Callable[[], np.ndarray]] = {

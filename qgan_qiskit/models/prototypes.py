@@ -18,6 +18,7 @@ from torch.nn.functional import normalize, softplus
 
 from qgan_qiskit.errors import DataError
 from qgan_qiskit.models.layers import he_initialize
+from qgan_qiskit.storage import atomic_write
 
 # As in the authors' code: hidden width, and the range of each class's scale.
 _HIDDEN, _LOWEST, _HIGHEST = 512, 0.2, 0.8
@@ -92,12 +93,8 @@ def write_prototypes(path: Path, classes: tuple[str, ...], vectors_KF: np.ndarra
     Raises:
         OSError: the file system refused.
     """
-    staging = path.with_name(f".{path.name}.staging")
-    with staging.open("wb") as file:
-        np.savez(
-            file, classes=np.array(classes), vectors=vectors_KF.astype(np.float32), source=np.array(json.dumps(source))
-        )
-    staging.replace(path)
+    vectors, record = vectors_KF.astype(np.float32), np.array(json.dumps(source))
+    atomic_write(path, lambda file: np.savez(file, classes=np.array(classes), vectors=vectors, source=record))
 
 
 def read_prototypes(path: str | Path, classes: tuple[str, ...]) -> np.ndarray:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from qgan_qiskit.circuits import (
 )
 from qgan_qiskit.config.studies import CircuitsChoice, CircuitsConfig
 from qgan_qiskit.errors import UsageError
+from qgan_qiskit.rng import numpy_generator
 from qgan_qiskit.stats import t_interval
 from qgan_qiskit.study import engine
 from qgan_qiskit.study.circuits_report import write_report
@@ -182,7 +182,7 @@ def random_angles(seed: int, purpose: str, count: int, parameters: int) -> np.nd
         count: number of sets.
         parameters: K.
     """
-    random = np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(purpose.encode())]))
+    random = numpy_generator(seed, purpose)
     return random.uniform(0, 2 * np.pi, (count, parameters))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from qgan_qiskit.models import Generator
 from qgan_qiskit.runs.load import find_run, load_generator, select_classes
 from qgan_qiskit.runs.run_folder import versions
 from qgan_qiskit.runs.sample import sample_uint8
+from qgan_qiskit.storage import atomic_write
 from qgan_qiskit.workflows.fit import read_selected_images
 
 _NAME, _FORMAT = "evaluation.json", 2
@@ -254,13 +254,7 @@ def _read_held_out(config: RunConfig, data: DataConfig, seed: int) -> np.ndarray
 
 def _write(path: Path, data: bytes) -> None:
     """Write a file atomically."""
-    staging = path.with_name(f".{path.name}.staging")
     try:
-        staging.write_bytes(data)
-        staging.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            staging.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
+        atomic_write(path, data)
+    except OSError as error:
         raise StorageError(f"{path}: not written ({error.strerror}); free space or name another --output") from None
